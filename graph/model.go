@@ -1,0 +1,96 @@
+package graph
+
+import "tritflow/gguf"
+
+// Model is a network as data: what an architecture's short file makes of a
+// GGUF file's metadata and tensor names. It computes nothing and knows no
+// device.
+type Model struct {
+	Arch    string // general.architecture as the file says it
+	Name    string // general.name, for people
+	Context int    // positions the model was trained for
+	Hidden  int    // width of the residual stream
+	Vocab   int    // rows of the embedding
+	Embed   Embed
+	Blocks  []Block
+	Head    Head
+	Surplus []string // tensors of the file that the network does not use
+	Notes   []string // what was assumed where the file is silent
+}
+
+// Embed turns token ids into rows of the residual stream.
+type Embed struct {
+	Weight *gguf.Tensor // [Hidden, Vocab]
+	Hidden int
+	Vocab  int
+}
+
+// Linear is y = x·Wᵀ × Scale (+ Bias). Weight has ne [In, Out].
+type Linear struct {
+	Name    string // tensor name without ".weight", for errors
+	Weight  *gguf.Tensor
+	Bias    *gguf.Tensor // nil, or Out values
+	Scale   *gguf.Tensor // nil, or one F32 value that multiplies the product
+	In, Out int
+}
+
+// Norm is an RMSNorm: x / sqrt(mean(x²) + Eps) × Weight.
+type Norm struct {
+	Name   string
+	Weight *gguf.Tensor
+	Eps    float32
+}
+
+// RopeKind says which elements of a head are rotated together.
+type RopeKind uint8
+
+const (
+	RopeNone   RopeKind = iota
+	RopeNeoX            // (i, i + Dims/2)
+	RopeNormal          // (2i, 2i + 1), "interleaved"
+)
+
+// Rope is a rotary position embedding.
+type Rope struct {
+	Kind    RopeKind
+	Dims    int          // elements of each head that rotate
+	Base    float32      // angle of pair i at position p: p × Base^(−2i/Dims), by recurrence
+	Scale   float32      // linear position scaling: positions are multiplied by this (1 = none)
+	Factors *gguf.Tensor // nil, or Dims/2 values that divide the angles
+}
+
+// Activation is the gate's nonlinearity.
+type Activation uint8
+
+const (
+	SiLU Activation = iota
+	ReLU2
+)
+
+// Block is one transformer block. Optional norms are nil when the
+// architecture has none there.
+type Block struct {
+	Index            int
+	Hidden           int
+	Heads, KVHeads   int
+	KeyDim, ValueDim int // per head
+	FFN              int
+	AttnNorm         Norm
+	Q, K, V, O       Linear
+	QNorm, KNorm     *Norm // per head, before RoPE
+	Rope             Rope
+	AttnScale        float32 // multiplies the scores: 1/sqrt(KeyDim) as a rule
+	AttnSubNorm      *Norm   // over the concatenated heads, before O
+	FFNNorm          Norm
+	Gate, Up, Down   Linear
+	FFNSubNorm       *Norm // over the FFN width, before Down
+	Activation       Activation
+}
+
+// Head is the final norm and the projection onto the vocabulary.
+type Head struct {
+	Norm  Norm
+	Out   Linear
+	Tied  bool // Out.Weight is the embedding
+	Vocab int
+}
