@@ -1,0 +1,64 @@
+package quantkern
+
+import "unsafe"
+
+// Scratch is per-worker memory of the kernels: it grows to what a call needs
+// and stays, so that a steady state allocates nothing. The zero value is ready
+// for use. A Scratch serves one call at a time.
+type Scratch struct {
+	acts    []uint64  // activation rows as words of four values
+	weights []uint64  // one weight row as words of four trits
+	trits   []int8    // one weight row, padded to whole words
+	scales  []float32 // block scales of one weight row
+	row     []float32 // one decoded row: of a dense matrix, of keys or of values
+	query   []float32 // one query, rounded as its keys are
+	scores  []float32 // one query's scores, a position each
+}
+
+// Bytes is the memory that the scratch holds.
+func (s *Scratch) Bytes() int {
+	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) +
+		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores))
+}
+
+// ScratchTernary is the number of scratch bytes that MulTernary takes for w
+// and n activation rows.
+func ScratchTernary(w *Ternary, n int) int {
+	groups := groupsOf(w.Cols)
+	bytes := 8*groupWords*groups*(n+1) + groupValues*groups
+	if !w.Uniform {
+		bytes += 4 * blocksOf(w)
+	}
+	return bytes
+}
+
+// blocksOf is the number of scales of a row.
+func blocksOf(w *Ternary) int { return (w.Cols + w.Codec.BlockValues - 1) / w.Codec.BlockValues }
+
+// blockScales unpacks the scales of row r.
+func (s *Scratch) blockScales(w *Ternary, r int) []float32 {
+	s.scales = grow(s.scales, blocksOf(w))
+	w.BlockScales(s.scales, r)
+	return s.scales
+}
+
+// grow returns a slice of n elements, s's memory where that is large enough.
+// The contents are undefined.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// floatsOf views little-endian bytes as n float32; ok is false where the
+// machine's byte order or the alignment forbids it.
+func floatsOf(data []byte, n int) (floats []float32, ok bool) {
+	one := uint16(1)
+	littleEndian := *(*byte)(unsafe.Pointer(&one)) == 1
+	p := unsafe.Pointer(unsafe.SliceData(data))
+	if !littleEndian || len(data) < 4*n || uintptr(p)%4 != 0 {
+		return nil, false
+	}
+	return unsafe.Slice((*float32)(p), n), true
+}
