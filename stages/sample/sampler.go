@@ -1,0 +1,165 @@
+package sample
+
+import (
+	"errors"
+	"slices"
+
+	"tritflow/device"
+	"tritflow/quantkern"
+)
+
+// ErrScores is matched by errors about answers of a head that a sampler cannot
+// work with: empty ones, or candidates alone where the full row is needed.
+var ErrScores = errors.New("sample: unusable scores")
+
+// Sampler is the state of one request: generator and history. Not safe for
+// concurrent use.
+type Sampler struct {
+	p       Params
+	rng     mt19937
+	history []int32 // the last tokens, a ring once it is full
+	oldest  int
+	counts  map[int32]int // of the tokens in history
+	scratch []device.Candidate
+	live    candidates
+}
+
+// New makes the sampler of a request; p must have passed Validate.
+func New(p Params) *Sampler {
+	s := &Sampler{p: p, counts: map[int32]int{}}
+	s.rng.seed(p.Seed)
+	return s
+}
+
+// Accept tells the sampler of a token of the prompt or of the answer.
+func (s *Sampler) Accept(id int32) {
+	if !s.p.penalizes() {
+		return
+	}
+	s.counts[id]++
+	if len(s.history) < s.p.lastN() {
+		s.history = append(s.history, id)
+		return
+	}
+	gone := s.history[s.oldest]
+	if s.counts[gone]--; s.counts[gone] == 0 {
+		delete(s.counts, gone)
+	}
+	s.history[s.oldest] = id
+	s.oldest = (s.oldest + 1) % len(s.history)
+}
+
+// Choice is a drawn token; Logprob and Top are natural logs of the untempered
+// softmax of the raw logits, filled when logprobs were asked for. Top holds the
+// most probable other tokens, best first.
+type Choice struct {
+	ID      int32
+	Logprob float64
+	Top     []TokenLogprob
+}
+
+// TokenLogprob is a token and the natural log of its probability.
+type TokenLogprob struct {
+	ID      int32
+	Logprob float64
+}
+
+// Sample draws the next token; it does not Accept it. logprobs says how many
+// alternatives to report (-1 = none, 0 = only the drawn one). The full row is
+// used when there is one; sc is only read.
+func (s *Sampler) Sample(sc device.Scores, logprobs int) (Choice, error) {
+	if len(sc.Full) == 0 && len(sc.Top) == 0 {
+		return Choice{}, errors.Join(ErrScores, errors.New("sample: the head answered with no logits"))
+	}
+	if logprobs >= 0 && sc.Full == nil {
+		return Choice{}, errors.Join(ErrScores, errors.New("sample: log-probabilities need the full row of logits; ask the head for it (see Params.Need)"))
+	}
+	choice := Choice{ID: s.pick(sc)}
+	if logprobs >= 0 {
+		choice.addLogprobs(sc.Full, logprobs)
+	}
+	return choice, nil
+}
+
+// pick runs the chain of the package comment.
+func (s *Sampler) pick(sc device.Scores) int32 {
+	if s.p.Temperature == 0 && len(s.counts) == 0 && sc.Full != nil {
+		return largest(sc.Full)
+	}
+	s.load(sc)
+	s.penalize()
+	if s.p.Temperature == 0 {
+		return slices.MinFunc(s.scratch, order).ID
+	}
+	s.live.reset(s.scratch)
+	if s.p.TopK > 0 {
+		s.live.cut(s.p.TopK)
+	}
+	s.live.typical(s.p.TypicalP)
+	s.live.topP(s.p.TopP)
+	s.live.minP(s.p.MinP)
+	return s.live.draw(s.p.Temperature, &s.rng)
+}
+
+// largest is the index of the largest logit, the first among equals.
+func largest(row []float32) int32 {
+	best := 0
+	for i, l := range row {
+		if l > row[best] {
+			best = i
+		}
+	}
+	return int32(best)
+}
+
+// load copies the scores, because the chain changes and reorders them.
+func (s *Sampler) load(sc device.Scores) {
+	if sc.Full == nil {
+		s.scratch = append(s.scratch[:0], sc.Top...)
+		return
+	}
+	s.scratch = s.scratch[:0]
+	for id, l := range sc.Full {
+		s.scratch = append(s.scratch, device.Candidate{ID: int32(id), Logit: l})
+	}
+}
+
+// penalize lowers the logits of tokens that the history holds (repetition
+// penalty: Keskar et al. 2019, dividing positive and multiplying negative
+// logits; frequency and presence penalties: subtracted).
+func (s *Sampler) penalize() {
+	if len(s.counts) == 0 {
+		return
+	}
+	for i := range s.scratch {
+		x := &s.scratch[i]
+		count := s.counts[x.ID]
+		if count == 0 {
+			continue
+		}
+		if x.Logit <= 0 {
+			x.Logit *= s.p.repeat()
+		} else {
+			x.Logit /= s.p.repeat()
+		}
+		x.Logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+	}
+}
+
+// addLogprobs reports the log-probabilities of the chosen token and of the n
+// best others.
+func (c *Choice) addLogprobs(full []float32, n int) {
+	ids, _ := quantkern.TopK(full, min(n+1, len(full)), nil, nil)
+	top := full[ids[0]]
+	var sum float64
+	for _, l := range full {
+		sum += float64(quantkern.Exp(l - top))
+	}
+	base := float64(top) + float64(quantkern.Log(float32(sum)))
+	c.Logprob = float64(full[c.ID]) - base
+	for _, id := range ids {
+		if id != c.ID && len(c.Top) < n {
+			c.Top = append(c.Top, TokenLogprob{id, float64(full[id]) - base})
+		}
+	}
+}
