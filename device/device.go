@@ -1,4 +1,3 @@
-// Package device: see doc.go.
 package device
 
 import (
@@ -48,6 +47,7 @@ type Info struct {
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block
 	KVTypes    []string // KV cache types it can hold: "f32", "f16"
+	Features   []string // instruction sets or capabilities that matter for speed, for people
 }
 
 // KV says how the keys and values of each block are kept: in pages of PageSize
@@ -137,19 +137,24 @@ type Candidate struct {
 // It may be nil.
 type Worked func(start, end time.Time)
 
-// Embed, Blocks and Head are loaded parts of a model. An error from Forward
-// means that the whole batch failed; failures of single sequences are
-// recorded with Batch.Fail.
+// Embed is a loaded embedding: it turns Row.Token into rows of the residual
+// stream, [len(Rows), hidden]. For all parts, an error from Forward means that
+// the whole batch failed; failures of single sequences are recorded with
+// Batch.Fail, and the values of their rows are undefined from then on.
 type Embed interface {
 	Forward(ctx context.Context, b *Batch, done Worked) (Hidden, error)
 	Close() error
 }
 
+// Blocks are consecutive transformer blocks loaded as one part. Forward writes
+// the keys and values of the batch's rows to the pages and reads those of
+// earlier positions; x and the result are [len(Rows), hidden].
 type Blocks interface {
 	Forward(ctx context.Context, b *Batch, x Hidden, done Worked) (Hidden, error)
 	Close() error
 }
 
+// Head is a loaded final norm and projection. Forward answers Batch.Outputs.
 type Head interface {
 	Forward(ctx context.Context, b *Batch, x Hidden, done Worked) (Logits, error)
 	Close() error

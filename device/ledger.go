@@ -13,11 +13,13 @@ const (
 	numUses
 )
 
+// String is the name by which Usage counts this use.
 func (u Use) String() string {
 	return [...]string{"mapped", "weights", "kv", "activations"}[u]
 }
 
-// Ledger counts a device's memory by use. It is safe for concurrent use.
+// Ledger counts a device's memory by use. It is safe for concurrent use; the
+// zero value is an empty ledger.
 type Ledger struct {
 	mu   sync.Mutex
 	now  [numUses]int64
@@ -32,7 +34,8 @@ func (l *Ledger) Add(u Use, bytes int64) {
 	l.peak[u] = max(l.peak[u], l.now[u])
 }
 
-// Usage is a snapshot of a ledger, in bytes.
+// Usage is a snapshot of a ledger, in bytes, keyed by Use.String. Peak holds
+// the largest value that each use had, not necessarily at the same moment.
 type Usage struct {
 	Now  map[string]int64 `json:"now"`
 	Peak map[string]int64 `json:"peak"`

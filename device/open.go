@@ -44,8 +44,8 @@ func Kinds() []string {
 
 // SpecError: a device list names something that is not there.
 type SpecError struct {
-	Spec   string
-	Reason string
+	Spec   string // the entry, or the whole list where it has an empty entry
+	Reason string // what is wrong and what to write instead
 }
 
 func (e *SpecError) Error() string {
@@ -59,7 +59,8 @@ func ParseList(list string) ([]Spec, error) {
 	}
 	var specs []Spec
 	for _, text := range strings.Split(list, ",") {
-		kind, arg, _ := strings.Cut(strings.TrimSpace(text), ":")
+		text = strings.TrimSpace(text)
+		kind, arg, _ := strings.Cut(text, ":")
 		if kind == "" {
 			return nil, &SpecError{list, "an entry is empty; write for example cpu, cpu:4 or cpu:1,cpu:1"}
 		}

@@ -1,0 +1,27 @@
+// Package cpu is the device that computes on the processor: a pool of workers
+// that executes parts of a model, weights read in place from the mapped file.
+// Importing it registers the kind "cpu" ("cpu", "cpu:4").
+//
+//	stage goroutines                 device                         workers
+//	Embed.Forward  ─┐
+//	Blocks.Forward ─┼─▶ turn (one at a time, fair) ─▶ job, job … ─▶ 0 (the caller)
+//	Head.Forward   ─┘                                   │           1 ─┐
+//	                                                    └─ pieces ──▶  … ├ parked between jobs
+//	                                                       (atomic   W-1 ┘
+//	                                                        counter)
+//
+// A Forward call is a short list of jobs; a job is a parallel loop over output
+// rows of matrices, batch rows or attention heads. Jobs of one block:
+//
+//	norm+quantize → Q,K,V → QK-norm, RoPE, keep K,V → attention → sub-norm+quantize → O
+//	→ add, norm+quantize → gate,up,activation → sub-norm+quantize → down → add, check
+//
+// Every value is computed by one worker from its inputs alone, in the order
+// that package quantkern fixes, so no bit of a result depends on the number of
+// workers, on the other rows of the batch, on how a prompt was cut into chunks
+// or on which pages hold its keys.
+//
+// Rows of a sequence that has failed are left out of all later work. A fault
+// in a mapped file and a panic in a kernel end the Forward call with an error,
+// not the process.
+package cpu

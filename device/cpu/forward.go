@@ -1,0 +1,203 @@
+package cpu
+
+import (
+	"context"
+
+	"tritflow/graph"
+	"tritflow/quantkern"
+)
+
+// forward runs one block over the selected rows of the residual stream, in
+// place. The order of operations and what is rounded where follow bitnet.cpp
+// with a whole prompt in one call: the input of each ternary layer is
+// quantized a row at a time after its norm, keys and values are rounded to the
+// cache's type, everything else stays float32.
+func (w *workspace) forward(ctx context.Context, b *block) error {
+	w.block = b
+	n, g := len(w.rows.at), &b.spec
+	queries, keys, values := b.widths()
+	w.floats(&w.norm, n*g.Hidden)
+	w.floats(&w.qkv, n*(queries+keys+values))
+	w.floats(&w.att, n*g.Heads*g.ValueDim)
+	w.floats(&w.out, n*g.Hidden)
+	w.floats(&w.gate, n*g.FFN)
+	w.floats(&w.up, n*g.FFN)
+
+	w.feed(w.norm, n, g.Hidden, anyTernary(b.q, b.k, b.v))
+	if err := w.runRows(ctx, w.jobs.attnNorm); err != nil {
+		return err
+	}
+	if err := w.runOutputs(ctx, queries+keys+values, w.jobs.project); err != nil {
+		return err
+	}
+	if err := w.runRows(ctx, w.jobs.position); err != nil {
+		return err
+	}
+	if err := w.run(ctx, n*g.Heads, 1, w.jobs.attend); err != nil {
+		return err
+	}
+	w.feed(w.att, n, g.Heads*g.ValueDim, anyTernary(b.o))
+	if err := w.runRows(ctx, w.jobs.attnSub); err != nil {
+		return err
+	}
+	if err := w.runOutputs(ctx, g.Hidden, w.jobs.output); err != nil {
+		return err
+	}
+	w.feed(w.norm, n, g.Hidden, anyTernary(b.gate, b.up))
+	if err := w.runRows(ctx, w.jobs.ffnNorm); err != nil {
+		return err
+	}
+	if err := w.runOutputs(ctx, g.FFN, w.jobs.expand); err != nil {
+		return err
+	}
+	w.feed(w.gate, n, g.FFN, anyTernary(b.down))
+	if err := w.runRows(ctx, w.jobs.ffnSub); err != nil {
+		return err
+	}
+	if err := w.runOutputs(ctx, g.Hidden, w.jobs.contract); err != nil {
+		return err
+	}
+	return w.runRows(ctx, w.jobs.finish)
+}
+
+// normalize applies a norm (nil: none) to compact row i of the input, in place
+// or from src, and quantizes it where the next layer wants that.
+func (w *workspace) normalize(i int, src []float32, n *norm) {
+	dst := w.in.x[i*w.in.width : (i+1)*w.in.width]
+	if n != nil {
+		quantkern.RMSNorm(dst, src, n.weight, n.eps)
+	}
+	if w.in.q != nil {
+		w.in.quantize(i)
+	}
+}
+
+// row is compact row i of a buffer with rows of the input's width.
+func (w *workspace) row(x []float32, i int) []float32 {
+	return x[i*w.in.width : (i+1)*w.in.width]
+}
+
+// attnNorm normalizes the residual stream for the attention.
+func (w *workspace) attnNorm(_, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		w.normalize(i, w.residual(i), w.block.attnNorm)
+	}
+}
+
+// project computes queries, keys and values side by side: outputs [lo, hi) of
+// the three matrices as if they were stacked.
+func (w *workspace) project(worker, lo, hi int) {
+	b := w.block
+	queries, keys, values := b.widths()
+	off := 0
+	for _, l := range [...]*linear{b.q, b.k, b.v} {
+		if r0, r1 := max(lo-off, 0), min(hi-off, l.rows); r0 < r1 {
+			l.mul(w.qkv[off:], queries+keys+values, r0, r1, &w.in, &w.workers[worker].kernels)
+		}
+		off += l.rows
+	}
+}
+
+// position applies QK-norm and RoPE to the queries and keys of rows [lo, hi)
+// and writes keys and values to their pages.
+func (w *workspace) position(worker, lo, hi int) {
+	b, me := w.block, &w.workers[worker]
+	g := &b.spec
+	queries, keys, values := b.widths()
+	half := g.Rope.Dims / 2
+	if cap(me.cos) < half {
+		me.cos, me.sin = make([]float32, half), make([]float32, half)
+	}
+	cos, sin := me.cos[:half], me.sin[:half]
+	for i := lo; i < hi; i++ {
+		row := w.qkv[i*(queries+keys+values):][:queries+keys+values]
+		at := w.rows.batch.Rows[w.rows.at[i]]
+		if g.Rope.Kind != graph.RopeNone {
+			quantkern.RopeAngles(cos, sin, at.Pos, g.Rope.Dims, g.Rope.Base, g.Rope.Scale, b.ropeFactors)
+		}
+		for h := 0; h < queries+keys; h += g.KeyDim {
+			head, n := row[h:h+g.KeyDim], b.qNorm
+			if h >= queries {
+				n = b.kNorm
+			}
+			if n != nil {
+				quantkern.RMSNorm(head, head, n.weight, n.eps)
+			}
+			if g.Rope.Kind != graph.RopeNone {
+				quantkern.Rope(head[:g.Rope.Dims], cos, sin, g.Rope.Kind == graph.RopeNeoX)
+			}
+		}
+		b.kv.Put(w.rows.batch.Seqs[at.Seq].Pages, int(at.Pos), row[queries:queries+keys], row[queries+keys:])
+	}
+}
+
+// attend computes query heads [lo, hi), counted over all rows. Every row sees
+// the positions up to its own, which all stand in the pages by now.
+func (w *workspace) attend(worker, lo, hi int) {
+	b := w.block
+	g := &b.spec
+	queries, keys, values := b.widths()
+	group := g.Heads / g.KVHeads
+	for j := lo; j < hi; j++ {
+		i, head := j/g.Heads, j%g.Heads
+		row := w.rows.batch.Rows[w.rows.at[i]]
+		q := w.qkv[i*(queries+keys+values)+head*g.KeyDim:][:g.KeyDim]
+		quantkern.Attend(w.att[j*g.ValueDim:(j+1)*g.ValueDim], q, b.kv, w.rows.batch.Seqs[row.Seq].Pages,
+			head/group, int(row.Pos), g.AttnScale, &w.workers[worker].kernels)
+	}
+}
+
+// attnSub normalizes the concatenated heads.
+func (w *workspace) attnSub(_, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		w.normalize(i, w.row(w.att, i), w.block.attnSub)
+	}
+}
+
+// output projects the heads back onto the residual width.
+func (w *workspace) output(worker, lo, hi int) {
+	w.block.o.mul(w.out, w.width, lo, hi, &w.in, &w.workers[worker].kernels)
+}
+
+// ffnNorm adds the attention's result to the residual stream and normalizes
+// that for the feed-forward layer.
+func (w *workspace) ffnNorm(_, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		x := w.residual(i)
+		quantkern.Add(x, w.row(w.out, i))
+		w.normalize(i, x, w.block.ffnNorm)
+	}
+}
+
+// expand computes gate and up side by side and combines them.
+func (w *workspace) expand(worker, lo, hi int) {
+	b, ffn := w.block, w.block.spec.FFN
+	b.gate.mul(w.gate, ffn, lo, hi, &w.in, &w.workers[worker].kernels)
+	b.up.mul(w.up, ffn, lo, hi, &w.in, &w.workers[worker].kernels)
+	for i := range w.in.n {
+		gate := w.gate[i*ffn+lo : i*ffn+hi]
+		b.activate(gate, gate, w.up[i*ffn+lo:i*ffn+hi])
+	}
+}
+
+// ffnSub normalizes the feed-forward layer's inner values.
+func (w *workspace) ffnSub(_, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		w.normalize(i, w.row(w.gate, i), w.block.ffnSub)
+	}
+}
+
+// contract projects back onto the residual width.
+func (w *workspace) contract(worker, lo, hi int) {
+	w.block.down.mul(w.out, w.width, lo, hi, &w.in, &w.workers[worker].kernels)
+}
+
+// finish adds the feed-forward result to the residual stream and looks for
+// values that are not finite.
+func (w *workspace) finish(_, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		x := w.residual(i)
+		quantkern.Add(x, w.out[i*w.width:(i+1)*w.width])
+		w.rows.check(i, x)
+	}
+}

@@ -1,0 +1,74 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"tritflow/device"
+)
+
+// maxWorkers bounds "cpu:N": far more than any machine's cores, few enough to start.
+const maxWorkers = 1024
+
+func init() { device.Register("cpu", Open) }
+
+// Open opens a CPU device. The argument of the spec is the number of workers,
+// 1 to 1024; more than the machine has cores is allowed (it is slower, and
+// changes no bit). Without one there is a worker for each physical core that
+// the process may use. A bad argument is a *device.SpecError.
+func Open(s device.Spec, index int) (device.Device, error) {
+	workers := defaultWorkers()
+	if s.Arg != "" {
+		n, err := strconv.Atoi(s.Arg)
+		if err != nil || n < 1 || n > maxWorkers {
+			return nil, &device.SpecError{
+				Spec:   s.Text,
+				Reason: fmt.Sprintf("after the colon stands the number of workers, 1 to %d", maxWorkers),
+			}
+		}
+		workers = n
+	}
+	return newDevice(fmt.Sprintf("cpu:%d", index), workers), nil
+}
+
+// defaultWorkers is the number of physical cores, as far as affinity, cgroup
+// quota and GOMAXPROCS (which by default follows both) let the process use them.
+// cpuid counts the cores of one socket, so the operating system's count
+// corrects it upwards.
+func defaultWorkers() int {
+	usable := runtime.GOMAXPROCS(0)
+	cores := max(cpuid.CPU.PhysicalCores, runtime.NumCPU()/max(cpuid.CPU.ThreadsPerCore, 1))
+	return max(1, min(cores, usable, maxWorkers))
+}
+
+// features are the instruction sets that kernels of some tier can use.
+var features = []cpuid.FeatureID{
+	cpuid.AVX2, cpuid.F16C, cpuid.AVXVNNI, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VBMI, cpuid.AVX512VNNI,
+	cpuid.ASIMD, cpuid.ASIMDDP, cpuid.SVE,
+}
+
+func describe(name string, workers int) device.Info {
+	info := device.Info{
+		Name:       name,
+		Kind:       "cpu",
+		Model:      cpuid.CPU.BrandName,
+		Tier:       "generic",
+		Workers:    workers,
+		HostMemory: true,
+		KVTypes:    []string{"f32", "f16"},
+	}
+	if info.Model == "" {
+		info.Model = runtime.GOARCH
+	}
+	for _, f := range features {
+		if cpuid.CPU.Supports(f) {
+			info.Features = append(info.Features, f.String())
+		}
+	}
+	info.Memory = min(totalMemory(), math.MaxInt64)
+	return info
+}

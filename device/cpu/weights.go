@@ -1,0 +1,102 @@
+package cpu
+
+import (
+	"fmt"
+	"strings"
+
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/quantkern"
+)
+
+// weights counts the tensors that the parts of a device read in place. A
+// tensor that two parts share (the embedding that is also the head) counts once.
+type weights struct {
+	device string
+	ledger *device.Ledger
+	mapped map[*gguf.Tensor]int // parts that hold it
+}
+
+// holding is what one part took of the weights.
+type holding struct {
+	all     *weights
+	mapped  []*gguf.Tensor
+	decoded int64 // bytes
+}
+
+// matrix is a tensor whose rows the kernels read in the file's own layout.
+type matrix struct {
+	codec      *quantkern.Codec
+	data       []byte
+	rows, cols int
+	ternary    *quantkern.Ternary // nil unless the codec is ternary
+}
+
+// matrix finds the codec of a tensor [cols, rows] and checks that all of its
+// bytes are there.
+func (h *holding) matrix(t *gguf.Tensor, rows, cols int) (*matrix, error) {
+	c, err := h.codec(t, rows, cols)
+	if err != nil {
+		return nil, err
+	}
+	m := &matrix{codec: c, data: t.Data, rows: rows, cols: cols}
+	if c.Ternary {
+		if m.ternary, err = quantkern.NewTernary(c, t.Data, rows, cols); err != nil {
+			return nil, h.fault(t, fmt.Sprintf("the ternary layout cannot be read: %v", err))
+		}
+	}
+	if h.all.mapped[t]++; h.all.mapped[t] == 1 {
+		h.all.ledger.Add(device.Mapped, int64(len(t.Data)))
+	}
+	h.mapped = append(h.mapped, t)
+	return m, nil
+}
+
+// vector decodes a tensor of n values to float32.
+func (h *holding) vector(t *gguf.Tensor, n int) ([]float32, error) {
+	c, err := h.codec(t, 1, n)
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, n)
+	c.Decode(v, t.Data, 1, n, 0)
+	h.decoded += bytesOf[float32](n)
+	h.all.ledger.Add(device.Weights, bytesOf[float32](n))
+	return v, nil
+}
+
+func (h *holding) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error) {
+	if t == nil {
+		return nil, &device.BatchError{Reason: "a weight of the network is missing from its description"}
+	}
+	c, err := quantkern.Lookup(t.Type.String())
+	if err != nil {
+		return nil, h.fault(t, "the CPU device has no codec for this type; convert the file to one of "+strings.Join(quantkern.Names(), ", "))
+	}
+	if t.Elements() != rows*cols || rows > 1 && t.Cols() != cols {
+		return nil, h.fault(t, fmt.Sprintf("its shape %v is not the [%d %d] that the network needs; the file's metadata and tensors contradict each other", t.Dims, cols, rows))
+	}
+	if err := c.Check(rows, cols); err != nil {
+		return nil, h.fault(t, fmt.Sprintf("%v; convert the tensor to another type", err))
+	}
+	if need := c.Size(rows, cols); len(t.Data) < need {
+		return nil, h.fault(t, fmt.Sprintf("%d bytes are there, %d are needed; the file is cut short, fetch it again", len(t.Data), need))
+	}
+	return c, nil
+}
+
+func (h *holding) fault(t *gguf.Tensor, reason string) error {
+	return &device.TensorError{Device: h.all.device, Tensor: t.Name, Type: t.Type.String(), Reason: reason}
+}
+
+// release gives everything back.
+func (h *holding) release() {
+	for _, t := range h.mapped {
+		if h.all.mapped[t]--; h.all.mapped[t] == 0 {
+			delete(h.all.mapped, t)
+			h.all.ledger.Add(device.Mapped, -int64(len(t.Data)))
+		}
+	}
+	h.all.ledger.Add(device.Weights, -h.decoded)
+	h.mapped, h.decoded = nil, 0
+}

@@ -1,0 +1,125 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+
+	"tritflow/device"
+	"tritflow/quantkern"
+)
+
+// workspace is the memory that a device computes in. It serves one Forward at
+// a time, grows to the largest batch seen and stays, so that a steady state
+// allocates next to nothing. For the same reason the jobs are methods, bound
+// once, that find their operands here.
+type workspace struct {
+	dev  *cpuDevice
+	rows rows
+
+	// Operands of the call at hand.
+	embed  *embed
+	block  *block
+	head   *head
+	logits *logits
+	x      []float32 // residual stream [len(Rows), hidden]
+	width  int       // of x
+
+	// Buffers, by compact row.
+	in    input     // what the next linear reads
+	norm  []float32 // [n, hidden]
+	qkv   []float32 // [n, queries+keys+values]
+	att   []float32 // [n, heads × value width]
+	out   []float32 // [n, hidden]: what is added to x
+	gate  []float32 // [n, ffn]
+	up    []float32 // [n, ffn]
+	quant []int8
+	scale []float32
+
+	workers []worker
+	scratch int64 // bytes of the workers' scratch that the ledger knows
+
+	jobs jobs
+}
+
+// worker is memory of one worker.
+type worker struct {
+	kernels  quantkern.Scratch
+	cos, sin []float32
+	ids      []int32
+	vals     []float32
+}
+
+// job is what a team runs.
+type job func(worker, lo, hi int)
+
+type jobs struct {
+	embed                                                job
+	attnNorm, project, position, attend, attnSub, output job
+	ffnNorm, expand, ffnSub, contract, finish            job
+	headNorm, vocabulary, answer                         job
+}
+
+func (w *workspace) init(d *cpuDevice) {
+	w.dev = d
+	w.workers = make([]worker, d.team.Workers())
+	w.jobs = jobs{
+		embed:    w.embedRows,
+		attnNorm: w.attnNorm, project: w.project, position: w.position,
+		attend: w.attend, attnSub: w.attnSub, output: w.output,
+		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
+		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
+	}
+}
+
+// run runs one job unless the call was cancelled.
+func (w *workspace) run(ctx context.Context, n, grain int, j job) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("cpu: forward on %s: %w", w.dev.info.Name, err)
+	}
+	return w.dev.team.Run(n, grain, j)
+}
+
+// runRows runs a job over the n compact rows.
+func (w *workspace) runRows(ctx context.Context, j job) error {
+	return w.run(ctx, len(w.rows.at), 1, j)
+}
+
+// runOutputs runs a job over n output rows of matrices.
+func (w *workspace) runOutputs(ctx context.Context, n int, j job) error {
+	return w.run(ctx, n, grain(n, len(w.workers)), j)
+}
+
+// floats returns *s with n values of any contents, counted in the ledger.
+func (w *workspace) floats(s *[]float32, n int) []float32 {
+	*s = grow(&w.dev.ledger, *s, n)
+	return *s
+}
+
+// feed makes x, n rows of width values, the next linear's input; ternary says
+// that the rows will be quantized.
+func (w *workspace) feed(x []float32, n, width int, ternary bool) {
+	w.in = input{n: n, width: width, x: x}
+	if ternary {
+		w.quant = grow(&w.dev.ledger, w.quant, n*width)
+		w.scale = grow(&w.dev.ledger, w.scale, n)
+		w.in.q, w.in.s = w.quant, w.scale
+	}
+}
+
+// settle forgets the operands of a call and counts what scratch grew by.
+func (w *workspace) settle() {
+	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x = nil, nil, nil, nil, nil, nil
+	var bytes int64
+	for i := range w.workers {
+		bytes += int64(w.workers[i].kernels.Bytes())
+	}
+	w.dev.ledger.Add(device.Activations, bytes-w.scratch)
+	w.scratch = bytes
+}
+
+// free drops all buffers.
+func (w *workspace) free() {
+	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up) + cap(w.scale)
+	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-bytesOf[int8](cap(w.quant))-w.scratch)
+	*w = workspace{}
+}
