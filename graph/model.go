@@ -25,18 +25,19 @@ type Embed struct {
 	Vocab  int
 }
 
-// Linear is y = x·Wᵀ × Scale (+ Bias). Weight has ne [In, Out].
+// Linear is y = x·Wᵀ × Scale (+ Bias). Weight has ne [In, Out] and any type;
+// Bias and Scale are F32, F16 or BF16.
 type Linear struct {
 	Name    string // tensor name without ".weight", for errors
 	Weight  *gguf.Tensor
 	Bias    *gguf.Tensor // nil, or Out values
-	Scale   *gguf.Tensor // nil, or one F32 value that multiplies the product
+	Scale   *gguf.Tensor // nil, or one value that multiplies the product
 	In, Out int
 }
 
-// Norm is an RMSNorm: x / sqrt(mean(x²) + Eps) × Weight.
+// Norm is an RMSNorm: x / sqrt(mean(x²) + Eps) × Weight, stored as F32, F16 or BF16.
 type Norm struct {
-	Name   string
+	Name   string // tensor name without ".weight"
 	Weight *gguf.Tensor
 	Eps    float32
 }
@@ -44,6 +45,7 @@ type Norm struct {
 // RopeKind says which elements of a head are rotated together.
 type RopeKind uint8
 
+// The kinds of rotary embeddings.
 const (
 	RopeNone   RopeKind = iota
 	RopeNeoX            // (i, i + Dims/2)
@@ -62,9 +64,10 @@ type Rope struct {
 // Activation is the gate's nonlinearity.
 type Activation uint8
 
+// The nonlinearities of gates.
 const (
-	SiLU Activation = iota
-	ReLU2
+	SiLU  Activation = iota // x / (1 + exp(−x))
+	ReLU2                   // max(x, 0)²
 )
 
 // Block is one transformer block. Optional norms are nil when the
