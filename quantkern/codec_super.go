@@ -59,10 +59,15 @@ func q6kPlace(i int) (low, lowShift, high, highShift int) {
 
 func decodeQ6K(dst []float32, b []byte) {
 	d := f16At(b[q6kD:])
-	for i := range dst {
-		low, ls, high, hs := q6kPlace(i)
-		q := int(b[low]>>ls&15) | int(b[high]>>hs&3)<<4
-		dst[i] = float32(d*float32(int8(b[q6kScales+i/16]))) * float32(q-32)
+	for part := range 16 {
+		low, ls, high, hs := q6kPlace(16 * part)
+		lows, highs := b[low:][:16], b[high:][:16]
+		scale := d * float32(int8(b[q6kScales+part]))
+		out := dst[16*part:][:16]
+		for i := range out {
+			q := int(lows[i]>>ls&15) | int(highs[i]>>hs&3)<<4
+			out[i] = scale * float32(q-32)
+		}
 	}
 }
 

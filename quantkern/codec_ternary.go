@@ -59,7 +59,7 @@ func (l *tritLayout) span(dst []int8, data []byte, cols, r, c int) {
 	case flat:
 		l.planes.unpack(dst, data[first/4:][:len(dst)/4])
 	case fourRows:
-		at, shift := l.place(cols, r, c)
+		at, shift := fourRowsAt(cols, r, c)
 		unpackPlane(dst, data[at:][:len(dst)], shift)
 	case inBlocks:
 		for b := data[first/256*tq2Bytes:]; len(dst) > 0; dst, b = dst[256:], b[tq2Bytes:] {
@@ -72,13 +72,18 @@ func (l *tritLayout) span(dst []int8, data []byte, cols, r, c int) {
 	}
 }
 
-// place is the byte and shift of a 2-bit code in a whole-tensor layout.
-func (l *tritLayout) place(cols, r, c int) (at, shift int) {
+// pack is the inverse of span for codes (trit + 1) in a whole-tensor layout.
+func (l *tritLayout) pack(data []byte, codes []uint8, cols, r, c int) {
 	if l.order == fourRows {
-		return r/4*cols + c, 6 - 2*(r%4)
+		at, shift := fourRowsAt(cols, r, c)
+		packPlane(data[at:], codes, shift)
+		return
 	}
-	return l.planes.place(r*cols + c)
+	l.planes.pack(data[(r*cols+c)/4:], codes)
 }
+
+// fourRowsAt is the byte and shift of column c of row r.
+func fourRowsAt(cols, r, c int) (at, shift int) { return r/4*cols + c, 6 - 2*(r%4) }
 
 // undefined counts what is not a trit in packed bytes without their scales: a
 // whole tensor or one block.
@@ -139,11 +144,7 @@ func undefinedTQ1(b []byte) int {
 
 func encodeTQ2(dst []byte, src []float32) *ValueError {
 	return encodeTrits(dst[tq2Scale:], src, func(codes []uint8) {
-		clear(dst[:tq2Scale])
-		for i, code := range codes {
-			at, shift := planesTQ2.place(i)
-			dst[at] |= code << shift
-		}
+		planesTQ2.pack(dst[:tq2Scale], codes)
 	})
 }
 
@@ -175,21 +176,13 @@ func (c *Codec) encodeI2S(dst []byte, src []float32, rows, cols int) error {
 			Need: "other engines compute nothing but multiples of 128 columns"}
 	}
 	_, scale, bad := extreme(src[:rows*cols])
-	for i := 0; i < rows*cols && bad == nil; i++ {
-		v := src[i]
-		code := uint8(1)
-		switch a := abs32(v); {
-		case a == 0 || float64(a) < i2sZero && float64(scale) >= i2sZero:
-		case a == scale && v > 0:
-			code = 2
-		case a == scale:
-			code = 0
-		default:
-			bad = &ValueError{Col: i, Value: v, Reason: "the tensor is not ternary; quantize it first"}
+	var codes [128]uint8 // rows are multiples of it
+	for i := 0; i < rows*cols && bad == nil; i += len(codes) {
+		if bad = i2sCodes(codes[:], src[i:], scale); bad == nil {
+			c.trits.pack(dst, codes[:], cols, i/cols, i%cols)
+		} else {
+			bad.Col += i
 		}
-		at, shift := c.trits.place(cols, i/cols, i%cols)
-		mask := byte(3) << shift
-		dst[at] = dst[at]&^mask | code<<shift
 	}
 	if bad != nil {
 		bad.Codec, bad.Row, bad.Col = c.Name, bad.Col/cols, bad.Col%cols
@@ -198,5 +191,23 @@ func (c *Codec) encodeI2S(dst []byte, src []float32, rows, cols int) error {
 	tail := dst[rows*cols/4:][:i2sTail]
 	clear(tail)
 	binary.LittleEndian.PutUint32(tail, math.Float32bits(scale))
+	return nil
+}
+
+// i2sCodes finds the codes of the first len(codes) values.
+func i2sCodes(codes []uint8, src []float32, scale float32) *ValueError {
+	for i := range codes {
+		v := src[i]
+		switch a := abs32(v); {
+		case a == 0 || float64(a) < i2sZero && float64(scale) >= i2sZero:
+			codes[i] = 1
+		case a == scale && v > 0:
+			codes[i] = 2
+		case a == scale:
+			codes[i] = 0
+		default:
+			return &ValueError{Col: i, Value: v, Reason: "the tensor is not ternary; quantize it first"}
+		}
+	}
 	return nil
 }

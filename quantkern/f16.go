@@ -5,11 +5,21 @@ import "math"
 // F16ToF32 widens an IEEE 754 half: exact for every finite value. A NaN keeps
 // its payload and becomes quiet, as the conversion instructions do it.
 //
-// The half's exponent and fraction, moved to a float32's place, are the wanted
-// value times 2^-112, subnormal or not, so one exact multiplication does it.
-// Measured against a table of 65,536 floats on decoding an F16 row, this is
-// the faster one: the table's 256 KiB do not stay in the first-level cache.
-func F16ToF32(h uint16) float32 {
+// It is a look-up in 256 KiB: on rows with the spread of real weights that
+// takes about two thirds of the time of the arithmetic.
+func F16ToF32(h uint16) float32 { return f16Table[h] }
+
+var f16Table = func() (t [1 << 16]float32) {
+	for h := range t {
+		t[h] = widenF16(uint16(h))
+	}
+	return t
+}()
+
+// widenF16 computes an entry. The half's exponent and fraction, moved to a
+// float32's place, are the wanted value times 2^-112, subnormal or not, so one
+// exact multiplication does it.
+func widenF16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	abs := uint32(h & 0x7fff)
 	if abs >= 0x7c00 {

@@ -1,6 +1,6 @@
 package quantkern
 
-// The IQ2_S grid is a data table of ggml (github.com/ggml-org/ggml, MIT
+// The IQ2_S grid is a data table of the ggml project (ggml-common.h, MIT
 // licence, Copyright (c) 2023-2024 The ggml authors): 1024 points of eight
 // magnitudes. Here each magnitude is a 2-bit index into iq2sLevel, the first
 // one in the lowest bits.

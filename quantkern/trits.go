@@ -27,12 +27,6 @@ func asBytes(t []int8) []byte {
 // j of a group's 4×width has byte j%width and shift first + step×(j/width).
 type planes struct{ width, first, step int }
 
-// place is the byte and shift of value i.
-func (p planes) place(i int) (at, shift int) {
-	group, j := i/(4*p.width), i%(4*p.width)
-	return group*p.width + j%p.width, p.first + p.step*(j/p.width)
-}
-
 // unpack writes the 4×len(src) trits of whole groups.
 func (p planes) unpack(dst []int8, src []byte) {
 	w := p.width
@@ -51,6 +45,21 @@ func (p planes) unpack(dst []int8, src []byte) {
 	}
 }
 
+// pack writes the codes (trit + 1) of whole groups into len(codes)/4 bytes.
+func (p planes) pack(dst []byte, codes []uint8) {
+	w := p.width
+	for len(codes) > 0 {
+		for i := range w {
+			v := uint8(0)
+			for plane := range 4 {
+				v |= codes[plane*w+i] << (p.first + p.step*plane)
+			}
+			dst[i] = v
+		}
+		dst, codes = dst[w:], codes[4*w:]
+	}
+}
+
 // unpackPlane takes one trit from every byte, at the same shift (0..6).
 func unpackPlane(dst []int8, src []byte, shift int) {
 	out := asBytes(dst)
@@ -61,6 +70,13 @@ func unpackPlane(dst []int8, src []byte, shift int) {
 	}
 	for i := range out {
 		out[i] = src[i]>>s&3 - 1
+	}
+}
+
+// packPlane puts one code into every byte and leaves the other bits.
+func packPlane(dst []byte, codes []uint8, shift int) {
+	for i, code := range codes {
+		dst[i] = dst[i]&^(3<<shift) | code<<shift
 	}
 }
 
