@@ -8,7 +8,7 @@ import "math"
 // from[d][j] is where the last of them begins. Time is at most devices ×
 // stages², in practice far less, because a part stops growing when it is full
 // or slower than the best found.
-func (l *ledger) balance() ([]int, error) {
+func (l *costs) balance() ([]int, error) {
 	stages := len(l.stages)
 	best := [][]float64{make([]float64, stages+1)}
 	for j := 1; j <= stages; j++ {
@@ -46,7 +46,7 @@ func (l *ledger) balance() ([]int, error) {
 
 // overflow says what is left for the last device when every device before it
 // holds as much as it can: no split needs less there.
-func (l *ledger) overflow() error {
+func (l *costs) overflow() error {
 	begin, last := 0, len(l.devs)-1
 	for d := range last {
 		end := begin

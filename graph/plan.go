@@ -62,7 +62,7 @@ func MakePlan(m *Model, devs []Capacity, split []int, kv KVShape) (*Plan, error)
 	if err := kv.check(); err != nil {
 		return nil, err
 	}
-	l, err := newLedger(m, devs, kv)
+	l, err := newCosts(m, devs, kv)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +126,8 @@ func explicitEnds(split []int, devices, blocks int) ([]int, error) {
 	return ends, nil
 }
 
-// ledger answers what any run of consecutive stages takes.
-type ledger struct {
+// costs answers what any run of consecutive stages takes.
+type costs struct {
 	devs    []Capacity
 	stages  []Placement // devices not yet set
 	weights []uint64    // weights[i]: of the stages before i
@@ -136,8 +136,8 @@ type ledger struct {
 	shared  uint64 // counted twice when embedding and head are in one run
 }
 
-func newLedger(m *Model, devs []Capacity, kv KVShape) (*ledger, error) {
-	l := &ledger{devs: devs, weights: []uint64{0}, kv: []uint64{0}, read: []uint64{0}}
+func newCosts(m *Model, devs []Capacity, kv KVShape) (*costs, error) {
+	l := &costs{devs: devs, weights: []uint64{0}, kv: []uint64{0}, read: []uint64{0}}
 	table := m.Embed.WeightBytes()
 	l.add(Placement{Kind: StageEmbed, WeightBytes: table, ReadBytes: table / uint64(max(m.Vocab, 1))})
 	for i := range m.Blocks {
@@ -157,7 +157,7 @@ func newLedger(m *Model, devs []Capacity, kv KVShape) (*ledger, error) {
 	return l, nil
 }
 
-func (l *ledger) add(p Placement) {
+func (l *costs) add(p Placement) {
 	n := len(l.stages)
 	l.stages = append(l.stages, p)
 	l.weights = append(l.weights, l.weights[n]+p.WeightBytes)
@@ -166,7 +166,7 @@ func (l *ledger) add(p Placement) {
 }
 
 // memory is what stages [begin, end) take on one device.
-func (l *ledger) memory(begin, end int) (weights, kv uint64) {
+func (l *costs) memory(begin, end int) (weights, kv uint64) {
 	weights = l.weights[end] - l.weights[begin]
 	if begin == 0 && end == len(l.stages) {
 		weights -= l.shared
@@ -174,13 +174,13 @@ func (l *ledger) memory(begin, end int) (weights, kv uint64) {
 	return weights, l.kv[end] - l.kv[begin]
 }
 
-func (l *ledger) fits(d, begin, end int) bool {
+func (l *costs) fits(d, begin, end int) bool {
 	weights, kv := l.memory(begin, end)
 	return l.devs[d].Bytes == 0 || weights+kv <= l.devs[d].Bytes
 }
 
 // load is the time that stages [begin, end) take for a row on device d.
-func (l *ledger) load(d, begin, end int) float64 {
+func (l *costs) load(d, begin, end int) float64 {
 	return load(l.read[end]-l.read[begin], l.devs[d])
 }
 
@@ -191,7 +191,7 @@ func load(read uint64, c Capacity) float64 {
 	return float64(read) / c.Speed
 }
 
-func (l *ledger) tooMuch(d, begin, end int) *MemoryError {
+func (l *costs) tooMuch(d, begin, end int) *MemoryError {
 	weights, kv := l.memory(begin, end)
 	return &MemoryError{
 		Device: l.devs[d].Name, Index: d, Part: run(l.stages[begin:end]),

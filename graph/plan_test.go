@@ -169,7 +169,7 @@ func TestMemoryErrors(t *testing.T) {
 }
 
 // bruteForce tries every contiguous split.
-func bruteForce(l *ledger, d, begin int) float64 {
+func bruteForce(l *costs, d, begin int) float64 {
 	stages := len(l.stages)
 	if d == len(l.devs) {
 		if begin == stages {
@@ -200,7 +200,7 @@ func TestPlanIsOptimal(t *testing.T) {
 		}), 1, 4).Draw(t, "devices")
 		kv := KVShape{BytesPerElement: rapid.Float64Range(0, 4).Draw(t, "kv"), Positions: rapid.IntRange(0, 4).Draw(t, "positions")}
 
-		l, err := newLedger(m, devs, kv)
+		l, err := newCosts(m, devs, kv)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,9 +38,9 @@ func (e *ShapeError) Error() string {
 }
 
 // Shapes lists the networks that have a name: two small ones for tests ("tiny"
-// is the shape of the reference model), then published models (formats.md
-// §2.9, §6.2, §6.4; context lengths that are not there follow the model cards
-// and matter only to synthetic files).
+// is the shape of the reference model in testdata), then published models.
+// Their context lengths follow the model cards and matter only to synthetic
+// files.
 func Shapes() []Shape {
 	all := make([]Shape, len(shapes))
 	for i, s := range shapes {
