@@ -20,7 +20,7 @@ func decodeK(dst []float32, head, nibbles, high []byte) {
 	d, dmin := f16At(head), f16At(head[2:])
 	for part := range 8 {
 		sc, m := partScale(head[4:16], part)
-		scale, offset := d*float32(sc), dmin*float32(m)
+		scale, offset := d*float32(sc), float32(dmin*float32(m))
 		qs := nibbles[part/2*32:][:32]
 		out := dst[part*32:][:32]
 		for i := range out {

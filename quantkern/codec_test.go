@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,9 @@ func TestCodecEncodeErrors(t *testing.T) {
 	if err := i2s.Encode(make([]byte, 48), make([]float32, 64), 1, 64); !errors.As(err, &shape) {
 		t.Errorf("64 columns: %v", err)
 	}
+	if err := mustLookup(t, "Q8_0").Encode(make([]byte, 99), make([]float32, 33), 1, 33); !errors.As(err, &shape) {
+		t.Errorf("33 columns: %v", err)
+	}
 	if err := i2s.Encode(make([]byte, 63), make([]float32, 128), 1, 128); !errors.As(err, &short) || short.Want != 64 {
 		t.Errorf("short bytes: %v", err)
 	}
@@ -98,6 +102,46 @@ func TestCodecEncodeErrors(t *testing.T) {
 		var value *ValueError
 		if !errors.As(err, &value) || value.Codec != c.name || value.Row != 2 || value.Col/256 != 1 {
 			t.Errorf("%s with %v: %v", c.name, c.value, err)
+		}
+	}
+}
+
+// TestCodecErrorTexts: a message says which type, where, and what to do.
+func TestCodecErrorTexts(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want []string
+	}{
+		{&ShapeError{"I2_S", 3, 100, "the rule"}, []string{"quantkern: I2_S", "3 rows", "100 columns", "the rule", "choose"}},
+		{&ShortError{"TQ1_0", "packed bytes", 10, 54}, []string{"quantkern: TQ1_0", "10 packed bytes", "54", "check"}},
+		{&ValueError{"Q8_0", 7, 9, 1e30, "the reason"}, []string{"quantkern: Q8_0", "row 7", "column 9", "1e+30", "the reason"}},
+	} {
+		for _, part := range c.want {
+			if !strings.Contains(c.err.Error(), part) {
+				t.Errorf("%q does not say %q", c.err, part)
+			}
+		}
+	}
+}
+
+// TestCodecEmpty: matrices without values are legal in files.
+func TestCodecEmpty(t *testing.T) {
+	for _, c := range codecs {
+		for _, shape := range [][2]int{{0, 256}, {4, 0}, {0, 0}} {
+			rows, cols := shape[0], shape[1]
+			data := make([]byte, c.Size(rows, cols))
+			if err := c.Encode(data, nil, rows, cols); c.CanEncode() && err != nil {
+				t.Errorf("%s %d × %d: %v", c.Name, rows, cols, err)
+			}
+			if rows > 0 {
+				c.Decode(nil, data, rows, cols, 0)
+			}
+			if !c.Ternary {
+				continue
+			}
+			if m, err := NewTernary(c, data, rows, cols); err != nil || !m.Uniform || m.Scale != 0 || m.Undefined() != 0 {
+				t.Errorf("%s %d × %d: %+v, %v", c.Name, rows, cols, m, err)
+			}
 		}
 	}
 }
@@ -189,7 +233,7 @@ func TestCodecRoundTrip(t *testing.T) {
 				for i := 0; i < len(src); i += step {
 					most := slices.Max(mapAbs(src[i : i+step]))
 					for j := i; j < i+step; j++ {
-						allowed := bound.part*most + bound.units*0x1p-25
+						allowed := float64(bound.part*most) + float64(bound.units*0x1p-25)
 						if d := math.Abs(float64(got[j]) - float64(src[j])); d > allowed {
 							t.Fatalf("value %d: %v, want %v ± %v", j, got[j], src[j], allowed)
 						}
