@@ -6,31 +6,21 @@ import (
 	"unicode/utf8"
 )
 
-// bpe is the merging part of a "gpt2" vocabulary.
+// bpe is the merging part of a "gpt2" vocabulary. Symbols are numbers: token
+// ids, and from Size up the texts in merges that are no tokens.
 type bpe struct {
 	split        *splitter
 	ignoreMerges bool
-	merges       map[uint64]merge // by left<<32 | right
-	extra        map[string]int32 // texts in merges that are no tokens: ids from Size up
-	start        [256]int32       // symbol of a byte (mapped words)
+	merges       *pairIndex
+	start        [256]int32 // symbol of a byte (mapped words)
 }
-
-type merge struct {
-	rank, id int32
-}
-
-func pair(l, r int32) uint64 { return uint64(uint32(l))<<32 | uint64(uint32(r)) }
 
 // newBPE turns merge lines ("left right", the index is the rank) into pairs of
-// symbol ids. A pair that stands twice keeps its first rank.
+// symbols. A pair that stands twice keeps its first rank.
 func newBPE(v *Vocab, rule preRule, lines []string) (*bpe, error) {
-	b := &bpe{
-		split:        rule.split,
-		ignoreMerges: rule.name.IgnoreMerges,
-		merges:       make(map[uint64]merge, len(lines)),
-		extra:        map[string]int32{},
-	}
+	b := &bpe{split: rule.split, ignoreMerges: rule.name.IgnoreMerges, merges: newPairIndex(len(lines))}
 	var whole []byte
+	last := none // the merge before
 	for rank, line := range lines {
 		cut := -1
 		if len(line) > 1 {
@@ -39,49 +29,42 @@ func newBPE(v *Vocab, rule preRule, lines []string) (*bpe, error) {
 		if cut <= 0 || cut == len(line)-1 {
 			return nil, &KeyError{Key: keyMerges, Reason: fmt.Sprintf("line %d (%q) is not two texts with a space between", rank, line)}
 		}
+		key := pairKey(v.ids.intern(line[:cut]), v.ids.intern(line[cut+1:]))
+		slot := b.merges.find(key)
+		if slot.id != none {
+			continue
+		}
 		whole = append(append(whole[:0], line[:cut]...), line[cut+1:]...)
-		id, ok := v.ids[string(whole)]
-		if !ok {
-			id = b.intern(v, string(whole))
-		}
-		p := pair(b.intern(v, line[:cut]), b.intern(v, line[cut+1:]))
-		if _, dup := b.merges[p]; !dup {
-			b.merges[p] = merge{int32(rank), id}
-		}
+		last = v.mergedID(whole, last)
+		*slot = pairSlot{key, int32(rank), last}
 	}
 	for i := range b.start {
-		b.start[i] = b.symbol(v, string(byteLevel.toRune[i]))
+		b.start[i] = v.ids.get(string(byteLevel.toRune[i]))
 	}
 	return b, nil
 }
 
-// intern gives a text a symbol id: the token's, or a new one beyond them.
-func (b *bpe) intern(v *Vocab, text string) int32 {
-	id := b.symbol(v, text)
-	if id == none {
-		id = int32(v.Size() + len(b.extra))
-		b.extra[text] = id
+// mergedID is the symbol of a merge's result. Trainers number tokens in the
+// order of their merges, so the last result or the next token is tried before
+// the table is searched.
+func (v *Vocab) mergedID(whole []byte, last int32) int32 {
+	for id := max(last, 0); !v.ids.twice && id <= last+1 && int(id) < v.Size(); id++ {
+		if v.texts[id] == string(whole) {
+			return id
+		}
 	}
-	return id
-}
-
-// symbol is a text's symbol id, none if neither tokens nor merges know it.
-func (b *bpe) symbol(v *Vocab, text string) int32 {
-	if id, ok := v.ids[text]; ok {
+	if id := v.ids.get(string(whole)); id != none {
 		return id
 	}
-	if id, ok := b.extra[text]; ok {
-		return id
-	}
-	return none
+	return v.ids.intern(string(whole))
 }
 
 func (b *bpe) rank(l, r *symbol) (float64, int32, bool) {
 	if l.id == none || r.id == none {
 		return 0, 0, false
 	}
-	m, ok := b.merges[pair(l.id, r.id)]
-	return float64(m.rank), m.id, ok
+	s := b.merges.find(pairKey(l.id, r.id))
+	return float64(s.rank), s.id, s.id != none
 }
 
 // encodeBPE tokenizes one fragment of valid UTF-8.
@@ -104,7 +87,7 @@ func (v *Vocab) encodeWord(dst []int32, m *merger, word string) []int32 {
 		if v.byteLevel {
 			text = byteLevel.appendMapped(buf[:0], word)
 		}
-		if id, ok := v.ids[string(text)]; ok {
+		if id, ok := v.ID(string(text)); ok {
 			return append(dst, id)
 		}
 	}
@@ -115,7 +98,7 @@ func (v *Vocab) encodeWord(dst []int32, m *merger, word string) []int32 {
 			continue
 		}
 		_, n = utf8.DecodeRuneInString(word[lo:])
-		m.push(lo, lo+n, b.symbol(v, word[lo:lo+n]))
+		m.push(lo, lo+n, v.ids.get(word[lo:lo+n]))
 	}
 	m.run(b.rank)
 	for i := range m.syms {
@@ -137,7 +120,7 @@ func (v *Vocab) encodeWord(dst []int32, m *merger, word string) []int32 {
 // without a token, as llama.cpp does.
 func (v *Vocab) appendRaw(dst []int32, mapped string) []int32 {
 	for i := range len(mapped) {
-		if id, ok := v.ids[mapped[i:i+1]]; ok {
+		if id, ok := v.ID(mapped[i : i+1]); ok {
 			dst = append(dst, id)
 		}
 	}

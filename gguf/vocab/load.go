@@ -47,6 +47,7 @@ func Load(md *gguf.Metadata, opt Options) (*Vocab, error) {
 	if err := v.loadTokens(md); err != nil {
 		return nil, err
 	}
+	v.ids = newTextIndex(v.texts)
 	var rule preRule
 	if v.model == modelBPE {
 		var err error
@@ -112,10 +113,6 @@ func (v *Vocab) loadTokens(md *gguf.Metadata) (err error) {
 		if i := slices.IndexFunc(v.scores, func(s float32) bool { return s != s }); i >= 0 {
 			return &KeyError{Key: keyScores, Reason: fmt.Sprintf("token %d has a score that is not a number", i)}
 		}
-	}
-	v.ids = make(map[string]int32, n)
-	for i, s := range v.texts {
-		v.ids[s] = int32(i) // a text that stands twice gets the later id, as in llama.cpp
 	}
 	return nil
 }

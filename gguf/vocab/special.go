@@ -23,7 +23,7 @@ var eogTexts = []string{"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", 
 // control tokens, so that they print as nothing.
 func (v *Vocab) findEOG(r *reader) {
 	for _, text := range eogTexts {
-		id, ok := v.ids[text]
+		id, ok := v.ID(text)
 		if !ok {
 			continue
 		}

@@ -26,7 +26,7 @@ func (v *Vocab) encodeSPM(dst []int32, text string) []int32 {
 		lo += n
 	}
 	m.run(func(l, r *symbol) (float64, int32, bool) {
-		id, ok := v.ids[text[l.lo:r.hi]]
+		id, ok := v.ID(text[l.lo:r.hi])
 		if !ok {
 			return 0, 0, false
 		}
@@ -37,7 +37,7 @@ func (v *Vocab) encodeSPM(dst []int32, text string) []int32 {
 		if s.lo == s.hi {
 			continue
 		}
-		if id, ok := v.ids[text[s.lo:s.hi]]; ok {
+		if id, ok := v.ID(text[s.lo:s.hi]); ok {
 			dst = append(dst, id)
 			continue
 		}
@@ -64,9 +64,9 @@ func (v *Vocab) appendBytes(dst []int32, text string) []int32 {
 // findBytes looks up the byte tokens: "<0x0A>", else the raw byte.
 func (v *Vocab) findBytes() {
 	for b := range v.byteIDs {
-		id, ok := v.ids[fmt.Sprintf("<0x%02X>", b)]
+		id, ok := v.ID(fmt.Sprintf("<0x%02X>", b))
 		if !ok {
-			id, ok = v.ids[string([]byte{byte(b)})]
+			id, ok = v.ID(string([]byte{byte(b)}))
 		}
 		if !ok {
 			id = none

@@ -31,7 +31,7 @@ type Vocab struct {
 	pre      string
 	texts    []string // id -> text as in the file; views of one block of memory
 	types    []TokenType
-	ids      map[string]int32
+	ids      *textIndex
 	scores   []float32 // SPM only
 	bpe      *bpe      // gpt2 only
 	byteIDs  [256]int32
@@ -72,8 +72,11 @@ func (v *Vocab) Type(id int32) TokenType {
 
 // ID finds the token that the file writes as text.
 func (v *Vocab) ID(text string) (int32, bool) {
-	id, ok := v.ids[text]
-	return id, ok
+	id := v.ids.get(text)
+	if int(id) >= len(v.texts) {
+		id = none
+	}
+	return id, id != none
 }
 
 // IsEOG tells whether id ends generation.
