@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"tritflow/cmd/tritflow/internal/dialog"
+	"tritflow/stages"
+)
+
+const chatHelp = `Talk with a model. Every line of standard input is a message; the answers
+stream to standard output.
+
+Ctrl-C stops the answer; pressed again where a message is awaited, or Ctrl-D there,
+it leaves the program (exit code 0). When the history no longer fits the context,
+its oldest turns are dropped.`
+
+type chatFlags struct {
+	engineFlags
+	samplingFlags
+	system string
+}
+
+func (a *app) chatCommand() *cobra.Command {
+	var f chatFlags
+	cmd := &cobra.Command{
+		Use:   "chat [-m MODEL]",
+		Short: "Talk with a model",
+		Long:  chatHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.body(func(ctx context.Context, _ []string) error { return a.chat(ctx, &f) })(cmd.Context(), args)
+		},
+	}
+	f.engineFlags.add(cmd)
+	fs := cmd.Flags()
+	f.samplingFlags.add(fs, 0.7)
+	fs.StringVar(&f.system, "system", "", "system message")
+	return cmd
+}
+
+func (a *app) chat(ctx context.Context, f *chatFlags) (err error) {
+	if err := f.prepare(a); err != nil {
+		return err
+	}
+	loading, stop := interruptible(ctx)
+	e, err := f.load(loading, a, nil)
+	stop()
+	if err != nil {
+		return err
+	}
+	defer closeEngine(e, &err)
+	d, err := dialog.New(e.Vocab(), f.system)
+	if err != nil {
+		return wrapModel(err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	t := &talk{app: a, flags: f, engine: e, dialog: d, signals: signals, lines: readLines(a.in)}
+	return t.run(ctx)
+}
+
+// talk is a chat at work.
+type talk struct {
+	app     *app
+	flags   *chatFlags
+	engine  *stages.Engine
+	dialog  *dialog.Dialog
+	signals <-chan os.Signal
+	lines   <-chan line
+}
+
+// line is one line of input, or the error that ended it.
+type line struct {
+	text string
+	err  error
+}
+
+// readLines reads lines on a goroutine of its own, because a read cannot be
+// interrupted. The goroutine ends with the input, or with the process.
+func readLines(r io.Reader) <-chan line {
+	lines := make(chan line)
+	go func() {
+		defer close(lines)
+		in := bufio.NewReader(r)
+		for {
+			text, err := in.ReadString('\n')
+			if text != "" {
+				lines <- line{text: trimNewline(text)}
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					lines <- line{err: err}
+				}
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// run goes through the turns until the input ends or the user leaves.
+func (t *talk) run(ctx context.Context) error {
+	interrupted := false // the last thing that happened was a Ctrl-C
+	for {
+		t.ask()
+		select {
+		case s := <-t.signals:
+			if s != os.Interrupt {
+				return &signalError{s}
+			}
+			if interrupted {
+				return nil
+			}
+			interrupted = true
+			t.app.log.Info().Msg("Ctrl-C again, or Ctrl-D, leaves")
+		case l, ok := <-t.lines:
+			if !ok || l.err != nil {
+				return l.err
+			}
+			interrupted = false
+			if l.text == "" {
+				continue
+			}
+			var err error
+			if interrupted, err = t.turn(ctx, l.text); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// ask shows that a message is awaited, when a person sits there.
+func (t *talk) ask() {
+	in, ok := t.app.in.(*os.File)
+	if ok && t.app.terminal && term.IsTerminal(int(in.Fd())) {
+		_, _ = io.WriteString(t.app.err, "> ") // a prompt that cannot be shown stops nothing
+	}
+}
+
+// turn answers one message. A failed request is reported and taken out of the
+// history; only what ends the chat is returned.
+func (t *talk) turn(ctx context.Context, text string) (interrupted bool, err error) {
+	ids, err := t.fit(text)
+	if err != nil {
+		return false, err
+	}
+	r := t.flags.request()
+	r.Tokens = ids
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stream, err := t.engine.Submit(ctx, r)
+	if err != nil {
+		t.app.log.Error().Msg(err.Error())
+		t.dialog.Withdraw()
+		return false, nil
+	}
+	ans := newAnswer(0, text)
+	go ans.follow(stream, nil)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case s := <-t.signals:
+			cancel(&signalError{s})
+		case <-ans.done:
+		}
+	}()
+	err = ans.print(t.app.out, false, 0)
+	cancel(nil)
+	<-ans.done
+	<-watched
+	if err != nil {
+		return false, err
+	}
+	var sig *signalError
+	switch interrupted = errors.As(context.Cause(ctx), &sig); {
+	case interrupted && sig.signal != os.Interrupt:
+		return true, sig
+	case !interrupted && ans.err != nil:
+		t.app.log.Error().Msg(ans.err.Error())
+		if len(ans.result.Tokens) == 0 {
+			t.dialog.Withdraw()
+			return false, nil
+		}
+	}
+	t.dialog.Answer(ans.text.String(), ans.result.Tokens)
+	return interrupted, nil
+}
+
+// fit gives the prompt for a message, with as much of the history as leaves
+// room for an answer.
+func (t *talk) fit(text string) ([]int32, error) {
+	for {
+		ids, err := t.dialog.Ask(text)
+		if err != nil {
+			return nil, wrapModel(err)
+		}
+		if len(ids) < t.engine.Ctx() {
+			return ids, nil
+		}
+		t.dialog.Withdraw()
+		if !t.dialog.Forget() {
+			// Too long by itself: the engine says so, with the figures.
+			return t.dialog.Ask(text)
+		}
+		t.app.log.Warn().Int("ctx", t.engine.Ctx()).Msg("the oldest turn was dropped: the chat no longer fits the context (--ctx)")
+	}
+}

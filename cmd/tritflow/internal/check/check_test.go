@@ -1,0 +1,256 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tritflow/cmd/tritflow/internal/synth"
+	"tritflow/gguf"
+	"tritflow/gguf/builtin"
+	"tritflow/graph"
+)
+
+// tiny is a small valid model as a file's bytes.
+func tiny(t *testing.T) []byte {
+	t.Helper()
+	shape, err := graph.ShapeByName("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typ, _ := gguf.TypeByName("I2_S")
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	if err := synth.Write(t.Context(), w, synth.Options{Shape: shape, Type: typ, Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func examine(t *testing.T, data []byte) *Report {
+	t.Helper()
+	f, err := gguf.Parse("tiny", data, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := File(t.Context(), f, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// at finds where a tensor's bytes begin in the file.
+func at(t *testing.T, data []byte, name string) (offset uint64, size int) {
+	t.Helper()
+	f, err := gguf.Parse("tiny", data, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	x, ok := f.Tensor(name)
+	if !ok {
+		t.Fatalf("no tensor %q", name)
+	}
+	return x.Offset, len(x.Data)
+}
+
+func TestGoodModels(t *testing.T) {
+	if r := examine(t, tiny(t)); !r.OK || len(r.Reasons) > 0 {
+		t.Errorf("synthetic model: %+v", r.Reasons)
+	}
+	f, err := builtin.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := File(t.Context(), f, Options{})
+	if err != nil || !r.OK {
+		t.Errorf("built-in model: %v %+v", err, r)
+	}
+}
+
+func TestDamagedValues(t *testing.T) {
+	nan, inf := math.Float32bits(float32(math.NaN())), math.Float32bits(float32(math.Inf(1)))
+	for _, c := range []struct {
+		name, tensor string
+		damage       func(data []byte) // of the tensor
+		reason, warn string
+	}{
+		{"weight NaN", "blk.1.attn_norm.weight", func(b []byte) { binary.LittleEndian.PutUint32(b[8:], nan) },
+			`"blk.1.attn_norm.weight" has weights that are NaN or infinite in 1 of 1 rows, first at row 0, column 2`, ""},
+		{"weight infinite", "token_embd.weight", func(b []byte) { binary.LittleEndian.PutUint16(b[2*256*5+4:], 0x7c00) },
+			`"token_embd.weight" has weights that are NaN or infinite in 1 of 512 rows, first at row 5, column 2`, ""},
+		{"scale infinite", "blk.0.ffn_up.weight", func(b []byte) { binary.LittleEndian.PutUint32(b[len(b)-32:], inf) },
+			`"blk.0.ffn_up.weight" has scales that are NaN or infinite`, ""},
+		{"undefined code", "blk.2.attn_q.weight", func(b []byte) { b[0] |= 0xc0; b[100] |= 0x03 },
+			"", `"blk.2.attn_q.weight" has 2 codes that type I2_S does not define`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			data := tiny(t)
+			offset, size := at(t, data, c.tensor)
+			c.damage(data[offset:][:size])
+			r := examine(t, data)
+			if got := messages(r.Reasons); c.reason == "" && got != "" || !strings.Contains(got, c.reason) {
+				t.Errorf("reasons %q, want %q", got, c.reason)
+			}
+			if got := messages(r.Warnings); !strings.Contains(got, c.warn) {
+				t.Errorf("warnings %q, want %q", got, c.warn)
+			}
+			if r.OK != (c.reason == "") {
+				t.Errorf("OK is %v", r.OK)
+			}
+		})
+	}
+}
+
+func messages(ps []Problem) string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.Message)
+	}
+	return strings.Join(out, "; ")
+}
+
+// TestAllReasonsAreCollected: one fault of each kind in one file.
+func TestAllReasonsAreCollected(t *testing.T) {
+	f32, _ := gguf.TypeByName("F32")
+	noCodec, ok := gguf.TypeByName("Q2_K")
+	if !ok {
+		t.Fatal("the test needs a type that has no codec")
+	}
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	for key, value := range map[string]any{
+		"general.architecture": "mamba", "tokenizer.ggml.model": "bert",
+	} {
+		if err := w.Set(key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	infos := []gguf.TensorInfo{{Name: "bad", Type: f32, Dims: []uint64{4}}, {Name: "odd", Type: noCodec, Dims: []uint64{256}}}
+	for _, i := range infos {
+		if err := w.Add(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range infos {
+		n, err := i.Type.Size(i.Dims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.WriteTensor(i.Name, bytes.NewReader(bytes.Repeat([]byte{0xff}, int(n)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := examine(t, b.Bytes())
+	kinds := map[string]bool{}
+	for _, p := range r.Reasons {
+		kinds[p.Kind] = true
+	}
+	for _, want := range []string{"vocabulary", "network", "type", "values"} {
+		if !kinds[want] {
+			t.Errorf("no reason of kind %q in %+v", want, r.Reasons)
+		}
+	}
+	if r.OK {
+		t.Error("a file with all these faults is called fit to run")
+	}
+}
+
+func TestMissingTensorsAreNamedEach(t *testing.T) {
+	f, err := gguf.Parse("tiny", tiny(t), gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	gone := map[string]bool{"output_norm.weight": true, "blk.1.ffn_gate.weight": true}
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	for _, k := range f.Metadata().Keys() {
+		v, _ := f.Metadata().Get(k)
+		if err := w.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := func(do func(x *gguf.Tensor) error) {
+		for _, x := range f.Tensors() {
+			if !gone[x.Name] {
+				if err := do(x); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	each(func(x *gguf.Tensor) error { return w.Add(gguf.TensorInfo{Name: x.Name, Type: x.Type, Dims: x.Dims}) })
+	each(func(x *gguf.Tensor) error { return w.WriteTensor(x.Name, bytes.NewReader(x.Data)) })
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := examine(t, b.Bytes())
+	named := map[string]bool{}
+	for _, p := range r.Reasons {
+		named[p.Tensor] = true
+	}
+	for name := range gone {
+		if !named[name] {
+			t.Errorf("%s is not named in %+v", name, r.Reasons)
+		}
+	}
+}
+
+func TestFileThatShrinks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := os.WriteFile(path, tiny(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Open(path, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Truncate(path, 64<<10); err != nil {
+		t.Skip("a mapped file cannot be cut here:", err)
+	}
+	r, err := File(t.Context(), f, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.OK || !strings.Contains(messages(r.Reasons), "cannot read byte") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	f, err := gguf.Parse("tiny", tiny(t), gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := File(ctx, f, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	r := Unreadable("x.gguf", fmt.Errorf("it is gone"))
+	if r.OK || messages(r.Reasons) != "it is gone" || r.File != "x.gguf" {
+		t.Errorf("%+v", r)
+	}
+}

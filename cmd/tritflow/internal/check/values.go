@@ -1,0 +1,150 @@
+package check
+
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"tritflow/gguf"
+	"tritflow/quantkern"
+)
+
+// readable is a tensor with the codec for its type.
+type readable struct {
+	*gguf.Tensor
+	codec *quantkern.Codec
+}
+
+// types finds the codec of every tensor; that there is none, or that it cannot
+// hold the tensor's shape, is a reason unless the network does not use it.
+func (r *Report) types(f *gguf.File, surplus map[string]bool) []readable {
+	var out []readable
+	for _, t := range f.Tensors() {
+		c, err := quantkern.Lookup(t.Type.String())
+		if err == nil {
+			err = c.Check(t.Rows(), t.Cols())
+		}
+		switch {
+		case err == nil:
+			out = append(out, readable{t, c})
+		case surplus[t.Name]:
+			r.warn("type", t.Name, "%v", err)
+		default:
+			r.reason("type", t.Name, "%v", err)
+		}
+	}
+	return out
+}
+
+// values reads every weight, several tensors at a time, and reports those that
+// are not finite and codes that their type does not define.
+func (r *Report) values(ctx context.Context, tensors []readable, progress func(done, total int)) error {
+	const mib = 1 << 20
+	total, done := 0, 0
+	for _, t := range tensors {
+		total += len(t.Data)
+	}
+	var mu sync.Mutex
+	found := make([]findings, len(tensors))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, t := range tensors {
+		g.Go(func() error {
+			// A fault of the mapping is recognised on the goroutine that reads.
+			fault := gguf.Guard(func() error { return found[i].read(ctx, t) })
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if fault != nil {
+				found[i].fault = fault
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done += len(t.Data)
+			if progress != nil {
+				progress(done/mib, total/mib)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, t := range tensors {
+		found[i].report(r, t)
+	}
+	return nil
+}
+
+// findings are what one tensor's values show.
+type findings struct {
+	fault     error
+	nonFinite int // rows with a value that is NaN or infinite
+	row, col  int // the first one
+	undefined int // codes without a meaning
+}
+
+// read goes through the rows of a tensor.
+func (f *findings) read(ctx context.Context, t readable) error {
+	rows, cols := t.Rows(), t.Cols()
+	var trits []int8
+	var w *quantkern.Ternary
+	if t.codec.Ternary {
+		var err error
+		if w, err = quantkern.NewTernary(t.codec, t.Data, rows, cols); err != nil {
+			return err
+		}
+		trits = make([]int8, cols)
+	}
+	values := make([]float32, cols)
+	for row := range rows {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if w != nil {
+			w.Trits(trits, row)
+			f.undefined += count(trits, 2)
+			if w.Uniform && row > 0 {
+				continue // the one scale was seen with row 0
+			}
+		}
+		t.codec.Decode(values, t.Data, rows, cols, row)
+		if col := quantkern.FirstNonFinite(values); col >= 0 {
+			if f.nonFinite == 0 {
+				f.row, f.col = row, col
+			}
+			f.nonFinite++
+		}
+	}
+	return nil
+}
+
+func count(s []int8, v int8) int {
+	n := 0
+	for _, x := range s {
+		if x == v {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *findings) report(r *Report, t readable) {
+	if f.fault != nil {
+		r.reason("values", t.Name, "tensor %q: %v", t.Name, f.fault)
+	}
+	if f.nonFinite > 0 {
+		what := "weights that are"
+		if t.codec.Ternary {
+			what = "scales that are"
+		}
+		r.reason("values", t.Name, "tensor %q has %s NaN or infinite in %d of %d rows, first at row %d, column %d: the file is damaged or was converted wrongly",
+			t.Name, what, f.nonFinite, t.Rows(), f.row, f.col)
+	}
+	if f.undefined > 0 {
+		r.warn("values", t.Name, "tensor %q has %d codes that type %s does not define; they count as +2",
+			t.Name, f.undefined, t.Type)
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"tritflow/device"
+)
+
+// machineReport is what inspect --machine tells.
+type machineReport struct {
+	OS       string          `json:"os"`
+	Arch     string          `json:"arch"`
+	CPU      string          `json:"cpu"`
+	Physical int             `json:"physical_cores"` // 0: not known
+	Logical  int             `json:"logical_cores"`
+	Features []string        `json:"features"`
+	Devices  []machineDevice `json:"devices"`
+}
+
+type machineDevice struct {
+	Name    string   `json:"name"`
+	Kind    string   `json:"kind"`
+	Model   string   `json:"model"`
+	Tier    string   `json:"tier"`
+	Workers int      `json:"workers"`
+	Memory  uint64   `json:"memory"`
+	KVTypes []string `json:"kv_types"`
+}
+
+func (a *app) inspectMachine(asJSON bool) error {
+	r := machineReport{
+		OS:       runtime.GOOS,
+		Arch:     runtime.GOARCH,
+		CPU:      cpuid.CPU.BrandName,
+		Physical: cpuid.CPU.PhysicalCores,
+		Logical:  runtime.NumCPU(),
+		Features: cpuid.CPU.FeatureSet(),
+	}
+	devs, err := device.OpenList("auto")
+	if err != nil {
+		return err
+	}
+	for _, d := range devs {
+		i := d.Info()
+		r.Devices = append(r.Devices, machineDevice{i.Name, i.Kind, i.Model, i.Tier, i.Workers, i.Memory, i.KVTypes})
+		if cerr := d.Close(); cerr != nil {
+			err = cerr
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("closing a device: %w", err)
+	}
+	if asJSON {
+		return a.out.json(r, true)
+	}
+	return r.print(a.out)
+}
+
+func (r *machineReport) print(out *output) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "system          %s/%s\n", r.OS, r.Arch)
+	fmt.Fprintf(&b, "processor       %s\n", r.CPU)
+	fmt.Fprintf(&b, "physical cores  %d\n", r.Physical)
+	fmt.Fprintf(&b, "logical cores   %d\n", r.Logical)
+	fmt.Fprintf(&b, "features        %s\n", strings.Join(r.Features, " "))
+	for _, d := range r.Devices {
+		fmt.Fprintf(&b, "device          %s: tier %s, %d workers, KV %s\n", d.Name, d.Tier, d.Workers, strings.Join(d.KVTypes, " "))
+	}
+	return out.print(b.String())
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `tritflow runs BitNet b1.58 (ternary) and other models from GGUF files on this
+machine, as a pipeline of stages. Without -m it uses a small model that is part
+of the program.
+
+  tritflow run --chat -p "What is 27 + 15?"
+  tritflow chat -m model.gguf
+  tritflow check model.gguf
+
+Standard output carries the answer and nothing else; everything else goes to
+standard error, as text on a terminal and as JSON lines elsewhere (NO_COLOR is
+honoured).
+
+` + exitHelp
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tritflow",
+		Short:         "Run ternary language models",
+		Long:          rootHelp,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.logging.configure(a)
+		},
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	a.logging.add(root.PersistentFlags())
+	root.AddCommand(
+		a.runCommand(), a.chatCommand(),
+		a.inspectCommand(), a.checkCommand(),
+		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
+		a.versionCommand(), a.manCommand(),
+	)
+	return root
+}

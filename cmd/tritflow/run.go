@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"tritflow/cmd/tritflow/internal/atomicfile"
+	"tritflow/gguf/vocab"
+	"tritflow/stages"
+	"tritflow/stages/trace"
+)
+
+const runHelp = `Continue a prompt, or answer it with --chat.
+
+The prompt comes from -p, from a file with -f, or from standard input (less one
+newline at its end). Several -p go through the pipeline at the same time; their
+answers are printed in order, each followed by a newline. --json prints one
+object a prompt and line:
+
+  index prompt text tokens finish_reason
+  usage{prompt_tokens, completion_tokens}
+  timings{load_ms, prefill_tok_s, decode_tok_s, first_token_ms}
+
+tokens are the generated ids without the end token that stopped them;
+finish_reason is stop, length, cancelled, timeout or error (with a field "error");
+a figure that cannot be given is null.
+
+Ctrl-C ends the answers where they are. ` + exitHelp
+
+// runFlags are the flags of run.
+type runFlags struct {
+	engineFlags
+	samplingFlags
+	prompts []string
+	file    string
+	chat    bool
+	special bool
+	json    bool
+	stats   bool
+	trace   string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [-m MODEL] [-p TEXT ... | -f FILE]",
+		Short: "Continue or answer prompts",
+		Long:  runHelp,
+		Args:  cobra.NoArgs,
+		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.run(ctx, &f) }),
+	}
+	f.engineFlags.add(cmd)
+	fs := cmd.Flags()
+	f.samplingFlags.add(fs, 0)
+	fs.StringArrayVarP(&f.prompts, "prompt", "p", nil, "prompt (may be given several times)")
+	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file")
+	fs.BoolVar(&f.chat, "chat", false, "the prompt is a message of a user, put through the model's chat template")
+	fs.BoolVar(&f.special, "special", true, "special tokens written in a prompt are taken as such (never with --chat)")
+	fs.BoolVar(&f.json, "json", false, "print one JSON object for each prompt")
+	fs.BoolVar(&f.stats, "stats", false, "report speeds, stages and memory on standard error")
+	fs.StringVar(&f.trace, "trace", "", "write what each stage did to this file (Chrome trace-event format)")
+	cmd.MarkFlagsMutuallyExclusive("prompt", "file")
+	return cmd
+}
+
+// run answers all prompts through one engine.
+func (a *app) run(ctx context.Context, f *runFlags) (err error) {
+	if err := f.prepare(a); err != nil {
+		return err
+	}
+	prompts, err := f.read(ctx, a)
+	if err != nil {
+		return err
+	}
+	var rec *trace.Recorder
+	if f.trace != "" {
+		rec = trace.New()
+		// Made first, so that a place that cannot be written is known before the work.
+		file, err := atomicfile.Create(f.trace)
+		if err != nil {
+			return err
+		}
+		defer func() { err = writeTrace(file, rec, err) }()
+	}
+	e, err := f.load(ctx, a, rec)
+	if err != nil {
+		return err
+	}
+	defer closeEngine(e, &err)
+
+	answers, err := a.answerAll(ctx, f, e, prompts)
+	if err != nil {
+		return err
+	}
+	if f.stats {
+		return a.printStats(e, answers)
+	}
+	return nil
+}
+
+// answerAll has every prompt under way at the same time and prints the answers
+// in order. A request that fails does not end the others; the first failure is
+// returned when all have ended. A failure to print ends them all.
+func (a *app) answerAll(ctx context.Context, f *runFlags, e *stages.Engine, prompts []string) ([]*answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make([]*answer, len(prompts))
+	for i, p := range prompts {
+		answers[i] = newAnswer(i, p)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		// Submit waits while the engine's queue is full, so it must not stand in
+		// the way of printing.
+		for _, ans := range answers {
+			stream, err := f.submit(ctx, e, ans.prompt)
+			group.Go(func() { ans.follow(stream, err) })
+		}
+	})
+	for _, ans := range answers {
+		if err := ans.print(a.out, f.json, e.LoadTime()); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	for i, ans := range answers {
+		if ans.err != nil {
+			return nil, promptError(prompts, i, ans.err)
+		}
+	}
+	return answers, nil
+}
+
+// read collects the prompts.
+func (f *runFlags) read(ctx context.Context, a *app) ([]string, error) {
+	switch {
+	case len(f.prompts) > 0:
+		return f.prompts, nil
+	case f.file != "":
+		data, err := os.ReadFile(f.file)
+		if err != nil {
+			return nil, usagef("reading the prompt: %w", err)
+		}
+		return []string{trimNewline(string(data))}, nil
+	}
+	text, err := a.readInput(ctx, "the prompt")
+	return []string{trimNewline(text)}, err
+}
+
+// submit queues one prompt.
+func (f *runFlags) submit(ctx context.Context, e *stages.Engine, prompt string) (*stages.Stream, error) {
+	r := f.request()
+	if err := f.prompt(&r, e.Vocab(), prompt); err != nil {
+		return nil, err
+	}
+	return e.Submit(ctx, r)
+}
+
+// prompt puts one prompt into a request, as text or as a chat of one message.
+func (f *runFlags) prompt(r *stages.Request, v *vocab.Vocab, text string) error {
+	if !f.chat {
+		r.Prompt, r.NoSpecial = text, !f.special
+		return nil
+	}
+	if text == "" {
+		return usagef("the message is empty: write something after -p")
+	}
+	t, err := v.Template()
+	if err != nil {
+		return wrapModel(err)
+	}
+	r.Segments, err = t.Render([]vocab.Message{{Role: "user", Content: text}}, true)
+	return wrapModel(err)
+}
+
+// promptError says which of several prompts an error is about.
+func promptError(prompts []string, i int, err error) error {
+	if len(prompts) == 1 {
+		return err
+	}
+	return fmt.Errorf("prompt %d of %d: %w", i+1, len(prompts), err)
+}
+
+// writeTrace finishes the trace file, also after a failure of the run: the
+// trace may show why.
+func writeTrace(file *atomicfile.File, rec *trace.Recorder, err error) error {
+	defer file.Abort()
+	if _, werr := rec.WriteTo(file); werr != nil {
+		return firstError(err, werr)
+	}
+	return firstError(err, file.Commit())
+}
+
+func firstError(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"tritflow/cmd/tritflow/internal/synth"
+	"tritflow/gguf"
+	"tritflow/graph"
+)
+
+type synthFlags struct {
+	shape string
+	typ   string
+	seed  uint64
+}
+
+func (a *app) synthCommand() *cobra.Command {
+	var f synthFlags
+	var names []string
+	for _, s := range graph.Shapes() {
+		names = append(names, s.Name)
+	}
+	cmd := &cobra.Command{
+		Use:   "synth OUT",
+		Short: "Write a model with random weights",
+		Long: `Write a valid model of a given shape with random weights and a made-up
+vocabulary of the real size: for measuring and testing where no trained file is
+at hand. The same shape, type and seed give the same bytes.
+
+Shapes: ` + strings.Join(names, ", "),
+		Args: cobra.ExactArgs(1),
+		RunE: a.do(func(ctx context.Context, args []string) error { return a.synth(ctx, args[0], &f) }),
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.shape, "shape", "tiny", "shape of the network")
+	fs.StringVar(&f.typ, "type", "i2_s", "type of the blocks' matrices: i2_s, tq2_0, tq1_0, f16 ...")
+	fs.Uint64Var(&f.seed, "seed", 1, "seed of the weights")
+	return cmd
+}
+
+func (a *app) synth(ctx context.Context, path string, f *synthFlags) (err error) {
+	shape, err := graph.ShapeByName(f.shape)
+	if err != nil {
+		return &usageError{err}
+	}
+	typ, ok := gguf.TypeByName(f.typ)
+	if !ok {
+		return usagef("--type %q is unknown: use for example i2_s, tq2_0, tq1_0 or f16", f.typ)
+	}
+	w, err := gguf.Create(path)
+	if err != nil {
+		return explainWrite(path, err)
+	}
+	defer func() {
+		// Close has said what went wrong; after it Abort does nothing.
+		err = firstError(err, w.Abort())
+	}()
+	progress, done := a.progress("writing")
+	err = synth.Write(ctx, w, synth.Options{Shape: shape, Type: typ, Seed: f.seed, Progress: progress})
+	done()
+	if is[*synth.TypeError](err) {
+		return &usageError{err}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return explainWrite(path, err)
+}
+
+// explainWrite says what to do about a failure to write.
+func explainWrite(path string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("writing %s: %w; nothing was left behind: free some space or choose another place", path, err)
+	}
+	return err
+}
