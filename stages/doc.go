@@ -1,0 +1,32 @@
+// Package stages runs a model as a pipeline of goroutines joined by bounded
+// channels. It computes nothing itself: devices do, and package sample draws.
+//
+//	Submit ─▶ scheduler ══▶ embed ══▶ block 0 ══▶ … ══▶ block N-1 ══▶ head ══▶ sample ═╗
+//	              ▲                                                                    ║
+//	              ╚══════════════════════ the same Steps, answered ════════════════════╝
+//	              │
+//	              └──▶ one bounded channel of Tokens a request ──▶ Stream.Tokens
+//
+//	══▶  chan *step, capacity 1
+//
+// A step is a ragged batch of rows: one row for every sequence that decodes,
+// and chunks of the prompts that are being read. The scheduler admits requests
+// (sequences) in order as long as there are KV pages, composes steps, and keeps
+// as many of them in flight as the plan has devices. A stage receives a step,
+// brings its activations to its own device, lets the device work, and sends it
+// on. The sample stage turns logits into tokens and text. Then the step is back
+// at the scheduler, which hands out what was drawn and feeds it in again: a ring.
+//
+// Ownership. A step and its batch belong to the goroutine that received it
+// last. A sequence belongs to the scheduler, its sampler and text to the sample
+// stage while one of its rows is under way. Every channel is closed by the
+// goroutine that sends on it: the scheduler closes the first, every stage its
+// own when its input ends, so the pipeline empties in order and no Step is lost.
+// No send in the ring can block for ever, because the scheduler never has more
+// steps under way than stages can hold and always listens for those that return.
+//
+// A request is scheduled only while its token channel has room, so a reader
+// that stops reading holds up itself and nobody else. Cancellation is noticed
+// at the next stage boundary; pages are given back when the last step that
+// carries the sequence has returned.
+package stages

@@ -1,0 +1,87 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+var (
+	// ErrShutdown is matched by errors of requests that came after, or were
+	// aborted by, Shutdown or Close.
+	ErrShutdown = errors.New("stages: the engine is shut down")
+	// ErrBusy is matched when a request with NoWait finds the queue full.
+	ErrBusy = errors.New("stages: the queue of waiting requests is full; try again later")
+)
+
+// errBrokenOff is why a request ended whose consumer left the loop over its tokens.
+var errBrokenOff = fmt.Errorf("stages: the consumer broke off: %w", context.Canceled)
+
+// RequestError: a request asks for something that cannot be done.
+type RequestError struct {
+	Field  string // field of Request, with the inner one after a dot
+	Reason string // what is wrong and what to do
+	Err    error  // the underlying error, or nil
+}
+
+func (e *RequestError) Error() string {
+	return fmt.Sprintf("stages: request: %s: %s", e.Field, e.Reason)
+}
+
+// Unwrap gives the underlying error, such as a *sample.ParamError.
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// OptionError: an engine cannot be set up as its Options say.
+type OptionError struct {
+	Field  string
+	Reason string
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("stages: option %s: %s", e.Field, e.Reason)
+}
+
+// StageError: a stage could not do its work on a step. All requests of the
+// step end with it.
+type StageError struct {
+	Stage  string
+	Device string
+	Err    error
+}
+
+func (e *StageError) Error() string {
+	return fmt.Sprintf("stages: %s on %s: %v", e.Stage, e.Device, e.Err)
+}
+
+// Unwrap gives the device's error.
+func (e *StageError) Unwrap() error { return e.Err }
+
+// PanicError: a goroutine of the pipeline panicked. Its state is unknown
+// afterwards, so every request ends with this error and the engine takes no
+// more of them.
+type PanicError struct {
+	Where string
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("stages: panic in %s: %v", e.Where, e.Value)
+}
+
+// Unwrap gives the panic's value where it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// catch runs fn and returns its error, or its panic as a *PanicError.
+func catch(where string, fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Where: where, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return fn()
+}

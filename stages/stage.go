@@ -1,0 +1,160 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"tritflow/device"
+	"tritflow/stages/trace"
+)
+
+// channelCap is the capacity of the channels between stages.
+const channelCap = 1
+
+// work is what a stage does with a step; done is told when the device worked.
+type work func(ctx context.Context, s *step, done device.Worked) error
+
+// stage is a goroutine that owns one part of the model.
+type stage struct {
+	name   string
+	device string
+	track  int
+	work   work
+	in     <-chan *step
+	out    chan *step
+	rec    *trace.Recorder
+
+	mu    sync.Mutex
+	stats StageStats
+}
+
+// embedWork turns tokens into activations.
+func embedWork(p device.Embed) work {
+	return func(ctx context.Context, s *step, done device.Worked) error {
+		x, err := p.Forward(ctx, &s.batch, done)
+		if err != nil {
+			return err
+		}
+		s.hidden = x
+		return nil
+	}
+}
+
+// blocksWork takes activations to their device and through its blocks.
+func blocksWork(d device.Device, p device.Blocks) work {
+	return func(ctx context.Context, s *step, done device.Worked) error {
+		x, err := d.Import(ctx, s.takeHidden())
+		if err != nil {
+			return err
+		}
+		if x, err = p.Forward(ctx, &s.batch, x, done); err != nil {
+			return err
+		}
+		s.hidden = x
+		return nil
+	}
+}
+
+// headWork turns activations into logits, where any are asked for.
+func headWork(d device.Device, p device.Head) work {
+	return func(ctx context.Context, s *step, done device.Worked) error {
+		if len(s.batch.Outputs) == 0 {
+			s.drop()
+			return nil
+		}
+		x, err := d.Import(ctx, s.takeHidden())
+		if err != nil {
+			return err
+		}
+		l, err := p.Forward(ctx, &s.batch, x, done)
+		if err != nil {
+			return err
+		}
+		s.logits = l
+		return nil
+	}
+}
+
+// run passes steps on until the input ends, then ends the output. A failed
+// step goes on to the scheduler like any other. After a panic, which fail
+// hears of, the stage only passes steps on, so that the pipeline can empty.
+func (g *stage) run(ctx context.Context, fail func(error)) error {
+	defer close(g.out)
+	var broken error
+	for {
+		waiting, queued := time.Now(), len(g.in)
+		s, ok := <-g.in
+		if !ok {
+			return broken
+		}
+		g.received(time.Since(waiting), max(queued, 1), len(s.batch.Rows))
+		if s.err == nil {
+			s.err = broken
+		}
+		alive := s.err == nil && s.cull()
+		if alive {
+			s.err = g.do(ctx, s)
+			if p := (*PanicError)(nil); errors.As(s.err, &p) {
+				broken = s.err
+				fail(broken)
+			}
+		}
+		if s.err != nil || !alive {
+			s.drop()
+		}
+		sending := time.Now()
+		g.out <- s
+		g.sent(time.Since(sending))
+	}
+}
+
+// do runs the stage's work on a step. Errors name the stage.
+func (g *stage) do(ctx context.Context, s *step) error {
+	called := time.Now()
+	id, rows := s.id, len(s.batch.Rows)
+	var requests []uint64
+	if g.rec != nil {
+		requests = s.requests()
+	}
+	done := func(start, end time.Time) {
+		g.worked(start.Sub(called), end.Sub(start))
+		g.rec.Work(g.track, start, end, id, g.device, requests, rows)
+	}
+	err := catch(g.name, func() error { return g.work(ctx, s, done) })
+	if err != nil {
+		return &StageError{Stage: g.name, Device: g.device, Err: err}
+	}
+	return nil
+}
+
+func (g *stage) received(starved time.Duration, depth, rows int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.Starved += starved
+	g.stats.QueueMax = max(g.stats.QueueMax, depth)
+	g.stats.Steps++
+	g.stats.Rows += uint64(rows)
+}
+
+func (g *stage) worked(wait, busy time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.Device_ += max(wait, 0)
+	g.stats.Busy += busy
+}
+
+func (g *stage) sent(blocked time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.Blocked += blocked
+}
+
+func (g *stage) snapshot() StageStats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.stats
+	s.Name, s.Device, s.QueueCap = g.name, g.device, cap(g.in)
+	return s
+}

@@ -1,0 +1,103 @@
+package stages
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Stream is a request under way.
+type Stream struct {
+	g *generation
+}
+
+// Submit queues a request; errors of the request itself (*RequestError) come
+// at once, ErrShutdown when the engine is shut down. While Options.Queue
+// requests wait already, Submit waits too (see Request.NoWait). The request
+// ends when ctx does. The tokens should be read, or Result called: a stream
+// that nobody reads keeps its place until ctx or the engine ends.
+func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
+	return e.core.submit(ctx, r)
+}
+
+// Generate is Submit and Tokens in one.
+func (e *Engine) Generate(ctx context.Context, r Request) iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		s, err := e.Submit(ctx, r)
+		if err != nil {
+			yield(Token{}, err)
+			return
+		}
+		s.Tokens()(yield)
+	}
+}
+
+// core is a running pipeline together with what requests need of the model's
+// vocabulary: an Engine without its files and devices.
+type core struct {
+	language
+	pipe *pipeline
+}
+
+func (c *core) submit(ctx context.Context, r Request) (*Stream, error) {
+	submitted := time.Now()
+	if err := c.check(&r); err != nil {
+		return nil, err
+	}
+	ids, err := c.encode(&r, c.pipe.limits.ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := c.generation(&r, ids, c.pipe.limits.ctx)
+	g.submit = submitted
+	g.out = newOutlet[Token](c.pipe.limits.tokens, c.pipe.poke)
+	g.seq = newSequence(ctx, r.Timeout, c.pipe.poke)
+	g.seq.task, g.seq.prompt, g.seq.limit = g, ids, len(ids)+g.limit-1
+	if err := c.pipe.submit(g.seq, !r.NoWait); err != nil {
+		g.seq.release()
+		return nil, err
+	}
+	return &Stream{g: g}, nil
+}
+
+// ID is the request's number, as traces show it.
+func (s *Stream) ID() uint64 { return s.g.seq.id }
+
+// Tokens yields the tokens as they come; the last pair may be an error: that
+// of the context, of the network, or ErrShutdown. Breaking off cancels.
+func (s *Stream) Tokens() iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		s.g.reading.Store(true)
+		for {
+			t, ok := s.g.out.next()
+			if !ok {
+				break
+			}
+			if !yield(t, nil) {
+				s.g.seq.cancel(errBrokenOff)
+				return
+			}
+		}
+		if err := s.g.out.err; err != nil {
+			yield(Token{}, err)
+		}
+	}
+}
+
+// Result waits for the end. Called before anybody ranges over Tokens, it reads
+// the tokens itself and discards their texts; the ids are in the Result.
+func (s *Stream) Result() Result {
+	if !s.g.reading.Swap(true) {
+		for ok := true; ok; {
+			_, ok = s.g.out.next()
+		}
+	}
+	<-s.g.ended
+	return s.g.result
+}
+
+// Err waits for the end like Result and returns the error the request ended with, or nil.
+func (s *Stream) Err() error {
+	s.Result()
+	return s.g.out.err
+}
