@@ -3,6 +3,8 @@ package devtest
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,7 +22,8 @@ const (
 	Bitnet  = "tiny-bitnet-f32.gguf" // bitnet, F32, sub-norms, scales
 )
 
-// dataFile finds a file of graph/testdata from any package of the module.
+// dataFile finds a file of graph/testdata, or of this package's own testdata,
+// from any package of the module.
 func dataFile(t testing.TB, name string) []byte {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -38,6 +41,9 @@ func dataFile(t testing.TB, name string) []byte {
 		dir = parent
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "graph", "testdata", name))
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(filepath.Join(dir, "device", "devtest", "testdata", name))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,32 +61,34 @@ func OpenModel(t testing.TB, name string) *graph.Model {
 func openModel(t testing.TB, name string, damage func(f *gguf.File, data []byte)) *graph.Model {
 	t.Helper()
 	data := dataFile(t, name)
-	parse := func() *gguf.File {
-		f, err := gguf.Parse(name, data, gguf.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := f.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return f
-	}
-	f := parse()
+	f := parse(t, name, data)
 	if damage != nil {
 		before := slices.Clone(data)
 		damage(f, data)
 		if slices.Equal(before, data) {
 			t.Fatal("devtest: the damage changed nothing")
 		}
-		f = parse()
+		f = parse(t, name, data)
 	}
 	m, err := graph.Bind(f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func parse(t testing.TB, name string, data []byte) *gguf.File {
+	t.Helper()
+	f, err := gguf.Parse(name, data, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
 }
 
 // setFloat overwrites value i of a F32 tensor in the bytes of its file.

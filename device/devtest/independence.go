@@ -79,7 +79,7 @@ func (s *suite) chunks(t *testing.T) {
 		r := s.rig(t, model, kv)
 		ids := tokens(2, 45)
 		want := r.prompt(t, ids)
-		for _, size := range []int{1, 2, 7, 16, 44} {
+		for _, size := range []int{1, 7, 44} {
 			var got [][]float32
 			for pos := 0; pos < len(ids); pos += size {
 				cut := ids[pos:min(pos+size, len(ids))]

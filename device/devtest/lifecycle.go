@@ -11,7 +11,6 @@ import (
 
 	"tritflow/device"
 	"tritflow/gguf"
-	"tritflow/graph"
 )
 
 // refusals: what cannot be loaded is refused with a typed error and leaves
@@ -191,14 +190,24 @@ func (s *suite) ledger(t *testing.T) {
 	if loaded["mapped"]+loaded["weights"] == 0 {
 		t.Error("a loaded model takes no memory")
 	}
-	first := r.prompt(t, tokens(44, 20))
+	prompt := tokens(44, 8)
+	first := r.prompt(t, prompt)
 	used := dev.Ledger().Snapshot().Now
 	if used["kv"] == 0 || used["activations"] == 0 {
 		t.Errorf("after a prompt: %v", used)
 	}
-	same(t, "again", first, r.prompt(t, tokens(44, 20)), 0)
-	if diff := cmp.Diff(used, dev.Ledger().Snapshot().Now); diff != "" {
-		t.Errorf("the same prompt again took more memory (-first +second):\n%s", diff)
+	// Workers may still take scratch memory when they first get to work, but a
+	// handle that were lost in each run would soon be seen.
+	for range 50 {
+		same(t, "again", first, r.prompt(t, prompt), 0)
+	}
+	again := dev.Ledger().Snapshot().Now
+	if again["activations"] > 2*used["activations"] {
+		t.Errorf("50 prompts took %d bytes of activations, the first %d", again["activations"], used["activations"])
+	}
+	again["activations"] = used["activations"]
+	if diff := cmp.Diff(used, again); diff != "" {
+		t.Errorf("the same prompt again took more memory (-first +last):\n%s", diff)
 	}
 	if err := errors.Join(Close(parts), Close(parts)); err != nil {
 		t.Errorf("closing parts, twice: %v", err)
@@ -244,8 +253,7 @@ func (s *suite) closed(t *testing.T) {
 	if _, err := r.parts[0].Embed.Forward(ctx, b, nil); !errors.Is(err, device.ErrClosed) {
 		t.Errorf("part of a closed device: error %v", err)
 	}
-	embed := graph.Embed(r.model.Embed)
-	if _, err := dev.LoadEmbed(ctx, &embed); !errors.Is(err, device.ErrClosed) {
+	if _, err := dev.LoadEmbed(ctx, &r.model.Embed); !errors.Is(err, device.ErrClosed) {
 		t.Errorf("loading on a closed device: error %v", err)
 	}
 }

@@ -1,6 +1,10 @@
 package devtest
 
-import "testing"
+import (
+	"testing"
+
+	"tritflow/graph"
+)
 
 // bitnetCpp compares the ternary model with bitnet.cpp. Short prompts must
 // agree closely; on a single token bitnet.cpp rounds the final hidden state to
@@ -47,10 +51,13 @@ func (s *suite) bitnetCpp(t *testing.T) {
 // llamaCpp compares float32 models, with float32 keys and values, with llama.cpp.
 func (s *suite) llamaCpp(t *testing.T) {
 	const bound = 1e-3
-	for _, m := range []struct{ arch, file string }{{"llama", Llama}, {"bitnet", Bitnet}} {
+	for _, m := range []struct {
+		arch  string
+		model *graph.Model
+	}{{"llama", OpenModel(t, Llama)}, {"bitnet", OpenModel(t, Bitnet)}, {"qwen3", qkNormModel(t)}} {
 		t.Run(m.arch, func(t *testing.T) {
 			ref := archReference(t, m.arch)
-			d := compare(t, ref, s.rig(t, m.file, pagesOf("f32")).prompt(t, ref.tokens))
+			d := compare(t, ref, load(t, m.model, pagesOf("f32"), s.device(t)).prompt(t, ref.tokens))
 			t.Logf("%d positions, mean |diff| %.2g, max %.2g, argmax equal %d", len(ref.tokens), d.mean, d.max, d.argmax)
 			if limit := max(bound, float64(s.bound)); d.max > limit || d.argmax != len(ref.tokens) {
 				t.Errorf("max |diff| %g above %g, or a winner differs", d.max, limit)
