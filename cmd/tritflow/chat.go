@@ -197,20 +197,21 @@ func (t *talk) turn(ctx context.Context, text string) (interrupted bool, err err
 	return interrupted, nil
 }
 
-// fit gives the prompt for a message, with as much of the history as leaves
-// room for an answer.
+// fit gives the prompt for a message, with as much of the history as leaves a
+// quarter of the context, or room for the longest answer, free.
 func (t *talk) fit(text string) ([]int32, error) {
+	room := t.engine.Ctx() - min(t.flags.max, t.engine.Ctx()/4)
 	for {
 		ids, err := t.dialog.Ask(text)
 		if err != nil {
 			return nil, wrapModel(err)
 		}
-		if len(ids) < t.engine.Ctx() {
+		if len(ids) <= room {
 			return ids, nil
 		}
 		t.dialog.Withdraw()
 		if !t.dialog.Forget() {
-			// Too long by itself: the engine says so, with the figures.
+			// Nothing to drop: if it is too long, the engine says so, with the figures.
 			return t.dialog.Ask(text)
 		}
 		t.app.log.Warn().Int("ctx", t.engine.Ctx()).Msg("the oldest turn was dropped: the chat no longer fits the context (--ctx)")

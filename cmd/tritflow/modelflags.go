@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -119,8 +118,6 @@ func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*s
 	if err != nil {
 		return nil, openFailure(ctx, err)
 	}
-	a.log.Debug().Str("arch", e.Model().Arch).Str("name", e.Model().Name).Int("ctx", e.Ctx()).
-		Str("load", e.LoadTime().Round(time.Millisecond).String()).Msg("model loaded")
 	return e, nil
 }
 

@@ -80,8 +80,8 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	if f.trace != "" {
 		rec = trace.New()
 		// Made first, so that a place that cannot be written is known before the work.
-		file, err := atomicfile.Create(f.trace)
-		if err != nil {
+		var file *atomicfile.File
+		if file, err = atomicfile.Create(f.trace); err != nil {
 			return err
 		}
 		defer func() { err = writeTrace(file, rec, err) }()

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tritflow/gguf/gguftest"
+)
+
+// TestMain makes the test binary stand in for the program: scripts and tests
+// find it as tritflow on the path.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tritflow": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"records":  records,
+			"patch":    patch,
+			"truncate": truncate,
+			"hostile":  hostile,
+			"exists1":  exists1,
+		},
+	})
+}
+
+// records FILE N: N lines, each an object with exactly the fields that run
+// --json promises, in order, and indices from 0.
+func records(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	if want := args[1]; want != numeral(len(lines)) {
+		ts.Fatalf("%d lines, want %s", len(lines), want)
+	}
+	for i, line := range lines {
+		d := json.NewDecoder(strings.NewReader(line))
+		d.DisallowUnknownFields()
+		var r struct {
+			Index        *int     `json:"index"`
+			Prompt       *string  `json:"prompt"`
+			Text         *string  `json:"text"`
+			Tokens       *[]int32 `json:"tokens"`
+			FinishReason *string  `json:"finish_reason"`
+			Usage        *struct {
+				PromptTokens     *int `json:"prompt_tokens"`
+				CompletionTokens *int `json:"completion_tokens"`
+			} `json:"usage"`
+			Timings *struct {
+				LoadMS       *float64 `json:"load_ms"`
+				PrefillTokS  *float64 `json:"prefill_tok_s"`
+				DecodeTokS   *float64 `json:"decode_tok_s"`
+				FirstTokenMS *float64 `json:"first_token_ms"`
+			} `json:"timings"`
+		}
+		ts.Check(d.Decode(&r))
+		switch {
+		case r.Index == nil || r.Prompt == nil || r.Text == nil || r.Tokens == nil || r.FinishReason == nil ||
+			r.Usage == nil || r.Usage.PromptTokens == nil || r.Usage.CompletionTokens == nil ||
+			r.Timings == nil || r.Timings.LoadMS == nil:
+			ts.Fatalf("line %d lacks a field: %s", i, line)
+		case *r.Index != i:
+			ts.Fatalf("line %d has index %d", i, *r.Index)
+		case len(*r.Tokens) != *r.Usage.CompletionTokens:
+			ts.Fatalf("line %d: %d tokens, usage says %d", i, len(*r.Tokens), *r.Usage.CompletionTokens)
+		case !jsonKeys.MatchString(line):
+			ts.Fatalf("line %d has its fields in another order: %s", i, line)
+		}
+	}
+}
+
+var jsonKeys = regexp.MustCompile(`^\{"index":.*"prompt":.*"text":.*"tokens":.*"finish_reason":.*"usage":\{"prompt_tokens":\d+,"completion_tokens":\d+\},"timings":\{"load_ms":.*"prefill_tok_s":.*"decode_tok_s":.*"first_token_ms":.*\}`)
+
+func numeral(n int) string {
+	b, _ := json.Marshal(n)
+	return string(b)
+}
+
+// patch FILE OLD NEW: replaces bytes of the same number, all occurrences.
+func patch(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	if len(args[1]) != len(args[2]) || !bytes.Contains(data, []byte(args[1])) {
+		ts.Fatalf("cannot replace %q by %q", args[1], args[2])
+	}
+	ts.Check(os.WriteFile(path, bytes.ReplaceAll(data, []byte(args[1]), []byte(args[2])), 0o666))
+}
+
+// truncate FILE: cuts a file to its first half.
+func truncate(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()/2))
+}
+
+// exists1 GLOB...: the patterns match exactly one file in all.
+func exists1(ts *testscript.TestScript, _ bool, args []string) {
+	var found []string
+	for _, pattern := range args {
+		m, err := filepath.Glob(ts.MkAbs(pattern))
+		ts.Check(err)
+		found = append(found, m...)
+	}
+	if len(found) != 1 {
+		ts.Fatalf("found %v", found)
+	}
+}
+
+// hostile DIR: every hostile file is refused by check and by run, each with
+// exit code 2 and the file's name.
+func hostile(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o777))
+	cases := gguftest.Hostile()
+	if len(cases) < 40 {
+		ts.Fatalf("only %d hostile files", len(cases))
+	}
+	for i, c := range cases {
+		path := filepath.Join(dir, "h"+numeral(i)+".gguf")
+		ts.Check(os.WriteFile(path, c.Data, 0o666))
+		if err := ts.Exec("tritflow", "check", path); err == nil || !strings.Contains(err.Error(), "exit status 2") {
+			ts.Fatalf("check of %s: %v", c.Name, err)
+		}
+		if err := ts.Exec("tritflow", "run", "-m", path, "-p", "x"); err == nil || !strings.Contains(err.Error(), "exit status 2") {
+			ts.Fatalf("run of %s: %v", c.Name, err)
+		}
+	}
+}
