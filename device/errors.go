@@ -8,7 +8,7 @@ import (
 // ErrClosed is matched by the error of a call to a device or part that was closed.
 var ErrClosed = errors.New("device: closed")
 
-// TensorError: a device cannot use a tensor of the model file. Reason says what
+// TensorError says that a device cannot use a tensor of the model file. Reason says what
 // is wrong and what to do.
 type TensorError struct {
 	Device string // as Info.Name
@@ -21,7 +21,7 @@ func (e *TensorError) Error() string {
 	return fmt.Sprintf("device: %s: tensor %q of type %s: %s", e.Device, e.Tensor, e.Type, e.Reason)
 }
 
-// KVError: a device cannot keep keys and values in the way asked for.
+// KVError says that a device cannot keep keys and values in the way asked for.
 type KVError struct {
 	Device string
 	Type   string // KV.Type as asked
@@ -35,7 +35,7 @@ func (e *KVError) Error() string {
 
 func (e *KVError) Unwrap() error { return e.Err }
 
-// NumericError: the values of a row stopped being numbers. Stage is the first
+// NumericError says that the values of a row stopped being numbers. Stage is the first
 // part that made such a value, because later parts skip failed sequences.
 type NumericError struct {
 	Stage    string // "embed", "blk.3", "head"
@@ -52,7 +52,7 @@ func (e *NumericError) Error() string {
 		e.Stage, e.Device, e.Kind, e.Pos, e.Sequence, e.Index)
 }
 
-// TokenError: a sequence asks for a token that the model's embedding lacks.
+// TokenError says that a sequence asks for a token that the model's embedding lacks.
 type TokenError struct {
 	Sequence uint64
 	Row      int
@@ -66,7 +66,7 @@ func (e *TokenError) Error() string {
 		e.Token, e.Pos, e.Sequence, e.Vocab-1)
 }
 
-// PageError: a sequence's page table does not cover its rows or names a page
+// PageError says that a sequence's page table does not cover its rows or names a page
 // that the device does not have.
 type PageError struct {
 	Device   string
@@ -79,7 +79,7 @@ func (e *PageError) Error() string {
 	return fmt.Sprintf("device: %s: pages of sequence %d up to position %d: %s", e.Device, e.Sequence, e.Pos, e.Reason)
 }
 
-// BatchError: a batch contradicts itself or the activations it came with. It
+// BatchError says that a batch contradicts itself or the activations it came with. It
 // is a mistake of the program that built it; nothing of the batch was computed.
 type BatchError struct {
 	Reason string
@@ -87,7 +87,7 @@ type BatchError struct {
 
 func (e *BatchError) Error() string { return "device: batch: " + e.Reason }
 
-// PanicError: a kernel panicked. The device stays usable; the batch is lost.
+// PanicError says that a kernel panicked. The device stays usable; the batch is lost.
 type PanicError struct {
 	Device string
 	Value  any    // what was passed to panic

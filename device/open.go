@@ -42,7 +42,7 @@ func Kinds() []string {
 	return names
 }
 
-// SpecError: a device list names something that is not there.
+// SpecError says that a device list names something that is not there.
 type SpecError struct {
 	Spec   string // the entry, or the whole list where it has an empty entry
 	Reason string // what is wrong and what to write instead

@@ -85,7 +85,7 @@ func (d *cpuDevice) adopt(ctx context.Context, x device.Hidden) (*hidden, error)
 // Close waits for the call that works, frees every part and ends the workers.
 // Handles that are still out may be released afterwards.
 func (d *cpuDevice) Close() error {
-	if _, err := d.acquire(context.Background()); err != nil {
+	if !d.hold() {
 		return nil // closed before
 	}
 	defer d.turn.Release(1)
@@ -111,6 +111,13 @@ func (d *cpuDevice) acquire(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("cpu: %s: %w", d.info.Name, device.ErrClosed)
 	}
 	return time.Now(), nil
+}
+
+// hold waits for the device however long it takes; false means that it was
+// closed. The caller releases turn when it is true.
+func (d *cpuDevice) hold() bool {
+	_, err := d.acquire(context.Background())
+	return err == nil
 }
 
 // begin is acquire for a call to a part, which must still be loaded.
@@ -154,8 +161,8 @@ func load[P closer](ctx context.Context, d *cpuDevice, what string, p P, fn func
 
 // unload frees a part once.
 func (d *cpuDevice) unload(p closer) error {
-	if _, err := d.acquire(context.Background()); err != nil {
-		return nil // the device was closed and freed it
+	if !d.hold() {
+		return nil // the device freed it when it was closed
 	}
 	defer d.turn.Release(1)
 	if _, ok := d.parts[p]; ok {

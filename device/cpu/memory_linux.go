@@ -8,5 +8,5 @@ func totalMemory() uint64 {
 	if err := unix.Sysinfo(&si); err != nil {
 		return 0
 	}
-	return uint64(si.Totalram) * uint64(si.Unit)
+	return uint64(si.Totalram) * uint64(si.Unit) //nolint:unconvert // narrower on 32-bit machines
 }

@@ -141,3 +141,24 @@ func (s *suite) nanHead(t *testing.T) {
 		}
 	}
 }
+
+// nanPosition: the rotation of a damaged file overflows from position 5 on, so
+// that of two sequences in the same block only the longer one fails.
+func (s *suite) nanPosition(t *testing.T) {
+	const overflow = 5 // times 1/factor
+	m := openModel(t, Llama, func(f *gguf.File, data []byte) {
+		setFloat(t, f, data, "rope_freqs.weight", 0, 1.2e-38)
+	})
+	r := load(t, m, pagesOf("f32"), s.device(t))
+	short := Chunk{ID: 1, Pages: r.table(0), Tokens: tokens(36, overflow)}
+	long := Chunk{ID: 2, Pages: r.table(1), Tokens: tokens(37, overflow+3)}
+	want := r.run(t, short)
+	rows, errs := r.answers(t, NewBatch(device.Output{Full: true}, long, short))
+	same(t, "beside a sequence that failed", want, rows[len(long.Tokens):], 0)
+	for _, err := range errs[:len(long.Tokens)] {
+		e, ok := errors.AsType[*device.NumericError](err)
+		if !ok || e.Stage != "blk.0" || e.Sequence != 2 || e.Pos != overflow || e.Row != overflow || e.Kind != "NaN" {
+			t.Errorf("rotation by infinity: error %v", err)
+		}
+	}
+}

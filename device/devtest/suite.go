@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t testing.TB) device.Device, opts ...Option) {
 		{"page table", s.badPages},
 		{"nan embedding", s.nanEmbedding},
 		{"nan block", s.nanBlock},
+		{"nan position", s.nanPosition},
 		{"nan head", s.nanHead},
 		{"refusals", s.refusals},
 		{"contradictions", s.contradictions},
