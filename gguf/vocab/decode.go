@@ -59,7 +59,7 @@ func byteOf(text string) (byte, bool) {
 }
 
 // Decode is the whole-sequence way back: the pieces joined, the space that
-// encoding prefixed taken off the first one, and, where the file's tokenizer
+// encoding prefixed taken off the first that is not empty, and, where the file's tokenizer
 // asks for it, spaces before punctuation and around contractions cleaned up
 // (as llama.cpp does; streaming does neither). special prints control tokens
 // too. Bytes that are not UTF-8 stay as they are.

@@ -26,7 +26,7 @@ func newSplitter(exprs []string) (*splitter, error) {
 			s.cutters = append(s.cutters, c)
 			continue
 		}
-		c, err := regexCutter(expr)
+		c, err := regexCutter(expr, regexTimeout)
 		if err != nil {
 			return nil, err
 		}
@@ -55,14 +55,14 @@ const regexTimeout = 2 * time.Second
 const regexStack = 1 << 22
 
 // regexCutter runs expr in the backtracking engine. When a search exceeds
-// regexTimeout or the engine's stack, the rest of the fragment is one piece:
+// timeout or regexStack, the rest of the fragment is one piece:
 // nothing of the text is lost.
-func regexCutter(expr string) (cutter, error) {
+func regexCutter(expr string, timeout time.Duration) (cutter, error) {
 	re, err := regexp2.Compile(expr, regexp2.OptionMaxBacktrackingStackSize(regexStack))
 	if err != nil {
 		return nil, err
 	}
-	re.MatchTimeout = regexTimeout
+	re.MatchTimeout = timeout
 	return func(text string, emit func(string)) {
 		runes := []rune(text)
 		at, pos := 0, 0 // the same place in runes and in bytes
