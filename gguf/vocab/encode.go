@@ -22,7 +22,7 @@ type EncodeOptions struct {
 // called from several goroutines.
 func (v *Vocab) Encode(text string, opt EncodeOptions) []int32 {
 	text = validUTF8(text)
-	frags := v.partition(text, func(int, int) bool { return opt.ParseSpecial })
+	frags := v.partition(text, func(s *special, _, _ int) bool { return opt.ParseSpecial || !s.control })
 	return v.encode(text, frags, opt.AddSpecial && v.AddBOS(), opt.AddSpecial && v.AddEOS())
 }
 
@@ -37,9 +37,9 @@ func (v *Vocab) EncodeSegments(segs []Segment, addSpecial bool) []int32 {
 		text = append(text, validUTF8(s.Text)...)
 		ends[i] = len(text)
 	}
-	frags := v.partition(string(text), func(lo, hi int) bool {
+	frags := v.partition(string(text), func(s *special, lo, hi int) bool {
 		i, _ := slices.BinarySearch(ends, lo+1) // the segment that holds byte lo
-		return segs[i].Special && hi <= ends[i]
+		return hi <= ends[i] && (segs[i].Special || !s.control)
 	})
 	bos := addSpecial && v.AddBOS()
 	if len(frags) > 0 && frags[0].id == v.bos {

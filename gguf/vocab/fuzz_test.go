@@ -107,7 +107,7 @@ var hostile = map[string]string{
 	"recursive loop":      `{% for m in messages recursive %}{{ loop(messages) }}{% endfor %}`,
 	"repeated string":     `{{ 'x' * 1000000000 }}`,
 	"power":               `{{ 2 ** 1000000 }}`,
-	"replace":             `{% set x = 'a'|replace('', 'b'|indent(100000)) %}{{ x }}`,
+	"replace":             `{% set x = 'b'|indent(100000, true) %}{{ x|replace(' ', x) }}`,
 	"replace doubling":    `{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(30) %}{% set ns.x = ns.x|replace('a', ns.x) %}{% endfor %}{{ ns.x }}`,
 	"join":                `{{ range(9999)|join('x'|indent(999999999, true)) }}`,
 	"include":             `{% include '/etc/passwd' %}`,

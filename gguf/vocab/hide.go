@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/nikolalohinski/gonja/v2/tokens"
 )
 
 // newMarker makes up a text that occurs neither in the template nor in a
@@ -21,57 +23,143 @@ func newMarker(source string, msgs []Message) string {
 	}
 }
 
+// hider keeps control tokens out of the texts of messages.
+type hider struct {
+	v    *Vocab
+	mark string
+	gaps []string // texts that the template may take out of a message
+}
+
 // hide puts the marker into a message's text wherever the text could become,
-// or become part of, a control token: inside each that it contains (in any
-// letter case, since templates change it), after an end that is the beginning
-// of one and before a beginning that is the end of one, both also where
-// trimming would put them.
-func (v *Vocab) hide(text, mark string) string {
+// or become part of, a control token: inside each that it contains, or would
+// contain with one or all of the template's string literals taken out of it
+// ("<|eot</think>_id|>"); after an end that is the beginning of one and before
+// a beginning that is the end of one, both also where trimming would put them.
+// Letter case is ignored, since templates change it.
+func (h *hider) hide(text string) string {
 	text = validUTF8(text)
 	folded := foldASCII(text)
-	from := len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace))
-	to := len(strings.TrimRightFunc(text, unicode.IsSpace))
-	var cuts []int
-	for i := range v.specials {
-		if !v.specials[i].control {
-			continue
-		}
-		s := foldASCII(v.specials[i].text)
-		_, first := utf8.DecodeRuneInString(s)
-		for lo := 0; ; {
-			at := strings.Index(folded[lo:], s)
-			if at < 0 {
-				break
-			}
-			cuts = append(cuts, lo+at+first)
-			lo += at + first
-		}
-		for k := 1; k < len(s); k++ {
-			for _, end := range []int{to, len(text)} {
-				if strings.HasSuffix(folded[:end], s[:k]) {
-					cuts = append(cuts, end)
-				}
-			}
-			for _, begin := range []int{from, 0} {
-				if strings.HasPrefix(folded[begin:], s[k:]) {
-					cuts = append(cuts, begin)
-				}
-			}
+	cuts := h.inside(nil, folded, nil)
+	var found []string
+	for _, g := range h.gaps {
+		if strings.Contains(folded, g) {
+			found = append(found, g)
+			cuts = h.inside(cuts, folded, []string{g})
 		}
 	}
-	if len(cuts) == 0 {
-		return text
+	if len(found) > 1 {
+		cuts = h.inside(cuts, folded, found)
 	}
+	cuts = h.ends(cuts, folded)
 	slices.Sort(cuts)
 	var b strings.Builder
 	lo := 0
 	for _, cut := range slices.Compact(cuts) {
 		b.WriteString(text[lo:cut])
-		b.WriteString(mark)
+		b.WriteString(h.mark)
 		lo = cut
 	}
 	b.WriteString(text[lo:])
 	return b.String()
+}
+
+// inside appends the places behind the first character of every control token
+// in a text without gaps.
+func (h *hider) inside(cuts []int, text string, gaps []string) []int {
+	squeezed, at := text, func(i int) int { return i }
+	if len(gaps) > 0 {
+		var from []int
+		squeezed, from = squeeze(text, gaps)
+		at = func(i int) int { return from[i] }
+	}
+	for i := range h.v.specials {
+		s := foldASCII(h.v.specials[i].text)
+		if !h.v.specials[i].hide {
+			continue
+		}
+		_, first := utf8.DecodeRuneInString(s)
+		for lo := 0; ; lo += first {
+			k := strings.Index(squeezed[lo:], s)
+			if k < 0 {
+				break
+			}
+			lo += k
+			cuts = append(cuts, at(lo+first-1)+1)
+		}
+	}
+	return cuts
+}
+
+// squeeze takes gaps out of text, the longer first where several stand, and
+// tells where each byte that is left came from.
+func squeeze(text string, gaps []string) (string, []int) {
+	gaps = slices.Clone(gaps)
+	slices.SortFunc(gaps, func(a, b string) int { return len(b) - len(a) })
+	var out []byte
+	var from []int
+next:
+	for i := 0; i < len(text); {
+		for _, g := range gaps {
+			if strings.HasPrefix(text[i:], g) {
+				i += len(g)
+				continue next
+			}
+		}
+		out, from = append(out, text[i]), append(from, i)
+		i++
+	}
+	return string(out), from
+}
+
+// ends appends the ends of a text, as it is and trimmed, at which a control
+// token could be completed by the template.
+func (h *hider) ends(cuts []int, text string) []int {
+	from := len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace))
+	to := len(strings.TrimRightFunc(text, unicode.IsSpace))
+	for i := range h.v.specials {
+		if !h.v.specials[i].hide {
+			continue
+		}
+		s := foldASCII(h.v.specials[i].text)
+		for k := 1; k < len(s); k++ {
+			for _, end := range []int{to, len(text)} {
+				if strings.HasSuffix(text[:end], s[:k]) {
+					cuts = append(cuts, end)
+				}
+			}
+			for _, begin := range []int{from, 0} {
+				if strings.HasPrefix(text[begin:], s[k:]) {
+					cuts = append(cuts, begin)
+				}
+			}
+		}
+	}
+	return cuts
+}
+
+// maxLiterals bounds the work of hiding for templates made of literals.
+const maxLiterals = 256
+
+// literals are the string literals of a template, in lower case; none when it
+// cannot be read (rendering it will say so).
+func literals(source string) (lits []string) {
+	defer func() {
+		if recover() != nil {
+			lits = nil
+		}
+	}()
+	if len(source) > maxSource {
+		return nil
+	}
+	escapes := strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\r`, "\r")
+	for s := tokens.LexAll(source, jinjaConfig()); !s.End() && len(lits) < maxLiterals; s.Next() {
+		if t := s.Current(); t.Type == tokens.String && t.Val != "" {
+			if lit := foldASCII(escapes.Replace(t.Val)); !slices.Contains(lits, lit) {
+				lits = append(lits, lit)
+			}
+		}
+	}
+	return lits
 }
 
 // foldASCII lowers ASCII letters and keeps all byte positions.

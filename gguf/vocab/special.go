@@ -13,6 +13,7 @@ type special struct {
 	control bool // control or unknown: only where the caller parses special tokens
 	lstrip  bool // swallows white space before it
 	rstrip  bool // swallows white space after it
+	hide    bool // must not come out of a chat message
 }
 
 // eogTexts are the texts of tokens that end generation whatever their type
@@ -57,6 +58,7 @@ func (v *Vocab) findSpecials(name string) {
 			continue
 		}
 		s := special{text: v.texts[i], id: int32(i), control: t != UserDefined}
+		s.hide = s.control || structural(s.text)
 		switch {
 		case phi3 && t == Control:
 			s.rstrip = !slices.Contains([]string{"<unk>", "<s>", "<|endoftext|>"}, s.text)
@@ -69,6 +71,15 @@ func (v *Vocab) findSpecials(name string) {
 	slices.SortStableFunc(v.specials, func(a, b special) int { return cmp.Compare(len(b.text), len(a.text)) })
 }
 
+// structural tells whether a user-defined token may be part of a chat's format
+// ("<|assistant|>", "[INST]") and is therefore kept out of messages like a
+// control token. Runs of white space are not, nor are tags ("<think>"), which
+// templates look for in messages.
+func structural(text string) bool {
+	tag := strings.HasPrefix(text, "<") && !strings.Contains(text, "|")
+	return strings.TrimSpace(text) != "" && !tag
+}
+
 // fragment is a part of a prompt: a special token, or the bytes [lo, hi) of
 // the text when id is none.
 type fragment struct {
@@ -77,9 +88,9 @@ type fragment struct {
 }
 
 // partition cuts text at special tokens: for each of them, longest first, every
-// part that is still text is searched from left to right. allow says whether a
-// control token may stand at [lo, hi); user-defined tokens may stand anywhere.
-func (v *Vocab) partition(text string, allow func(lo, hi int) bool) []fragment {
+// part that is still text is searched from left to right. allow says whether s
+// may stand at [lo, hi).
+func (v *Vocab) partition(text string, allow func(s *special, lo, hi int) bool) []fragment {
 	frags := []fragment{{0, len(text), none}}
 	if !v.mayHoldSpecial(text) {
 		return frags
@@ -103,7 +114,7 @@ func (v *Vocab) partition(text string, allow func(lo, hi int) bool) []fragment {
 				}
 				at += from
 				end := at + len(s.text)
-				if s.control && !allow(at, end) {
+				if !allow(s, at, end) {
 					from = at + 1
 					continue
 				}

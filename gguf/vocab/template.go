@@ -111,10 +111,10 @@ func (t *Template) Render(msgs []Message, addGenerationPrompt bool) ([]Segment, 
 		}
 		return segs, nil
 	}
-	mark := newMarker(t.source, msgs)
+	h := &hider{v: t.v, mark: newMarker(t.source, msgs), gaps: literals(t.source)}
 	hidden := make([]Message, len(msgs))
 	for i, m := range msgs {
-		hidden[i] = Message{Role: t.v.hide(m.Role, mark), Content: t.v.hide(m.Content, mark)}
+		hidden[i] = Message{Role: h.hide(m.Role), Content: h.hide(m.Content)}
 	}
 	text, err := renderJinja(t.name, t.source, chat{
 		msgs: hidden,
@@ -126,7 +126,7 @@ func (t *Template) Render(msgs []Message, addGenerationPrompt bool) ([]Segment, 
 		return nil, err
 	}
 	var segs []Segment
-	for _, part := range strings.Split(text, mark) {
+	for _, part := range strings.Split(text, h.mark) {
 		if part != "" {
 			segs = append(segs, Segment{Text: part, Special: true})
 		}
