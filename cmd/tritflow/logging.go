@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"time"
 
@@ -46,7 +45,7 @@ func (f *logFlags) configure(a *app) error {
 // newLogger writes lines for people to a terminal (coloured unless NO_COLOR is
 // set) and JSON to anything else.
 func (a *app) newLogger(level zerolog.Level) zerolog.Logger {
-	var w io.Writer = a.err
+	w := a.err
 	if a.terminal {
 		w = zerolog.ConsoleWriter{Out: a.err, NoColor: os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
 	}

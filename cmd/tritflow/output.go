@@ -47,14 +47,10 @@ func brokenPipe(err error) bool {
 		runtime.GOOS == "windows" && (errors.Is(err, windowsBrokenPipe) || errors.Is(err, windowsNoData))
 }
 
-// print writes text; printf formats it.
+// print writes text.
 func (o *output) print(text string) error {
 	_, err := io.WriteString(o, text)
 	return err
-}
-
-func (o *output) printf(format string, args ...any) error {
-	return o.print(fmt.Sprintf(format, args...))
 }
 
 // json writes one value and a newline, indented for people or on one line.

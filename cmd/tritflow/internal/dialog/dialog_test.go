@@ -1,6 +1,7 @@
 package dialog
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,7 +54,7 @@ func TestGeneratedIDsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := append([]int32(nil), ask(t, d, "What is it?")...)
+	first := slices.Clone(ask(t, d, "What is it?"))
 	d.Answer(text, generated)
 	second := ask(t, d, "And now?")
 
@@ -70,7 +71,7 @@ func TestGeneratedIDsAreKept(t *testing.T) {
 	if got, want := v.Decode(second, true), v.Decode(v.EncodeSegments(segments, true), true); got != want {
 		t.Errorf("the prompt reads\n%q, rendered at once\n%q", got, want)
 	}
-	kept := append(append([]int32(nil), first...), generated...)
+	kept := slices.Concat(first, generated)
 	if len(second) <= len(kept) || !cmp.Equal(second[:len(kept)], kept) {
 		t.Errorf("second prompt %v does not begin with first prompt and answer %v", second, kept)
 	}
@@ -82,11 +83,11 @@ func TestTrimmedAnswerIsRecognised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := append([]int32(nil), ask(t, d, "Hi")...)
+	first := slices.Clone(ask(t, d, "Hi"))
 	generated := byBytes(t, v, "Yes.  ")
 	d.Answer("Yes.  ", generated)
 	second := ask(t, d, "Good")
-	kept := append(first, generated...)
+	kept := slices.Concat(first, generated)
 	if len(second) <= len(kept) || !cmp.Equal(second[:len(kept)], kept) {
 		t.Errorf("second prompt %v does not begin with %v", second, kept)
 	}
@@ -101,7 +102,7 @@ func TestForgetAndWithdraw(t *testing.T) {
 		}
 		return d
 	}
-	want := append([]int32(nil), ask(t, fresh(), "Two")...)
+	want := slices.Clone(ask(t, fresh(), "Two"))
 
 	d := fresh()
 	ask(t, d, "One")

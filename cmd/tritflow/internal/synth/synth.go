@@ -17,7 +17,7 @@ type Options struct {
 	Progress func(done, total int) // MiB written; may be nil
 }
 
-// TypeError: the matrices cannot have this type.
+// TypeError says why the matrices cannot have a type.
 type TypeError struct {
 	Type   string
 	Reason string
