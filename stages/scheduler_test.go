@@ -15,14 +15,19 @@ import (
 	"tritflow/stages/sample"
 )
 
-// record keeps what every step held, as the embed stage saw it.
+// record keeps what every step held, as the embed stage saw it. The first
+// step waits until all requests were submitted.
 type record struct {
-	mu    sync.Mutex
-	steps []device.Batch
+	submitted chan struct{}
+	mu        sync.Mutex
+	steps     []device.Batch
 }
+
+func newRecord() *record { return &record{submitted: make(chan struct{})} }
 
 func (r *record) hook(c call) error {
 	if c.kind == "embed" {
+		<-r.submitted
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.steps = append(r.steps, device.Batch{
@@ -122,13 +127,14 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 // TestRequestsJoinAndLeave checks admission in order, the bound on live
 // sequences, and that prompts are read beside running answers.
 func TestRequestsJoinAndLeave(t *testing.T) {
-	var rec record
+	rec := newRecord()
 	r := newRig(t, rigOptions{hook: rec.hook, limits: func(l *limits) { l.maxSeqs = 2; l.tokens = 64 }})
 	lengths := []int{12, 3, 5, 2, 4}
 	var streams []*Stream
 	for i, n := range lengths {
 		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, 10+i), MaxTokens: n}))
 	}
+	close(rec.submitted)
 	for i, s := range streams {
 		ids, _, err := read(s)
 		if err != nil || !slices.Equal(ids, r.want(prompt(i, 10+i), sample.Params{}, lengths[i])) {
@@ -160,7 +166,7 @@ func TestRequestsJoinAndLeave(t *testing.T) {
 
 // TestOneDeviceOneStep: a single device gets one step with everything in it.
 func TestOneDeviceOneStep(t *testing.T) {
-	var rec record
+	rec := newRecord()
 	var flying, most int
 	r := newRig(t, rigOptions{
 		limits: func(l *limits) { l.tokens = 64 },
@@ -179,6 +185,7 @@ func TestOneDeviceOneStep(t *testing.T) {
 	for i := range 4 {
 		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, 2), MaxTokens: 20}))
 	}
+	close(rec.submitted)
 	for _, s := range streams {
 		if _, _, err := read(s); err != nil {
 			t.Error(err)
@@ -194,7 +201,7 @@ func TestOneDeviceOneStep(t *testing.T) {
 			full++
 		}
 	}
-	if full < 10 {
+	if full < 19 {
 		t.Errorf("only %d of %d steps held all four sequences", full, len(rec.steps))
 	}
 }
@@ -202,12 +209,13 @@ func TestOneDeviceOneStep(t *testing.T) {
 // TestFairness: with steps of one row everybody gets a turn, a long prompt
 // as well as running answers.
 func TestFairness(t *testing.T) {
-	var rec record
+	rec := newRecord()
 	r := newRig(t, rigOptions{hook: rec.hook, limits: func(l *limits) { l.chunk = 1; l.tokens = 64 }})
 	var streams []*Stream
 	for i, n := range []int{2, 2, 40} {
 		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, n), MaxTokens: 20}))
 	}
+	close(rec.submitted)
 	for _, s := range streams {
 		if _, _, err := read(s); err != nil {
 			t.Error(err)
@@ -240,7 +248,7 @@ func TestWavesKeepDevicesBusy(t *testing.T) {
 		{"four answers in two waves", []int{1, 1, 1, 1}, 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var rec record
+			rec := newRecord()
 			first := make(chan struct{}) // the first device has worked on two steps
 			var once sync.Once
 			var steps atomic.Int32
@@ -263,6 +271,7 @@ func TestWavesKeepDevicesBusy(t *testing.T) {
 			for i, n := range c.prompts {
 				streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, n), MaxTokens: c.max}))
 			}
+			close(rec.submitted)
 			for i, s := range streams {
 				ids, _, err := read(s)
 				if err != nil || !slices.Equal(ids, r.want(prompt(i, c.prompts[i]), sample.Params{}, c.max)) {
@@ -315,12 +324,13 @@ func TestOnlyAsManyStepsAsDevices(t *testing.T) {
 
 // TestPositionsAreContiguous: every sequence's rows go in in order, each once.
 func TestPositionsAreContiguous(t *testing.T) {
-	var rec record
+	rec := newRecord()
 	r := newRig(t, rigOptions{devices: 3, hook: rec.hook, limits: func(l *limits) { l.chunk = 5; l.tokens = 64 }})
 	var streams []*Stream
 	for i := range 6 {
 		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, 3+7*i), MaxTokens: 10}))
 	}
+	close(rec.submitted)
 	for _, s := range streams {
 		if _, _, err := read(s); err != nil {
 			t.Error(err)
