@@ -121,10 +121,10 @@ func TestSteadyStateAllocations(t *testing.T) {
 			}
 			l.Release()
 		}
-		for range 20 {
+		for range 10 {
 			step()
 		}
-		n := testing.AllocsPerRun(50, step)
+		n := testing.AllocsPerRun(20, step)
 		t.Logf("%s workers: %v allocations a step", workers, n)
 		if n > most {
 			t.Errorf("%v allocations a step, at most %d are expected", n, most)

@@ -13,7 +13,7 @@ import (
 func (s *suite) repeat(t *testing.T) {
 	eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
-		ids := tokens(1, 40)
+		ids := tokens(1, 20)
 		want := r.prompt(t, ids)
 		same(t, "second run", want, r.prompt(t, ids), 0)
 		same(t, "second device", want, s.rig(t, model, kv).prompt(t, ids), 0)
@@ -27,10 +27,10 @@ func (s *suite) composition(t *testing.T) {
 		r := s.rig(t, model, kv)
 		// Per sequence: how many of its tokens each step carries.
 		steps := [][]int{
-			{17, 1, 1, 1, 1},
-			{0, 30, 1, 0, 2},
-			{3, 3, 3, 3, 3},
-			{0, 0, 1, 33, 1},
+			{17, 1, 1, 1},
+			{0, 20, 1, 2},
+			{3, 3, 3, 3},
+			{0, 0, 1, 18},
 		}
 		var alone, mixed [4][][]float32
 		var prompts [4][]int32
@@ -77,9 +77,9 @@ func (s *suite) composition(t *testing.T) {
 func (s *suite) chunks(t *testing.T) {
 	eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
-		ids := tokens(2, 45)
+		ids := tokens(2, 36)
 		want := r.prompt(t, ids)
-		for _, size := range []int{1, 7, 44} {
+		for _, size := range []int{1, 7, 35} {
 			var got [][]float32
 			for pos := 0; pos < len(ids); pos += size {
 				cut := ids[pos:min(pos+size, len(ids))]
@@ -93,12 +93,12 @@ func (s *suite) chunks(t *testing.T) {
 // pages: neither the size of pages nor their numbers matter.
 func (s *suite) pages(t *testing.T) {
 	eachModel(t, func(t *testing.T, model string, kv device.KV) {
-		ids := tokens(3, 50)
+		ids := tokens(3, 30)
 		want := s.rig(t, model, kv).prompt(t, ids)
 		for _, kv := range []device.KV{
-			{Type: kv.Type, PageSize: 1, Pages: 50},
-			{Type: kv.Type, PageSize: 7, Pages: 8},
-			{Type: kv.Type, PageSize: 64, Pages: 3},
+			{Type: kv.Type, PageSize: 1, Pages: 30},
+			{Type: kv.Type, PageSize: 7, Pages: 5},
+			{Type: kv.Type, PageSize: 64, Pages: 1},
 		} {
 			r := s.rig(t, model, kv)
 			pages := make([]int32, kv.Pages)

@@ -203,7 +203,7 @@ func tokens(seed, n int) []int32 {
 func eachModel(t *testing.T, test func(t *testing.T, model string, kv device.KV)) {
 	for _, m := range []struct {
 		name, kv string
-	}{{Ternary, "f16"}, {Llama, "f32"}, {Bitnet, "f16"}} {
+	}{{Ternary, "f16"}, {Llama, "f32"}} {
 		t.Run(m.name, func(t *testing.T) { test(t, m.name, pagesOf(m.kv)) })
 	}
 }
