@@ -12,6 +12,7 @@ const (
 	versionMax   = 3
 	alignKey     = "general.alignment"
 	alignDefault = 32
+	maxAlign     = 1 << 20
 )
 
 // header is everything in front of the tensor data of one file.
@@ -154,7 +155,8 @@ func (h *header) readKey(c *cursor) error {
 }
 
 // readAlignment takes general.alignment from the metadata. The format asks for
-// a multiple of 8; every reader in use asks for a power of two.
+// a multiple of 8, every reader in use for a power of two; the upper limit is
+// ours, so that padding cannot be used to make files of nothing.
 func (h *header) readAlignment(c *cursor) error {
 	v, ok := h.meta.Get(alignKey)
 	if !ok {
@@ -167,7 +169,7 @@ func (h *header) readAlignment(c *cursor) error {
 		return c.fail(ErrAlignment, 0, "", "write it as u32", "it is %s, not u32", describe(v))
 	}
 	if reason := badAlignment(align); reason != "" {
-		return c.fail(ErrAlignment, 0, "", "write a power of two from 8 on", "%s", reason)
+		return c.fail(ErrAlignment, 0, "", "write a power of two, 32 as a rule", "%s", reason)
 	}
 	h.align = uint64(align)
 	return nil
@@ -175,8 +177,8 @@ func (h *header) readAlignment(c *cursor) error {
 
 // badAlignment says what is wrong with an alignment, "" if nothing is.
 func badAlignment(align uint32) string {
-	if align < 8 || align&(align-1) != 0 {
-		return fmt.Sprintf("%d is not a power of two from 8 on", align)
+	if align < 8 || align > maxAlign || align&(align-1) != 0 {
+		return fmt.Sprintf("%d is not a power of two from 8 to %d", align, maxAlign)
 	}
 	return ""
 }
