@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"strconv"
 
@@ -60,6 +59,7 @@ func describe(name string, workers int) device.Info {
 		Workers:    workers,
 		HostMemory: true,
 		KVTypes:    []string{"f32", "f16"},
+		Memory:     totalMemory(),
 	}
 	if info.Model == "" {
 		info.Model = runtime.GOARCH
@@ -69,6 +69,5 @@ func describe(name string, workers int) device.Info {
 			info.Features = append(info.Features, f.String())
 		}
 	}
-	info.Memory = min(totalMemory(), math.MaxInt64)
 	return info
 }
