@@ -41,13 +41,26 @@ func reversed(a, b, c, d int8) uint64 {
 
 // packTrits writes trits (as bytes, a whole number of groups) as words.
 func packTrits(dst []uint64, trits []byte) {
+	const unroll = 4
+	for len(trits) >= unroll*groupValues && len(dst) >= unroll*groupWords {
+		t, d := (*[unroll * groupValues]byte)(trits), (*[unroll * groupWords]uint64)(dst)
+		d[0], d[1] = fields(binary.LittleEndian.Uint64(t[0:]))
+		d[2], d[3] = fields(binary.LittleEndian.Uint64(t[8:]))
+		d[4], d[5] = fields(binary.LittleEndian.Uint64(t[16:]))
+		d[6], d[7] = fields(binary.LittleEndian.Uint64(t[24:]))
+		trits, dst = trits[unroll*groupValues:], dst[unroll*groupWords:]
+	}
 	for len(trits) >= groupValues && len(dst) >= groupWords {
-		// (t&3)+1 is 4, 1, 2, 3 for −1, 0, 1, 2: modulo 4 the code t+1.
-		w := binary.LittleEndian.Uint64(trits)&0x0303030303030303 + 0x0101010101010101
-		dst[0] = w&0x0003000300030003 - 0x0001000100010001
-		dst[1] = w>>8&0x0003000300030003 - 0x0001000100010001
+		dst[0], dst[1] = fields(binary.LittleEndian.Uint64(trits))
 		trits, dst = trits[groupValues:], dst[groupWords:]
 	}
+}
+
+// fields spreads eight int8 over the signed fields of an even and an odd word:
+// with the sign bit flipped a byte is its value plus 128.
+func fields(v uint64) (even, odd uint64) {
+	v ^= 0x8080808080808080
+	return v&evens - 0x0080008000800080, v>>8&evens - 0x0080008000800080
 }
 
 // dotWords is the exact dot of two packed rows of equal length.

