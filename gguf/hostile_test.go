@@ -77,8 +77,12 @@ func TestLegalOddities(t *testing.T) {
 	}
 	for name, data := range gguftest.Odd() {
 		t.Run(name, func(t *testing.T) {
-			if _, err := gguf.Parse(name, data, gguf.Options{}); err != nil {
-				t.Error(err)
+			f, err := gguf.Parse(name, data, gguf.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := uint32(data[4]); f.Version() != want || f.Size() != uint64(len(data)) {
+				t.Errorf("version %d, size %d; the file has %d, %d", f.Version(), f.Size(), want, len(data))
 			}
 		})
 	}

@@ -44,6 +44,9 @@ func TestValues(t *testing.T) {
 		if isArray := reflect.TypeOf(want).Kind() == reflect.Slice; isArray != (v.Type() == gguf.ValueArray) {
 			t.Errorf("%s: type %v", key, v.Type())
 		}
+		if r := reflect.ValueOf(want); v.Type() == gguf.ValueArray && v.Len() != r.Len() || v.Type() != gguf.ValueArray && (v.Len() != 1 || v.ElemType() != v.Type()) {
+			t.Errorf("%s: %d elements of %v", key, v.Len(), v.ElemType())
+		}
 	}
 }
 
