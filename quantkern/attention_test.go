@@ -2,6 +2,7 @@ package quantkern
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -178,7 +179,7 @@ func TestKVPagesConcurrent(t *testing.T) {
 
 func TestKVPagesErrors(t *testing.T) {
 	var typeErr *KVTypeError
-	if _, err := NewKVPages("q8_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || typeErr.Type != "q8_0" {
+	if _, err := NewKVPages("q8_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || !strings.Contains(err.Error(), `"q8_0"; use f16 or f32`) {
 		t.Errorf("type q8_0: %v", err)
 	}
 	for i := range 5 {
@@ -186,7 +187,7 @@ func TestKVPagesErrors(t *testing.T) {
 		dims[i] = -i
 		var shapeErr *KVShapeError
 		_, err := NewKVPages("f16", dims[0], dims[1], dims[2], dims[3], dims[4], nil)
-		if !errors.As(err, &shapeErr) || shapeErr.Value != -i {
+		if !errors.As(err, &shapeErr) || shapeErr.Value != -i || !strings.Contains(err.Error(), shapeErr.Field) {
 			t.Errorf("dimensions %v: %v", dims, err)
 		}
 	}

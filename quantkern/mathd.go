@@ -27,7 +27,7 @@ func log64(x float32) float64 {
 	}
 	s := (m - 1) / (m + 1)
 	s2 := float64(s * s)
-	tail := float64(s*2) * float64(s2*horner(logSeries[:], s2))
+	tail := float64(float64(s*2) * float64(s2*horner(logSeries[:], s2)))
 	n := float64(k)
 	return float64(n*ln2Hi64) + (float64(s*2) + (tail + float64(n*ln2Lo64)))
 }

@@ -129,6 +129,12 @@ func TestMulTernaryNonFiniteActivations(t *testing.T) {
 	})
 }
 
+func TestBlockDotsOddBlocks(t *testing.T) {
+	wantPanic(t, "blocks of 12 values", func() {
+		blockDots(make([]uint64, 6), make([]uint64, 6), make([]float32, 2), 12)
+	})
+}
+
 func TestMulTernaryScratch(t *testing.T) {
 	rng := newRand(7)
 	for _, uniform := range []bool{true, false} {
