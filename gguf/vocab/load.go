@@ -11,7 +11,10 @@ import (
 
 // Options change what the file says.
 type Options struct {
-	Pre string // pre-tokenizer to use instead of tokenizer.ggml.pre ("" = the file's)
+	// Pre is the pre-tokenizer to use instead of tokenizer.ggml.pre, one of
+	// PreTokenizers ("" = the file's). "default" gives bitnet.cpp's ids where the
+	// file names none, "falcon_e" the other reading of "falcon3". SPM has none.
+	Pre string
 }
 
 const (
@@ -54,6 +57,8 @@ func Load(md *gguf.Metadata, opt Options) (*Vocab, error) {
 		if rule, err = v.choosePre(r, opt); err != nil {
 			return nil, err
 		}
+	} else if opt.Pre != "" {
+		v.warn("pre-tokenizer %q is not used: the tokenizer model is %q", opt.Pre, v.model)
 	}
 	v.loadFlags(r, rule)
 	v.loadSpecialIDs(r)
@@ -154,12 +159,13 @@ func (v *Vocab) loadSpecialIDs(r *reader) {
 		return r.id(key, def, v.Size())
 	}
 	v.bos, v.eos, v.unk = assumed("bos", bos), assumed("eos", eos), assumed("unknown", unk)
-	v.pad = r.id("tokenizer.ggml.padding_token_id", none, v.Size())
 	v.eot = r.id("tokenizer.ggml.eot_token_id", none, v.Size())
 	v.eom = r.id("tokenizer.ggml.eom_token_id", none, v.Size())
-	v.sep = r.id("tokenizer.ggml.separator_token_id", none, v.Size())
-	// Files in the wild carry this spelling.
-	v.sep = r.id("tokenizer.ggml.seperator_token_id", v.sep, v.Size())
+	// Not needed here, but an id beyond the vocabulary says that the file is
+	// broken. Both spellings of separator are met.
+	for _, name := range []string{"padding", "separator", "seperator", "cls", "mask", "fim_pre", "fim_suf", "fim_mid"} {
+		r.id("tokenizer.ggml."+name+"_token_id", none, v.Size())
+	}
 }
 
 func (v *Vocab) warn(format string, args ...any) {

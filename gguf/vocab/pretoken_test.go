@@ -1,6 +1,8 @@
 package vocab
 
 import (
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +30,12 @@ func TestTable(t *testing.T) {
 		t.Fatalf("%d names and %d types, the published table has 91 and 57", len(tab.Names), len(tab.Types))
 	}
 	const text = "It's 12345 naïve—tests, 你好 мир!\n\n\tif (a<b) {x += 3.14;}  \r\n 'LL don't ½ ٣ é😀 <sentinel:7>IMGIMGABZ  "
+	// Long runs must neither be lost to the engine's limits nor take quadratic
+	// time (the package's tests would not end).
+	var repeated []string
+	for _, s := range []string{"a", "aA", " ", "1", "\n ", "'", "\u0301", " a", "/", "你", "\t"} {
+		repeated = append(repeated, strings.Repeat(s, 4_000)+"x")
+	}
 	used := map[string]bool{}
 	for name, n := range tab.Names {
 		used[n.Type] = true
@@ -42,9 +50,11 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		words := splitAll(rule.split, text)
-		if strings.Join(words, "") != text || slices.Contains(words, "") {
-			t.Errorf("%s: %q", name, words)
+		for _, text := range append(repeated, text) {
+			words := splitAll(rule.split, text)
+			if strings.Join(words, "") != text || slices.Contains(words, "") {
+				t.Errorf("%s: %.200q", name, words)
+			}
 		}
 	}
 	for typ, rule := range tab.Types {
@@ -60,6 +70,40 @@ func TestTable(t *testing.T) {
 	for expr := range scanners {
 		if !slices.Contains(tab.Splitters, expr) {
 			t.Errorf("scanner for an expression that is not in the table: %s", expr)
+		}
+	}
+}
+
+// TestTableIsThePublishedOne compares the package's table with the one that it
+// was made from.
+func TestTableIsThePublishedOne(t *testing.T) {
+	const path = "../../../shared/spec/pretokenizers.json"
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("the published table is not here (%s)", path)
+	}
+	var pub struct {
+		Names map[string]preName
+		Types map[string]struct {
+			Regex      []string
+			ByteEncode bool `json:"byte_encode"`
+			Custom     bool
+		}
+	}
+	readJSON(t, path, &pub)
+	tab := loadPreTable()
+	names := maps.Clone(tab.Names)
+	delete(names, "falcon_e") // ours
+	if d := cmp.Diff(pub.Names, names); d != "" {
+		t.Errorf("names (-published +ours)\n%s", d)
+	}
+	for name, want := range pub.Types {
+		got := tab.Types[name]
+		var exprs []string
+		for _, k := range got.Splitters {
+			exprs = append(exprs, tab.Splitters[k])
+		}
+		if d := cmp.Diff(want.Regex, exprs); d != "" || got.Custom != want.Custom || got.Plain == want.ByteEncode {
+			t.Errorf("%s: %+v, want %+v\n%s", name, got, want, d)
 		}
 	}
 }

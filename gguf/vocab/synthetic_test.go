@@ -210,6 +210,24 @@ func TestDecodeSynthetic(t *testing.T) {
 	}
 }
 
+// TestRoundTrip: with special tokens added, decoding without them gives the
+// text back, spaces at both ends included.
+func TestRoundTrip(t *testing.T) {
+	bpe := load(t, tinyBPE().with(keys{keyPre: "qwen2"})) // its texts are not cleaned up
+	spm := load(t, tinySPM())
+	for _, text := range []string{"", " ", "a", " a", "  a  b ", "é\n\t😀", "it 's . !", "▁"} {
+		for _, v := range []*Vocab{bpe, spm} {
+			want := text
+			if v == spm {
+				want = strings.ReplaceAll(text, "▁", " ") // SPM cannot tell the two apart
+			}
+			if got := v.Decode(v.Encode(text, EncodeOptions{AddSpecial: true}), false); got != want {
+				t.Errorf("%s: %q came back as %q", v.Model(), text, got)
+			}
+		}
+	}
+}
+
 func TestCleanSpaces(t *testing.T) {
 	for in, want := range map[string]string{
 		"a . b , c ! d ? e":       "a. b, c! d? e",

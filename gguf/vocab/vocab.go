@@ -1,6 +1,9 @@
 package vocab
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // TokenType is a token's kind as the file's token_type array has it.
 type TokenType uint8
@@ -38,11 +41,11 @@ type Vocab struct {
 	specials []special
 	starts   [256]bool // first bytes of special tokens
 
-	bos, eos, unk, sep, pad, eot, eom int32
-	addBOS, addEOS                    bool
-	addSpacePrefix, cleanSpaces       bool
-	escapeSpaces                      bool // spaces are U+2581 in token texts
-	byteLevel                         bool // token texts are byte-mapped
+	bos, eos, unk, eot, eom     int32
+	addBOS, addEOS              bool
+	addSpacePrefix, cleanSpaces bool
+	escapeSpaces                bool // spaces are U+2581 in token texts
+	byteLevel                   bool // token texts are byte-mapped
 
 	eog      []int32
 	warnings []string
@@ -81,16 +84,12 @@ func (v *Vocab) ID(text string) (int32, bool) {
 
 // IsEOG tells whether id ends generation.
 func (v *Vocab) IsEOG(id int32) bool {
-	for _, e := range v.eog {
-		if e == id {
-			return true
-		}
-	}
-	return false
+	_, ok := slices.BinarySearch(v.eog, id)
+	return ok
 }
 
 // EOG lists the tokens that end generation, ascending. The caller owns it.
-func (v *Vocab) EOG() []int32 { return append([]int32(nil), v.eog...) }
+func (v *Vocab) EOG() []int32 { return slices.Clone(v.eog) }
 
 // BOS is the token that begins a text, false when the vocabulary has none.
 func (v *Vocab) BOS() (int32, bool) { return v.bos, v.bos != none }
@@ -112,7 +111,7 @@ func (v *Vocab) Pre() string { return v.pre }
 
 // Warnings says what was guessed, assumed or overridden while loading. The
 // caller owns it.
-func (v *Vocab) Warnings() []string { return append([]string(nil), v.warnings...) }
+func (v *Vocab) Warnings() []string { return slices.Clone(v.warnings) }
 
 // validUTF8 replaces each byte that is not part of valid UTF-8 by U+FFFD, so
 // that every tokenizer sees code points.
