@@ -44,8 +44,8 @@ func (x *textIndex) fill(n int) {
 	}
 }
 
-// tableSize is a power of two that n entries fill at most half.
-func tableSize(n int) int { return 1 << bits.Len(uint(2*n)) }
+// tableSize is a power of two that n entries fill at most to three quarters.
+func tableSize(n int) int { return 1 << bits.Len(uint(n+n/3)) }
 
 // find is the slot of a text, or the free one where it would go.
 func (x *textIndex) find(s string) (*textSlot, uint32) {
@@ -72,8 +72,8 @@ func (x *textIndex) intern(s string) int32 {
 		*slot = textSlot{hash, int32(len(x.texts))}
 		x.texts = append(x.texts, s)
 		id := slot.id
-		if 2*len(x.texts) > len(x.slots) {
-			x.fill(2 * len(x.slots))
+		if n := tableSize(len(x.texts)); n > len(x.slots) {
+			x.fill(n)
 		}
 		return id
 	}
