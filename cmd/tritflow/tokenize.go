@@ -79,7 +79,7 @@ func (a *app) decodeInput(ctx context.Context, f *tokenizeFlags, v *vocab.Vocab)
 		if err != nil {
 			return err
 		}
-		text := v.Decode(ids, f.special)
+		text := decode(v, ids, f.special)
 		if i > 0 {
 			text = "\x00" + text
 		}
@@ -88,6 +88,21 @@ func (a *app) decodeInput(ctx context.Context, f *tokenizeFlags, v *vocab.Vocab)
 		}
 	}
 	return nil
+}
+
+// decode is the exact way back. A byte-level vocabulary gives every byte back
+// token by token, where Decode may tidy the spaces around punctuation, as its
+// model's authors like to see text; others need Decode for the space that
+// encoding put in front.
+func decode(v *vocab.Vocab, ids []int32, special bool) string {
+	if v.Model() != "gpt2" {
+		return v.Decode(ids, special)
+	}
+	var text []byte
+	for _, id := range ids {
+		text = append(text, v.Piece(id, special)...)
+	}
+	return string(text)
 }
 
 func formatIDs(ids []int32) string {
