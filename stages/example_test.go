@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -18,9 +16,9 @@ func chat(question string) []vocab.Segment {
 	}
 }
 
-// Two requests run through the pipeline at once; each is read by its own goroutine.
+// Two requests run through the pipeline at once; a third is refused.
 func Example() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) // ending it ends its requests
 	defer cancel()
 	engine, err := stages.Open(ctx, "", stages.Options{}) // "" = the built-in model
 	if err != nil {
@@ -29,30 +27,28 @@ func Example() {
 	}
 	defer engine.Close()
 
-	questions := []string{"What is 27 + 15?", "What is the capital of Kenya?"}
-	answers := make([]strings.Builder, len(questions))
-	var wg sync.WaitGroup
-	for i, q := range questions {
-		wg.Go(func() {
-			for token, err := range engine.Generate(ctx, stages.Request{Segments: chat(q), MaxTokens: 40}) {
-				if err != nil {
-					fmt.Println(err)
-					return
-				}
-				answers[i].WriteString(token.Text)
+	var streams []*stages.Stream
+	for _, q := range []string{"What is 27 + 15?", "What is the capital of Kenya?", ""} {
+		s, err := engine.Submit(ctx, stages.Request{Segments: chat(q), MaxTokens: 8 * len(q)})
+		var bad *stages.RequestError
+		if errors.As(err, &bad) {
+			fmt.Println("refused because of", bad.Field)
+			continue
+		}
+		streams = append(streams, s)
+	}
+	for _, s := range streams {
+		for token, err := range s.Tokens() {
+			if err != nil {
+				fmt.Println(err)
+				return
 			}
-		})
+			fmt.Print(token.Text)
+		}
+		fmt.Println(" finish:", s.Result().Finish)
 	}
-	wg.Wait()
-	for i := range answers {
-		fmt.Println(answers[i].String())
-	}
-
-	_, err = engine.Submit(ctx, stages.Request{Prompt: "Hello"})
-	var bad *stages.RequestError
-	fmt.Println(errors.As(err, &bad), bad.Field)
 	// Output:
-	// 27 + 15 = 42.
-	// The capital of Kenya is Nairobi.
-	// true MaxTokens
+	// refused because of MaxTokens
+	// 27 + 15 = 42. finish: stop
+	// The capital of Kenya is Nairobi. finish: stop
 }

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"tritflow/device"
@@ -28,6 +29,9 @@ func (p *probe) consume(l device.Logits, lo, hi int) (answer, error) {
 		scores, err := l.Row(i)
 		if err != nil {
 			return answer{}, err
+		}
+		if len(scores.Full) != p.vocab {
+			return answer{}, fmt.Errorf("stages: the head answered with %d logits, the vocabulary has %d", len(scores.Full), p.vocab)
 		}
 		rows = append(rows, scores.Full...)
 	}

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/rs/zerolog"
@@ -83,6 +84,9 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue
+	}
+	if most := math.MaxInt32 / ceilDiv(o.Ctx, pageSize); o.MaxSeqs > most {
+		return o, &OptionError{"MaxSeqs", fmt.Sprintf("%d sequences of %d positions need more pages than can be numbered; at most %d", o.MaxSeqs, o.Ctx, most)}
 	}
 	return o, nil
 }

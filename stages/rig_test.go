@@ -132,28 +132,42 @@ func (r *rig) check(t failer) {
 	}
 }
 
-// answer is what the rule says to a prompt, computed without any pipeline.
-func (r *rig) want(prompt []int32, p sample.Params, n int) []int32 {
-	s := sample.New(p)
-	kept := make([][]uint64, r.blocks)
-	var out []int32
-	feed := func(token int32) uint64 {
-		h := mix(uint64(token), 0)
-		for b := range kept {
-			kept[b] = append(kept[b], h)
-			var sum uint64
-			for pos, k := range kept[b] {
-				sum = attend(sum, k, pos)
-			}
-			h = mix(sum, uint64(b))
+// rule is the fake network without any pipeline: it remembers what it was fed.
+type rule [][]uint64
+
+func (r *rig) rule() rule { return make(rule, r.blocks) }
+
+func (k rule) feed(token int32) uint64 {
+	h := mix(uint64(token), 0)
+	for b := range k {
+		k[b] = append(k[b], h)
+		var sum uint64
+		for pos, kept := range k[b] {
+			sum = attend(sum, kept, pos)
 		}
-		return h
+		h = mix(sum, uint64(b))
 	}
+	return h
+}
+
+// state is what the rule makes of the last of ids.
+func (r *rig) state(ids []int32) (h uint64) {
+	k := r.rule()
+	for _, id := range ids {
+		h = k.feed(id)
+	}
+	return h
+}
+
+// want is the answer of n tokens that the rule gives to a prompt.
+func (r *rig) want(prompt []int32, p sample.Params, n int) []int32 {
+	s, k := sample.New(p), r.rule()
 	var h uint64
 	for _, id := range prompt {
 		s.Accept(id)
-		h = feed(id)
+		h = k.feed(id)
 	}
+	var out []int32
 	for len(out) < n {
 		c, err := s.Sample(device.Scores{Full: fakeLogits(h)}, -1)
 		if err != nil {
@@ -161,7 +175,7 @@ func (r *rig) want(prompt []int32, p sample.Params, n int) []int32 {
 		}
 		s.Accept(c.ID)
 		out = append(out, c.ID)
-		h = feed(c.ID)
+		h = k.feed(c.ID)
 	}
 	return out
 }
