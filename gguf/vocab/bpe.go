@@ -3,6 +3,7 @@ package vocab
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -11,52 +12,94 @@ import (
 type bpe struct {
 	split        *splitter
 	ignoreMerges bool
-	merges       *pairIndex
-	start        [256]int32 // symbol of a byte (mapped words)
+	lines        []string // the file's merges, until the tables are made
+
+	once   sync.Once
+	merges *pairIndex
+	extra  map[string]int32 // symbols that are no tokens
+	start  [256]int32       // symbol of a byte (mapped words)
 }
 
-// newBPE turns merge lines ("left right", the index is the rank) into pairs of
-// symbols. A pair that stands twice keeps its first rank.
-func newBPE(v *Vocab, rule preRule, lines []string) (*bpe, error) {
-	b := &bpe{split: rule.split, ignoreMerges: rule.name.IgnoreMerges, merges: newPairIndex(len(lines))}
-	var whole []byte
-	last := none // the merge before
+// newBPE checks the merge lines ("left right", the index is the rank). Their
+// tables take most of the time of loading and are made when the first text is
+// encoded, so that looking into a file stays quick.
+func newBPE(rule preRule, lines []string) (*bpe, error) {
 	for rank, line := range lines {
-		cut := -1
-		if len(line) > 1 {
-			cut = strings.IndexByte(line[1:], ' ') + 1
-		}
-		if cut <= 0 || cut == len(line)-1 {
+		if cut := mergeCut(line); cut <= 0 || cut == len(line)-1 {
 			return nil, &KeyError{Key: keyMerges, Reason: fmt.Sprintf("line %d (%q) is not two texts with a space between", rank, line)}
 		}
-		key := pairKey(v.ids.intern(line[:cut]), v.ids.intern(line[cut+1:]))
-		slot := b.merges.find(key)
-		if slot.id != none {
-			continue
-		}
-		whole = append(append(whole[:0], line[:cut]...), line[cut+1:]...)
-		last = v.mergedID(whole, last)
-		*slot = pairSlot{key, int32(rank), last}
 	}
-	for i := range b.start {
-		b.start[i] = v.ids.get(string(byteLevel.toRune[i]))
-	}
-	return b, nil
+	return &bpe{split: rule.split, ignoreMerges: rule.name.IgnoreMerges, lines: lines}, nil
 }
 
-// mergedID is the symbol of a merge's result. Trainers number tokens in the
+// mergeCut is where the first space after the first byte stands, 0 if nowhere.
+func mergeCut(line string) int {
+	if line == "" {
+		return 0
+	}
+	return strings.IndexByte(line[1:], ' ') + 1
+}
+
+// tables makes the tables once. A pair that stands twice keeps its first rank.
+func (b *bpe) tables(v *Vocab) *bpe {
+	b.once.Do(func() {
+		b.merges = newPairIndex(len(b.lines))
+		b.extra = map[string]int32{}
+		var whole []byte
+		last := none // the result before
+		for rank, line := range b.lines {
+			cut := mergeCut(line)
+			key := pairKey(b.intern(v, line[:cut]), b.intern(v, line[cut+1:]))
+			slot := b.merges.find(key)
+			if slot.id != none {
+				continue
+			}
+			whole = append(append(whole[:0], line[:cut]...), line[cut+1:]...)
+			last = b.result(v, whole, last)
+			*slot = pairSlot{key, int32(rank), last}
+		}
+		for i := range b.start {
+			b.start[i] = b.symbol(v, string(byteLevel.toRune[i]))
+		}
+		b.lines = nil
+	})
+	return b
+}
+
+// symbol is the number of a text, none if neither tokens nor merges know it.
+func (b *bpe) symbol(v *Vocab, text string) int32 {
+	if id, ok := v.ID(text); ok {
+		return id
+	}
+	if id, ok := b.extra[text]; ok {
+		return id
+	}
+	return none
+}
+
+// intern is symbol that gives an unknown text a number.
+func (b *bpe) intern(v *Vocab, text string) int32 {
+	id := b.symbol(v, text)
+	if id == none {
+		id = int32(v.Size() + len(b.extra))
+		b.extra[text] = id
+	}
+	return id
+}
+
+// result is the symbol of a merge's result. Trainers number tokens in the
 // order of their merges, so the last result or the next token is tried before
 // the table is searched.
-func (v *Vocab) mergedID(whole []byte, last int32) int32 {
+func (b *bpe) result(v *Vocab, whole []byte, last int32) int32 {
 	for id := max(last, 0); !v.ids.twice && id <= last+1 && int(id) < v.Size(); id++ {
 		if v.texts[id] == string(whole) {
 			return id
 		}
 	}
-	if id := v.ids.get(string(whole)); id != none {
+	if id, ok := v.ID(string(whole)); ok {
 		return id
 	}
-	return v.ids.intern(string(whole))
+	return b.intern(v, string(whole))
 }
 
 func (b *bpe) rank(l, r *symbol) (float64, int32, bool) {
@@ -74,7 +117,7 @@ func (v *Vocab) encodeBPE(dst []int32, text string) []int32 {
 	}
 	m := mergers.Get().(*merger)
 	defer mergers.Put(m)
-	v.bpe.split.each(text, func(word string) { dst = v.encodeWord(dst, m, word) })
+	v.bpe.tables(v).split.each(text, func(word string) { dst = v.encodeWord(dst, m, word) })
 	return dst
 }
 
@@ -98,7 +141,7 @@ func (v *Vocab) encodeWord(dst []int32, m *merger, word string) []int32 {
 			continue
 		}
 		_, n = utf8.DecodeRuneInString(word[lo:])
-		m.push(lo, lo+n, v.ids.get(word[lo:lo+n]))
+		m.push(lo, lo+n, b.symbol(v, word[lo:lo+n]))
 	}
 	m.run(b.rank)
 	for i := range m.syms {

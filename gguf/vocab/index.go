@@ -23,25 +23,16 @@ type textSlot struct {
 // newTextIndex indexes texts, of which a later one replaces an equal earlier
 // one.
 func newTextIndex(texts []string) *textIndex {
-	x := &textIndex{
-		texts: texts[:len(texts):len(texts)], // appending must not write into the caller's array
-		seed:  maphash.MakeSeed(),
-	}
-	x.fill(tableSize(len(texts)))
-	return x
-}
-
-// fill makes a table of n slots with all texts.
-func (x *textIndex) fill(n int) {
-	x.slots = make([]textSlot, n)
+	x := &textIndex{texts: texts, slots: make([]textSlot, tableSize(len(texts))), seed: maphash.MakeSeed()}
 	for i := range x.slots {
 		x.slots[i].id = none
 	}
-	for i, s := range x.texts {
+	for i, s := range texts {
 		slot, hash := x.find(s)
 		x.twice = x.twice || slot.id != none
 		*slot = textSlot{hash, int32(i)}
 	}
+	return x
 }
 
 // tableSize is a power of two that n entries fill at most to three quarters.
@@ -62,21 +53,6 @@ func (x *textIndex) find(s string) (*textSlot, uint32) {
 // get is the number of a text, none if it is unknown.
 func (x *textIndex) get(s string) int32 {
 	slot, _ := x.find(s)
-	return slot.id
-}
-
-// intern is get that gives an unknown text the next number.
-func (x *textIndex) intern(s string) int32 {
-	slot, hash := x.find(s)
-	if slot.id == none {
-		*slot = textSlot{hash, int32(len(x.texts))}
-		x.texts = append(x.texts, s)
-		id := slot.id
-		if n := tableSize(len(x.texts)); n > len(x.slots) {
-			x.fill(n)
-		}
-		return id
-	}
 	return slot.id
 }
 

@@ -70,7 +70,7 @@ func Load(md *gguf.Metadata, opt Options) (*Vocab, error) {
 		if err != nil {
 			return nil, &KeyError{Key: keyMerges, Reason: "cannot be read", Err: err}
 		}
-		if v.bpe, err = newBPE(v, rule, merges); err != nil {
+		if v.bpe, err = newBPE(rule, merges); err != nil {
 			return nil, err
 		}
 	}
