@@ -1,6 +1,9 @@
 package quantkern
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Attend computes causal attention of one query head (Vaswani et al.,
 // arXiv:1706.03762) over positions 0..pos of the sequence whose i-th page is
@@ -21,32 +24,84 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 		panic(fmt.Sprintf("quantkern: Attend of a query of %d into %d with keys of %d and values of %d",
 			len(q), len(dst), kv.keyDim, kv.valueDim))
 	}
+	// Whole blocks for the kernels: what is beyond the positions weighs nothing.
+	n := pos + 1
+	padded := (n + Lanes - 1) / Lanes * Lanes
 	scratch.row = grow(scratch.row, max(kv.keyDim, kv.valueDim))
-	scratch.scores = grow(scratch.scores, pos+1)
+	scratch.scores = grow(scratch.scores, padded)
 	scores := scratch.scores
 	if kv.half {
 		scratch.query = grow(scratch.query, kv.keyDim)
-		for i, v := range q {
-			scratch.query[i] = F16ToF32(F32ToF16(v))
-		}
+		scratch.half = grow(scratch.half, kv.keyDim)
+		toF16(scratch.half, q)
+		fromF16(scratch.query, scratch.half)
 		q = scratch.query
 	}
 	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		offset := kv.keyOffset(kvHead)
-		for i := range n {
-			key := kv.load(p, offset+i*kv.keyDim, kv.keyDim, scratch.row)
-			scores[first+i] = Dot(q, key) * scale
-		}
+		kv.scores(scores[first:first+n], p, kvHead, q, scratch.row)
 	})
+	for i := range scores[:n] {
+		scores[i] *= scale
+	}
+	for i := n; i < padded; i++ {
+		scores[i] = float32(math.Inf(-1))
+	}
 	Softmax(scores)
 	clear(dst)
 	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		offset := kv.valueOffset(kvHead)
-		for i := range n {
-			value := kv.load(p, offset+i*kv.valueDim, kv.valueDim, scratch.row)
-			addScaled(dst, value, scores[first+i])
-		}
+		kv.addValues(dst, p, kvHead, scores[first:first+n], scratch.row)
 	})
+}
+
+// scores computes q·K for the first positions of a page.
+func (k *KVPages) scores(dst []float32, p *kvPage, head int, q, row []float32) {
+	offset, size, n := k.keyOffset(head), k.keyDim, len(dst)
+	if t, data := k.tiles(p, offset, n*size); t.one != nil && whole(size) {
+		mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
+		return
+	}
+	for i := range dst {
+		dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+	}
+}
+
+// tiles gives the kernels that read n elements of a page where they lie.
+func (k *KVPages) tiles(p *kvPage, offset, n int) (denseTiles, []byte) {
+	if k.half {
+		return active.dotF16, halfBytes(p.f16[offset : offset+n])
+	}
+	return active.dotF32, bytesOf(p.f32[offset : offset+n])
+}
+
+// addValues adds the values of the first positions of a page, each times its
+// weight, to dst.
+func (k *KVPages) addValues(dst []float32, p *kvPage, head int, weights, row []float32) {
+	offset, size := k.valueOffset(head), k.valueDim
+	if active.weightedF32x1 == nil || !whole(size) {
+		for i, w := range weights {
+			addScaled(dst, k.load(p, offset+i*size, size, row), w)
+		}
+		return
+	}
+	n := uintptr(len(weights))
+	for j := 0; j < size; {
+		const wide = 4 * Lanes
+		step := Lanes
+		if size-j >= wide {
+			step = wide
+		}
+		switch {
+		case k.half && step == wide:
+			active.weightedF16x4(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
+		case k.half:
+			active.weightedF16x1(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
+		case step == wide:
+			active.weightedF32x4(&dst[j], &p.f32[offset+j], uintptr(4*size), &weights[0], n)
+		default:
+			active.weightedF32x1(&dst[j], &p.f32[offset+j], uintptr(4*size), &weights[0], n)
+		}
+		j += step
+	}
 }
 
 // eachPage calls fn for the pages of positions 0..pos in order, with the first

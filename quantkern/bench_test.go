@@ -20,10 +20,11 @@ func BenchmarkMulTernary(b *testing.B) {
 					s[i] = 1
 				}
 				dst := make([]float32, n*rows)
+				acts := actsOf(q, s, cols)
 				var scratch Scratch
 				b.SetBytes(int64(len(w.Data)))
 				for b.Loop() {
-					MulTernary(dst, rows, w, 0, rows, q, s, &scratch)
+					MulTernary(dst, rows, w, 0, rows, acts, &scratch)
 				}
 			})
 		}

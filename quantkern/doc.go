@@ -5,14 +5,15 @@
 //
 // One block of a BitNet b1.58 network, in the words of this package:
 //
-//	x ─ RMSNorm ─ QuantizeRow ─ MulTernary q,k,v ─ Rope ─┬─ KVPages.Put
-//	│                                                    └─ Attend ─ RMSNorm ─ QuantizeRow ─ MulTernary ─┐
-//	└──────────────────────────────────────────────────────────────────────────────────────────────── Add
-//	                                                                                                     │
-//	┌────────────────────────────────────────────────────────────────────────────────────────────────────┤
-//	└ RMSNorm ─ QuantizeRow ─ MulTernary gate,up ─ ReLU2Mul ─ RMSNorm ─ QuantizeRow ─ MulTernary down ─ Add
+//	x ─ RMSNorm ─ Acts ─ MulTernary q,k,v ─ Rope ─┬─ KVPages.Put
+//	│                                             └─ Attend ─ RMSNorm ─ Acts ─ MulTernary ─┐
+//	└────────────────────────────────────────────────────────────────────────────────── Add
+//	                                                                                      │
+//	┌─────────────────────────────────────────────────────────────────────────────────────┤
+//	└ RMSNorm ─ Acts ─ MulTernary gate,up ─ ReLU2Mul ─ RMSNorm ─ Acts ─ MulTernary down ─ Add
 //
-// and the head is RMSNorm ─ MulDense ─ TopK or Softmax.
+// and the head is RMSNorm ─ MulDense ─ TopK or Softmax. Acts quantizes rows once for
+// all products that read them.
 //
 // # Codecs
 //
@@ -36,6 +37,14 @@
 // Results are therefore the same on every processor, for every number of
 // workers, batch, page size and tier. Only the sign and payload of a NaN may
 // differ.
+//
+// # Tiers
+//
+// The hot kernels exist again in assembly: package avx512 (VNNI) and package
+// avx2, written by the generators in _gen and chosen once by what the processor
+// can do (Tier), or by the environment variable TRITFLOW_ISA. They take whole
+// blocks of sixteen values; everything else stays with plain Go. The build tag
+// noasm leaves them out.
 //
 // Kernels check lengths and panic when a caller got them wrong. What depends
 // on files or users is checked before (Codec.Check, NewTernary, NewKVPages)

@@ -92,7 +92,7 @@ func kernelHashes(t *testing.T) map[string]string {
 		"MulTernary uniform": ternaryMatrix(t, newRand(52), "I2_S", rows, cols, true),
 		"MulTernary blocks":  ternaryMatrix(t, newRand(53), "TQ1_0", rows, cols, false),
 	} {
-		MulTernary(dst, rows, w, 0, rows, int8s(newRand(54), n*cols), []float32{3.7, 0.2, 111}, new(Scratch))
+		MulTernary(dst, rows, w, 0, rows, actsOf(int8s(newRand(54), n*cols), []float32{3.7, 0.2, 111}, cols), new(Scratch))
 		hashes[name] = hashBits(dst)
 	}
 	for _, name := range []string{"F32", "F16", "Q8_0"} {

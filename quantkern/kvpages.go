@@ -109,9 +109,7 @@ func (k *KVPages) store(p *kvPage, offset int, src []float32) {
 		return
 	}
 	dst := p.f16[offset : offset+len(src)]
-	for i, v := range src {
-		dst[i] = F32ToF16(v)
-	}
+	toF16(dst, src)
 }
 
 // keyOffset and valueOffset are where a KV head's part of a page begins.
@@ -127,8 +125,28 @@ func (k *KVPages) load(p *kvPage, offset, n int, row []float32) []float32 {
 		return p.f32[offset : offset+n]
 	}
 	row = row[:n]
-	for i, h := range p.f16[offset : offset+n] {
-		row[i] = F16ToF32(h)
-	}
+	fromF16(row, p.f16[offset:offset+n])
 	return row
+}
+
+// toF16 rounds src to half precision, to nearest even.
+func toF16(dst []uint16, src []float32) {
+	if active.toF16 != nil && whole(len(src)) {
+		active.toF16(&dst[0], &src[0], uintptr(len(src)/Lanes))
+		return
+	}
+	for i, v := range src {
+		dst[i] = F32ToF16(v)
+	}
+}
+
+// fromF16 is the way back.
+func fromF16(dst []float32, src []uint16) {
+	if active.fromF16 != nil && whole(len(src)) {
+		active.fromF16(&dst[0], &src[0], uintptr(len(src)/Lanes))
+		return
+	}
+	for i, h := range src {
+		dst[i] = F16ToF32(h)
+	}
 }

@@ -34,6 +34,9 @@ func sum64(x []float32) float64 {
 
 // sumSquares adds the squares, each rounded to float32, up in float64 lanes.
 func sumSquares(x []float32) float64 {
+	if active.sumSquares != nil && whole(len(x)) {
+		return active.sumSquares(&x[0], uintptr(len(x)/Lanes))
+	}
 	var acc [Lanes]float64
 	for len(x) >= Lanes {
 		b := (*[Lanes]float32)(x)

@@ -2,45 +2,96 @@ package quantkern
 
 import "fmt"
 
-// MulTernary multiplies rows r0..r1-1 of w with len(s) quantized activation
-// rows:
+// MulTernary multiplies rows r0..r1-1 of w with all rows of a, which have
+// w.Cols values:
 //
 //	dst[i*stride+r] = (row r of w) · (activation row i)
 //
-// q holds the activation rows one after the other, w.Cols values each, s their
-// scales (QuantizeRow). The dots are exact int32. A uniform matrix gives
-// float32(dot)/s × Scale, in that order (bitnet.cpp's I2_S). Otherwise each
+// The dots are exact int32. A uniform matrix gives float32(dot)/s × Scale, in
+// that order (bitnet.cpp's I2_S), s the activation row's scale. Otherwise each
 // block's dot is multiplied by the block's scale, the products, each rounded,
 // are added in ascending order of the blocks, and the sum is divided by s.
 //
 // dst must not overlap the inputs. Ranges of r may be computed concurrently,
 // each with its own scratch.
-func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, q []int8, s []float32, scratch *Scratch) {
-	cols, n := w.Cols, len(s)
-	if len(q) < n*cols {
-		panic(fmt.Sprintf("quantkern: MulTernary: %d activations for %d rows of %d", len(q), n, cols))
+func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scratch *Scratch) {
+	if a.cols != w.Cols {
+		panic(fmt.Sprintf("quantkern: MulTernary: rows of %d activations for rows of %d weights", a.cols, w.Cols))
 	}
+	if a.rows == 0 || r0 >= r1 {
+		return
+	}
+	if t, ok := active.tiles[w.Codec.Name]; ok && w.Uniform && w.Cols > 0 && w.Cols%halfCodes == 0 {
+		r0 = mulTiles(dst, stride, w, r0, r1, a, t)
+	}
+	if r0 < r1 {
+		mulTernary(dst, stride, w, r0, r1, a, scratch)
+	}
+}
+
+// mulTiles multiplies whole groups of four rows and returns the first row that
+// is left.
+func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tiles) int {
+	rowBytes := w.Cols / 4
+	if w.Codec.BlockBytes > 0 {
+		rowBytes = w.Cols / w.Codec.BlockValues * w.Codec.BlockBytes
+	}
+	chunks, tail := uintptr(w.Cols/chunkCodes), uintptr(w.Cols/halfCodes%2)
+	if t.row != nil && a.rows == 1 {
+		for r := r0; r < r1; r++ {
+			t.row(&dst[r], 0, &w.Data[r*rowBytes], 0, &a.q[0], 0, chunks, tail,
+				&a.sum[0], &a.scale[0], w.Scale, prefetchRow)
+		}
+		return r1
+	}
+	end := r0 + (r1-r0)&^3
+	if end == r0 {
+		return r0
+	}
+	// A tile of activation rows stays in the first cache while the weights
+	// stream by.
+	for i := 0; i < a.rows; {
+		passes := (a.rows - i + len(t.rows) - 1) / len(t.rows)
+		n := (a.rows - i + passes - 1) / passes
+		tile := t.rows[n-1]
+		for r := r0; r < end; r += 4 {
+			tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
+				chunks, tail, &a.sum[i], &a.scale[i], w.Scale, uintptr(8*rowBytes))
+		}
+		i += n
+	}
+	return end
+}
+
+// prefetchRow is how far ahead of the load a single row's stream is fetched,
+// in bytes.
+const prefetchRow = 4096
+
+// mulTernary is the reference of MulTernary.
+func mulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scratch *Scratch) {
+	cols := w.Cols
 	words := groupWords * groupsOf(cols)
-	scratch.acts = grow(scratch.acts, n*words)
+	scratch.acts = grow(scratch.acts, a.rows*words)
 	scratch.weights = grow(scratch.weights, words)
-	scratch.trits = grow(scratch.trits, groupValues*groupsOf(cols))
-	acts, weights, trits := scratch.acts, scratch.weights, scratch.trits
-	clear(trits[cols:])
-	for i := range n {
-		packActivations(acts[i*words:(i+1)*words], q[i*cols:(i+1)*cols])
+	scratch.trits = grow(scratch.trits, max(groupValues*groupsOf(cols), a.stride))
+	acts, weights := scratch.acts, scratch.weights
+	for i := range a.rows {
+		packActivations(acts[i*words:(i+1)*words], a.natural(i, scratch.trits))
 	}
+	trits := scratch.trits[:groupValues*groupsOf(cols)]
+	clear(trits[cols:])
 	for r := r0; r < r1; r++ {
 		w.Trits(trits[:cols], r)
 		packTrits(weights, asBytes(trits))
 		if w.Uniform {
-			for i, si := range s {
+			for i, si := range a.scale {
 				dot := dotWords(weights, acts[i*words:(i+1)*words])
 				dst[i*stride+r] = float32(dot) / si * w.Scale
 			}
 			continue
 		}
 		scales := scratch.blockScales(w, r)
-		for i, si := range s {
+		for i, si := range a.scale {
 			sum := blockDots(weights, acts[i*words:(i+1)*words], scales, w.Codec.BlockValues)
 			dst[i*stride+r] = sum / si
 		}
@@ -74,21 +125,76 @@ func MulDense(dst []float32, stride int, c *Codec, data []byte, rows, cols, r0, 
 	if len(x) < n*cols {
 		panic(fmt.Sprintf("quantkern: MulDense: %d activations for %d rows of %d", len(x), n, cols))
 	}
+	if n == 0 || r0 >= r1 {
+		return
+	}
+	if t, size := denseInPlace(c, data, rows*cols); t.one != nil && whole(cols) {
+		mulDenseTiles(dst[r0:], stride, data[r0*cols*size:], cols*size, r1-r0, cols, x, n, t)
+		return
+	}
 	var inPlace []float32
 	if c.Name == "F32" {
 		inPlace, _ = floatsOf(data, rows*cols)
 	}
-	for r := r0; r < r1; r++ {
-		var row []float32
+	// Rows are decoded in fours, which is what the tiles take.
+	const group = 4
+	for r := r0; r < r1; r += group {
+		m := min(group, r1-r)
+		var decoded []float32
 		if inPlace != nil {
-			row = inPlace[r*cols : (r+1)*cols]
+			decoded = inPlace[r*cols : (r+m)*cols]
 		} else {
-			scratch.row = grow(scratch.row, cols)
-			row = scratch.row
-			c.Decode(row, data, rows, cols, r)
+			scratch.row = grow(scratch.row, group*cols)
+			decoded = scratch.row[:m*cols]
+			for j := range m {
+				c.Decode(decoded[j*cols:(j+1)*cols], data, rows, cols, r+j)
+			}
 		}
+		if active.dotF32.one != nil && whole(cols) {
+			mulDenseTiles(dst[r:], stride, bytesOf(decoded), 4*cols, m, cols, x, n, active.dotF32)
+			continue
+		}
+		for j := range m {
+			for i := range n {
+				dst[i*stride+r+j] = Dot(decoded[j*cols:(j+1)*cols], x[i*cols:(i+1)*cols])
+			}
+		}
+	}
+}
+
+// denseInPlace gives the tiles that read a codec's data where it lies, and the
+// size of its elements.
+func denseInPlace(c *Codec, data []byte, n int) (denseTiles, int) {
+	switch c.Name {
+	case "F16":
+		return active.dotF16, 2
+	case "F32":
+		if _, ok := floatsOf(data, n); ok {
+			return active.dotF32, 4
+		}
+	}
+	return denseTiles{}, 0
+}
+
+// mulDenseTiles multiplies rows rows of cols elements, rowBytes apart, with n
+// activation rows; row r times row i goes to dst[i*stride+r].
+func mulDenseTiles(dst []float32, stride int, data []byte, rowBytes, rows, cols int, x []float32, n int, t denseTiles) {
+	blocks, ldx, ldw := uintptr(cols/Lanes), uintptr(4*cols), uintptr(rowBytes)
+	r := 0
+	for ; r+4 <= rows; r += 4 {
+		i := 0
+		if t.x4 != nil {
+			for ; i+4 <= n; i += 4 {
+				t.x4(&dst[i*stride+r], uintptr(4*stride), &data[r*rowBytes], ldw, &x[i*cols], ldx, blocks)
+			}
+		}
+		for ; i < n; i++ {
+			t.x1(&dst[i*stride+r], 0, &data[r*rowBytes], ldw, &x[i*cols], 0, blocks)
+		}
+	}
+	for ; r < rows; r++ {
 		for i := range n {
-			dst[i*stride+r] = Dot(row, x[i*cols:(i+1)*cols])
+			t.one(&dst[i*stride+r], 0, &data[r*rowBytes], 0, &x[i*cols], 0, blocks)
 		}
 	}
 }

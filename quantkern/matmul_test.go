@@ -93,8 +93,8 @@ func TestMulTernary(t *testing.T) {
 					dst[i] = -77
 				}
 				// Two ranges make the whole, in any order.
-				MulTernary(dst, stride, w, 1, c.rows, q, s, &scratch)
-				MulTernary(dst, stride, w, 0, 1, q, s, &scratch)
+				MulTernary(dst, stride, w, 1, c.rows, actsOf(q, s, c.cols), &scratch)
+				MulTernary(dst, stride, w, 0, 1, actsOf(q, s, c.cols), &scratch)
 				for i := range n + 1 {
 					for r := range stride {
 						want := float32(-77)
@@ -117,15 +117,15 @@ func TestMulTernaryNonFiniteActivations(t *testing.T) {
 		x[77] = float32(bad)
 		q, dst := make([]int8, w.Cols), make([]float32, w.Rows)
 		s := QuantizeRow(q, x)
-		MulTernary(dst, w.Rows, w, 0, w.Rows, q, []float32{s}, new(Scratch))
+		MulTernary(dst, w.Rows, w, 0, w.Rows, actsOf(q, []float32{s}, w.Cols), new(Scratch))
 		for r, v := range dst {
 			if v == v {
 				t.Errorf("%g in the activations: product %d is %g, want NaN", bad, r, v)
 			}
 		}
 	}
-	wantPanic(t, "too few activations", func() {
-		MulTernary(make([]float32, 6), 3, w, 0, 3, make([]int8, 128), make([]float32, 2), new(Scratch))
+	wantPanic(t, "rows of another width", func() {
+		MulTernary(make([]float32, 6), 3, w, 0, 3, actsOf(make([]int8, 512), make([]float32, 2), 256), new(Scratch))
 	})
 }
 
@@ -133,18 +133,6 @@ func TestBlockDotsOddBlocks(t *testing.T) {
 	wantPanic(t, "blocks of 12 values", func() {
 		blockDots(make([]uint64, 6), make([]uint64, 6), make([]float32, 2), 12)
 	})
-}
-
-func TestMulTernaryScratch(t *testing.T) {
-	rng := newRand(7)
-	for _, uniform := range []bool{true, false} {
-		w := ternaryMatrix(t, rng, "TQ2_0", 4, 512, uniform)
-		var scratch Scratch
-		MulTernary(make([]float32, 3*4), 4, w, 0, 4, int8s(rng, 3*512), []float32{1, 2, 3}, &scratch)
-		if got, want := scratch.Bytes(), ScratchTernary(w, 3); got != want {
-			t.Errorf("uniform %v: the scratch grew to %d bytes, ScratchTernary says %d", uniform, got, want)
-		}
-	}
 }
 
 func TestMulDense(t *testing.T) {

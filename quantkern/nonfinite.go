@@ -7,6 +7,9 @@ const infBits = 0x7f800000
 
 // FirstNonFinite returns the index of the first NaN or infinity, or -1.
 func FirstNonFinite(x []float32) int {
+	if active.absMaxBits != nil && whole(len(x)) && active.absMaxBits(&x[0], uintptr(len(x)/Lanes)) < infBits {
+		return -1
+	}
 	for i, v := range x {
 		if math.Float32bits(v)&infBits == infBits {
 			return i

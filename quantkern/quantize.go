@@ -30,14 +30,11 @@ func QuantizeRow(q []int8, x []float32) (s float32) {
 	for _, v := range x {
 		top = max(top, math.Float32bits(v)&^(1<<31))
 	}
-	if top >= infBits {
+	s, ok := scaleFor(top)
+	if !ok {
 		clear(q)
-		if top > infBits {
-			return float32(math.NaN())
-		}
-		return 0
+		return s
 	}
-	s = float32(127 / max(1e-5, float64(math.Float32frombits(top))))
 	for i, v := range x {
 		q[i] = int8(int32(math.Float32bits(float32(v*s)+roundMagic)) - roundMagicBits)
 	}

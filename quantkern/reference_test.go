@@ -185,12 +185,15 @@ func (m tiny) ternary(t *testing.T, x, want recorded, format string, args ...any
 	}
 	n := x.rows()
 	q, s := make([]int8, n*w.Cols), make([]float32, n)
+	var acts Acts
+	acts.Reset(n, w.Cols)
 	for i := range n {
 		s[i] = QuantizeRow(q[i*w.Cols:(i+1)*w.Cols], x.row(i))
+		acts.Quantize(i, x.row(i))
 	}
 	var scratch Scratch
 	out := make([]float32, n*w.Rows)
-	MulTernary(out, w.Rows, w, 0, w.Rows, q, s, &scratch)
+	MulTernary(out, w.Rows, w, 0, w.Rows, &acts, &scratch)
 	trits := make([]int8, w.Cols)
 	for r := range w.Rows {
 		w.Trits(trits, r)

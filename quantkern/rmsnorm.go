@@ -16,6 +16,10 @@ func RMSNorm(dst, x, w []float32, eps float32) {
 	}
 	mean := float32(sumSquares(x) / float64(len(x)))
 	scale := 1 / float32(math.Sqrt(float64(mean+eps)))
+	if active.scaleMul != nil && whole(len(x)) {
+		active.scaleMul(&dst[0], &x[0], &w[0], uintptr(len(x)/Lanes), scale)
+		return
+	}
 	for i, v := range x {
 		dst[i] = float32(v*scale) * w[i]
 	}

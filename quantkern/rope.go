@@ -33,6 +33,10 @@ func Rope(x, cos, sin []float32, neox bool) {
 	if len(sin) != half || len(x) < 2*half {
 		panic(fmt.Sprintf("quantkern: Rope of a head of %d with %d cosines and %d sines", len(x), half, len(sin)))
 	}
+	if neox && active.ropeNeoX != nil && whole(half) {
+		active.ropeNeoX(&x[0], &cos[0], &sin[0], uintptr(half/Lanes))
+		return
+	}
 	step, partner := 2, 1
 	if neox {
 		step, partner = 1, half

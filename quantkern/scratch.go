@@ -12,24 +12,15 @@ type Scratch struct {
 	scales  []float32 // block scales of one weight row
 	row     []float32 // one decoded row: of a dense matrix, of keys or of values
 	query   []float32 // one query, rounded as its keys are
+	half    []uint16  // the same in half precision
 	scores  []float32 // one query's scores, a position each
 }
 
 // Bytes is the memory that the scratch holds.
 func (s *Scratch) Bytes() int {
 	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) +
+		2*cap(s.half) +
 		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores))
-}
-
-// ScratchTernary is the number of scratch bytes that MulTernary takes for w
-// and n activation rows.
-func ScratchTernary(w *Ternary, n int) int {
-	groups := groupsOf(w.Cols)
-	bytes := 8*groupWords*groups*(n+1) + groupValues*groups
-	if !w.Uniform {
-		bytes += 4 * blocksOf(w)
-	}
-	return bytes
 }
 
 // blocksOf is the number of scales of a row.
@@ -49,6 +40,16 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
+}
+
+// bytesOf views float32 as the bytes they lie in.
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+}
+
+// halfBytes views half-precision values as the bytes they lie in.
+func halfBytes(x []uint16) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
 
 // floatsOf views little-endian bytes as n float32; ok is false where the

@@ -9,6 +9,15 @@ import "math"
 // or +Inf, or nothing but −Inf, makes every value NaN; an empty x gives −Inf
 // and 0.
 func Softmax(x []float32) (max float32, sum float64) {
+	if active.expSum != nil && whole(len(x)) {
+		blocks := uintptr(len(x) / Lanes)
+		if max = active.maxOf(&x[0], blocks); max == 0 {
+			max = 0
+		}
+		sum = active.expSum(&x[0], blocks, max)
+		active.scale(&x[0], &x[0], blocks, float32(1/sum))
+		return max, sum
+	}
 	max = float32(math.Inf(-1))
 	for _, v := range x {
 		if v > max {

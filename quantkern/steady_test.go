@@ -13,6 +13,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	q, s := make([]int8, 512), []float32{1, 2}
 	seq := randomSequence(31, 40, 2, 64, 64)
 	cos, sin := make([]float32, 32), make([]float32, 32)
+	acts := actsOf(q, s, 256)
 	var scratch Scratch
 	ids, vals := TopK(x, 40, nil, nil)
 	for _, typ := range []string{"f32", "f16"} {
@@ -20,8 +21,8 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		for name, fn := range map[string]func(){
 			"Dot":                func() { Dot(x, x) },
 			"QuantizeRow":        func() { QuantizeRow(q, x) },
-			"MulTernary uniform": func() { MulTernary(dst, 8, uniform, 0, 8, q, s, &scratch) },
-			"MulTernary blocks":  func() { MulTernary(dst, 8, blocks, 0, 8, q, s, &scratch) },
+			"MulTernary uniform": func() { MulTernary(dst, 8, uniform, 0, 8, acts, &scratch) },
+			"MulTernary blocks":  func() { MulTernary(dst, 8, blocks, 0, 8, acts, &scratch) },
 			"MulDense":           func() { MulDense(dst, 8, dense, data, 8, 256, 0, 8, x, 2, &scratch) },
 			"RMSNorm":            func() { RMSNorm(dst, x[:256], w, 1e-5) },
 			"RopeAngles":         func() { RopeAngles(cos, sin, 77, 64, 1e4, 1, nil) },

@@ -1,0 +1,57 @@
+// Command amd64 writes the AVX2 and AVX-512 kernels of quantkern: TIER=avx2 or
+// avx512 in the environment chooses, the other flags are avo's.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	ConstraintExpr("!noasm")
+	layouts := []layout{
+		{"I2S", 64, [4]uint8{6, 4, 2, 0}},
+		{"TQ2", 66, [4]uint8{0, 2, 4, 6}},
+	}
+	switch os.Getenv("TIER") {
+	case "avx512":
+		wide = true
+		for _, l := range layouts {
+			ternaryStream(l)
+			for n := 1; n <= 6; n++ {
+				ternaryTile(l, n)
+			}
+		}
+		quantize512()
+	case "avx2":
+		for _, l := range layouts {
+			ternaryTile256(l, 1)
+			ternaryTile256(l, 2)
+		}
+		quantize256()
+	default:
+		fmt.Fprintln(os.Stderr, "TIER must be avx2 or avx512")
+		os.Exit(2)
+	}
+	for _, e := range []struct{ elem, name string }{{"float32", "F32"}, {"uint16", "F16"}} {
+		dotTile("Dot"+e.name, e.elem, 1, 1)
+		dotTile("Dot"+e.name+"x1", e.elem, 4, 1)
+		if wide {
+			dotTile("Dot"+e.name+"x4", e.elem, 4, 4)
+		}
+		weighted("Weighted"+e.name+"x1", e.elem, 1)
+		weighted("Weighted"+e.name+"x4", e.elem, 4)
+	}
+	constants := expTable()
+	expSum(constants)
+	sumSquares()
+	elementwiseAll(constants)
+	toF16()
+	fromF16()
+	absMaxBits()
+	maxF32()
+	ropeNeoX()
+	Generate()
+}

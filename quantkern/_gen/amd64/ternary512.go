@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// layout is how a row of 2-bit codes lies in memory, 64 bytes (256 codes) a
+// chunk: step bytes to the next chunk, and the shift that brings quarter q of
+// the codes of each byte to its low bits.
+type layout struct {
+	name   string
+	step   int
+	shifts [4]uint8
+}
+
+// signature is shared by all ternary tiles; strides are in bytes.
+const ternarySignature = "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)"
+
+// epilogue turns the dots of four rows (or one) with activation row i into
+// float32(dot - sum[i]) / scales[i] · scale and stores them.
+type epilogue struct {
+	dst, ldd, sums, scales reg.Register
+	scale                  reg.VecVirtual
+}
+
+func newEpilogue() epilogue {
+	e := epilogue{dst: arg("dst"), ldd: arg("ldd"), sums: arg("sums"), scales: arg("scales"), scale: XMM()}
+	VBROADCASTSS(argMem("scale"), e.scale)
+	return e
+}
+
+func (e epilogue) put(i, rows int, last bool, dots reg.VecVirtual) {
+	b := XMM()
+	VPBROADCASTD(Mem{Base: e.sums, Disp: 4 * i}, b)
+	VPSUBD(b, dots, dots)
+	VCVTDQ2PS(dots, dots)
+	VBROADCASTSS(Mem{Base: e.scales, Disp: 4 * i}, b)
+	VDIVPS(b, dots, dots)
+	VMULPS(e.scale, dots, dots)
+	if rows == 4 {
+		VMOVUPS(dots, Mem{Base: e.dst})
+	} else {
+		VMOVSS(dots, Mem{Base: e.dst})
+	}
+	if !last {
+		ADDQ(e.ldd, e.dst)
+	}
+}
+
+// ternaryTile emits the product of 4 rows of codes with n activation rows
+// through VPDPBUSD: codes are the unsigned operand.
+func ternaryTile(l layout, n int) {
+	const rows = 4
+	function(fmt.Sprintf("%sx%d", l.name, n), ternarySignature, fmt.Sprintf("%sx%d multiplies 4 rows of 2-bit codes with %d rows of activations.", l.name, n, n))
+	w := newRowsAt(arg("w"), arg("ldw"), rows)
+	a := newRowsAt(arg("a"), arg("lda"), n)
+	ahead := arg("ahead")
+	acc := make([][]reg.VecVirtual, n)
+	for i := range acc {
+		acc[i] = make([]reg.VecVirtual, rows)
+		for r := range acc[i] {
+			acc[i][r] = ZMM()
+			VPXORD(acc[i][r], acc[i][r], acc[i][r])
+		}
+	}
+	mask := constant(0x03030303)[0]
+	chunk := func(k reg.Register) {
+		u := make([]reg.VecVirtual, rows)
+		for r := range u {
+			u[r] = ZMM()
+		}
+		av := ZMM()
+		for q, shift := range l.shifts {
+			for r := range u {
+				switch {
+				case k != nil:
+					VMOVDQU8_Z(w.row(r, 0), k, u[r])
+					VPSRLW(U8(shift), u[r], u[r])
+					VPANDD(mask, u[r], u[r])
+				case shift == 0:
+					VPANDD(w.row(r, 0), mask, u[r])
+				default:
+					VPSRLW(U8(shift), w.row(r, 0), u[r])
+					VPANDD(mask, u[r], u[r])
+				}
+			}
+			for i := range acc {
+				VMOVDQU32(a.row(i, 64*q), av)
+				for r := range u {
+					VPDPBUSD(av, u[r], acc[i][r])
+				}
+			}
+		}
+	}
+	loop("chunks", arg("chunks"), func() {
+		for r := range rows {
+			p := GP64()
+			LEAQ(w.row(r, 0), p)
+			PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
+		}
+		chunk(nil)
+		w.advance(l.step)
+		a.advance(256)
+	})
+	tail := arg("tail")
+	TESTQ(tail, tail)
+	JZ(LabelRef("done"))
+	bits := GP64()
+	MOVL(U32(0xffffffff), bits.As32())
+	k := K()
+	KMOVQ(bits, k)
+	chunk(k)
+	Label("done")
+	e := newEpilogue()
+	for i, c := range acc {
+		lo, hi, lo2 := ZMM(), ZMM(), ZMM()
+		VPUNPCKLDQ(c[1], c[0], lo)
+		VPUNPCKHDQ(c[1], c[0], hi)
+		VPADDD(lo, hi, lo)
+		VPUNPCKLDQ(c[3], c[2], lo2)
+		VPUNPCKHDQ(c[3], c[2], hi)
+		VPADDD(lo2, hi, lo2)
+		VPUNPCKLQDQ(lo2, lo, hi)
+		VPUNPCKHQDQ(lo2, lo, lo)
+		VPADDD(lo, hi, lo)
+		y, x := YMM(), XMM()
+		VEXTRACTI64X4(U8(1), lo, y)
+		VPADDD(y, lo.AsY(), y)
+		upper(y, x)
+		VPADDD(y.AsX(), x, x)
+		e.put(i, rows, i == n-1, x)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// ternaryStream emits the product of 1 row with 1 activation row, for when
+// memory is the limit: one stream, far prefetch, and no shifts: each quarter of
+// the codes stays at its place in the byte and the accumulators are shifted
+// once at the end.
+func ternaryStream(l layout) {
+	function(l.name+"Row", ternarySignature, l.name+"Row multiplies 1 row of 2-bit codes with 1 row of activations.")
+	w, a, ahead := arg("w"), arg("a"), arg("ahead")
+	var acc, mask [4]reg.VecVirtual
+	for q, shift := range l.shifts {
+		acc[q] = ZMM()
+		VPXORD(acc[q], acc[q], acc[q])
+		mask[q] = constant(0x03030303 << shift)[0]
+	}
+	chunk := func(k reg.Register) {
+		v := ZMM()
+		if k != nil {
+			VMOVDQU8_Z(Mem{Base: w}, k, v)
+		} else {
+			VMOVDQU32(Mem{Base: w}, v)
+		}
+		for q := range acc {
+			u := ZMM()
+			VPANDD(mask[q], v, u)
+			VPDPBUSD(Mem{Base: a, Disp: 64 * q}, u, acc[q])
+		}
+	}
+	loop("chunks", arg("chunks"), func() {
+		PREFETCHT0(Mem{Base: w, Index: ahead, Scale: 1})
+		chunk(nil)
+		ADDQ(I32(int32(l.step)), w)
+		ADDQ(I32(256), a)
+	})
+	tail := arg("tail")
+	TESTQ(tail, tail)
+	JZ(LabelRef("done"))
+	bits := GP64()
+	MOVL(U32(0xffffffff), bits.As32())
+	k := K()
+	KMOVQ(bits, k)
+	chunk(k)
+	Label("done")
+	var sum reg.VecVirtual
+	for q, shift := range l.shifts {
+		if shift > 0 {
+			VPSRAD(U8(shift), acc[q], acc[q])
+		}
+		if sum == nil {
+			sum = acc[q]
+		} else {
+			VPADDD(acc[q], sum, sum)
+		}
+	}
+	y, x, s := YMM(), XMM(), XMM()
+	VEXTRACTI64X4(U8(1), sum, y)
+	VPADDD(y, sum.AsY(), y)
+	upper(y, x)
+	VPADDD(y.AsX(), x, x)
+	VPSHUFD(U8(0x4e), x, s)
+	VPADDD(s, x, x)
+	VPSHUFD(U8(0xb1), x, s)
+	VPADDD(s, x, x)
+	newEpilogue().put(0, 1, true, x)
+	VZEROUPPER()
+	RET()
+}
+
+// quantize512 emits the second half of QuantizeRow: q = round(x·s), stored in
+// the order of the tiles, and Σ q. groups counts 128 values; the tail of an
+// odd number must be zeroed by the caller.
+func quantize512() {
+	function("Quantize", "func(q *int8, x *float32, chunks, tail uintptr, s float32) int32", "Quantize rounds x·s to int8 in the order of the ternary tiles and returns the sum.")
+	q, x := arg("q"), arg("x")
+	s, magic := ZMM(), constant(roundMagic)[0]
+	VBROADCASTSS(argMem("s"), s)
+	sum := ZMM()
+	VPXORD(sum, sum, sum)
+	half := func(b int) {
+		for t := range 4 {
+			for h := range 2 {
+				v := ZMM()
+				VMULPS(Mem{Base: x, Disp: 4 * (128*b + 32*t + 16*h)}, s, v)
+				VADDPS(magic, v, v)
+				VPSUBD(magic, v, v)
+				VPADDD(v, sum, sum)
+				VPMOVDB(v, Mem{Base: q, Disp: 64*t + 32*b + 16*h})
+			}
+		}
+	}
+	loop("chunks", arg("chunks"), func() {
+		half(0)
+		half(1)
+		ADDQ(I32(256), q)
+		ADDQ(I32(1024), x)
+	})
+	tail := arg("tail")
+	TESTQ(tail, tail)
+	JZ(LabelRef("done"))
+	half(0)
+	Label("done")
+	y, xx, t := YMM(), XMM(), XMM()
+	VEXTRACTI64X4(U8(1), sum, y)
+	VPADDD(y, sum.AsY(), y)
+	upper(y, xx)
+	VPADDD(y.AsX(), xx, xx)
+	VPSHUFD(U8(0x4e), xx, t)
+	VPADDD(t, xx, xx)
+	VPSHUFD(U8(0xb1), xx, t)
+	VPADDD(t, xx, xx)
+	r := GP32()
+	VMOVD(xx, r)
+	Store(r, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}

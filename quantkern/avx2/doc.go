@@ -1,0 +1,4 @@
+// Package avx2 holds generated kernels of quantkern; see quantkern/_gen. They
+// work on whole blocks of sixteen values and check nothing: only quantkern
+// calls them.
+package avx2

@@ -1,0 +1,116 @@
+package quantkern
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// tier is a set of vector kernels that give the bits of the plain-Go
+// reference. All work on whole blocks of Lanes values; a function that is nil
+// or a length that is no whole number of blocks means the reference itself.
+// Strides (ld…) are in bytes.
+type tier struct {
+	name string
+
+	// Ternary products: quantize writes rows in the order that the tiles read
+	// (paired: see Acts) and returns their sum; tiles go by codec.
+	paired   bool
+	quantize func(q *int8, x *float32, chunks, tail uintptr, s float32) int32
+	tiles    map[string]tiles
+
+	dotF32, dotF16 denseTiles
+
+	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
+	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
+
+	expSum     func(x *float32, blocks uintptr, max float32) float64
+	maxOf      func(x *float32, blocks uintptr) float32
+	absMaxBits func(x *float32, blocks uintptr) uint32
+	sumSquares func(x *float32, blocks uintptr) float64
+	add        func(dst, x *float32, blocks uintptr)
+	scale      func(dst, x *float32, blocks uintptr, f float32)
+	scaleMul   func(dst, x, w *float32, blocks uintptr, f float32)
+	relu2Mul   func(dst, gate, up *float32, blocks uintptr)
+	siluMul    func(dst, gate, up *float32, blocks uintptr)
+	toF16      func(dst *uint16, x *float32, blocks uintptr)
+	fromF16    func(dst *float32, x *uint16, blocks uintptr)
+	ropeNeoX   func(x, cos, sin *float32, blocks uintptr)
+}
+
+// ternaryTile multiplies rows of 2-bit codes with rows of quantized
+// activations: dst = float32(Σ code·q − sum)/s·scale. It reads chunks×256
+// codes a row and, when tail is 1, another 128; ahead is the prefetch distance.
+type ternaryTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr,
+	chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+
+// tiles of one layout of codes.
+type tiles struct {
+	row  ternaryTile   // 1 row × 1 activation row; may be nil
+	rows []ternaryTile // rows[n-1]: 4 rows × n activation rows
+}
+
+// denseTiles are the products of float32 or float16 rows (w) with float32
+// activation rows: one with one, and four with one and with four (or nil).
+type denseTiles struct{ one, x1, x4 denseTile }
+
+type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
+
+var generic = tier{name: "generic"}
+
+// active is the tier in use. It is chosen once, when the program starts, by
+// what the processor can do or by TRITFLOW_ISA.
+var active, errActive = choose(os.Getenv("TRITFLOW_ISA"))
+
+// TierError: TRITFLOW_ISA (or a test) asks for a tier that is not there.
+type TierError struct {
+	Name string
+	Have []string
+}
+
+func (e *TierError) Error() string {
+	return fmt.Sprintf("quantkern: this machine has no kernels %q; TRITFLOW_ISA may be one of %s, or empty for the best",
+		e.Name, strings.Join(e.Have, ", "))
+}
+
+// Tier names the kernels in use: generic, avx2, avx512, neon or neon_dotprod.
+// The error is a *TierError when the environment variable TRITFLOW_ISA names
+// others than this machine has.
+func Tier() (string, error) { return active.name, errActive }
+
+// Tiers lists what this machine can run, best first.
+func Tiers() []string {
+	names := make([]string, 0, 3)
+	for _, t := range available() {
+		names = append(names, t.name)
+	}
+	return append(names, generic.name)
+}
+
+// UseTier switches kernels, for tests and measurements; restore switches back.
+// Nothing may be computing at that moment, and Acts must be filled anew.
+func UseTier(name string) (restore func(), err error) {
+	t, err := choose(name)
+	if err != nil {
+		return nil, err
+	}
+	old := active
+	active = t
+	return func() { active = old }, nil
+}
+
+func choose(name string) (*tier, error) {
+	all := append(available(), &generic)
+	if name == "" {
+		return all[0], nil
+	}
+	i := slices.IndexFunc(all, func(t *tier) bool { return t.name == name })
+	if i < 0 {
+		return &generic, &TierError{Name: name, Have: Tiers()}
+	}
+	return all[i], nil
+}
+
+// whole tells whether n values are a positive number of blocks.
+func whole(n int) bool { return n > 0 && n%Lanes == 0 }
