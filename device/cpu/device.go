@@ -31,9 +31,9 @@ type closer interface{ free() }
 
 var _ device.Device = (*cpuDevice)(nil)
 
-func newDevice(name string, workers int) *cpuDevice {
+func newDevice(name, tier string, workers int) *cpuDevice {
 	d := &cpuDevice{
-		info:  describe(name, workers),
+		info:  describe(name, tier, workers),
 		team:  newTeam(name, workers),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},

@@ -67,8 +67,8 @@ func (w *workspace) normalize(i int, src []float32, n *norm) {
 	if n != nil {
 		quantkern.RMSNorm(dst, src, n.weight, n.eps)
 	}
-	if w.in.q != nil {
-		w.in.quantize(i)
+	if w.in.acts != nil {
+		w.in.acts.Quantize(i, dst)
 	}
 }
 

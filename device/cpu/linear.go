@@ -53,26 +53,19 @@ func (h *holding) norm(n *graph.Norm, width int) (*norm, error) {
 }
 
 // input is n activation rows of width values in the forms that linears read:
-// x for dense weights, q and s (one scale a row) for ternary ones. Rows are
-// quantized once and serve every matrix that reads them.
+// x for dense weights, acts (nil when there are none) for ternary ones. Rows
+// are quantized once and serve every matrix that reads them.
 type input struct {
 	n, width int
 	x        []float32
-	q        []int8
-	s        []float32
-}
-
-// quantize fills row i of q and s from x.
-func (in *input) quantize(i int) {
-	row := in.x[i*in.width : (i+1)*in.width]
-	in.s[i] = quantkern.QuantizeRow(in.q[i*in.width:(i+1)*in.width], row)
+	acts     *quantkern.Acts
 }
 
 // mul computes outputs [r0, r1) of every row of in; output r of row i goes to
 // dst[i*stride+r].
 func (l *linear) mul(dst []float32, stride, r0, r1 int, in *input, scratch *quantkern.Scratch) {
 	if l.ternary != nil {
-		quantkern.MulTernary(dst, stride, l.ternary, r0, r1, in.q, in.s, scratch)
+		quantkern.MulTernary(dst, stride, l.ternary, r0, r1, in.acts, scratch)
 	} else {
 		quantkern.MulDense(dst, stride, l.codec, l.data, l.rows, l.cols, r0, r1, in.x, in.n, scratch)
 	}

@@ -59,14 +59,15 @@ func TestLinear(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := input{n: n, width: cols, x: make([]float32, n*cols), q: make([]int8, n*cols), s: make([]float32, n)}
+		in := input{n: n, width: cols, x: make([]float32, n*cols), acts: &quantkern.Acts{}}
+		in.acts.Reset(n, cols)
 		for i := range in.x {
 			// Multiples of 1/127 with the largest present survive the activation's quantization.
 			in.x[i] = float32(rapid.IntRange(-127, 127).Draw(t, "x")) / 127
 		}
 		for i := range n {
 			in.x[i*cols] = 1
-			in.quantize(i)
+			in.acts.Quantize(i, in.x[i*cols:(i+1)*cols])
 		}
 		const offset = 3
 		stride := rows + 5

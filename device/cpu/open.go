@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"tritflow/device"
+	"tritflow/quantkern"
 )
 
 // maxWorkers bounds "cpu:N": far more than any machine's cores, few enough to start.
@@ -31,7 +32,11 @@ func Open(s device.Spec, index int) (device.Device, error) {
 		}
 		workers = n
 	}
-	return newDevice(fmt.Sprintf("cpu:%d", index), workers), nil
+	tier, err := quantkern.Tier()
+	if err != nil {
+		return nil, fmt.Errorf("cpu: %w", err)
+	}
+	return newDevice(fmt.Sprintf("cpu:%d", index), tier, workers), nil
 }
 
 // defaultWorkers is the number of physical cores, as far as affinity, cgroup
@@ -50,12 +55,12 @@ var features = []cpuid.FeatureID{
 	cpuid.ASIMD, cpuid.ASIMDDP, cpuid.SVE,
 }
 
-func describe(name string, workers int) device.Info {
+func describe(name, tier string, workers int) device.Info {
 	info := device.Info{
 		Name:       name,
 		Kind:       "cpu",
 		Model:      cpuid.CPU.BrandName,
-		Tier:       "generic",
+		Tier:       tier,
 		Workers:    workers,
 		HostMemory: true,
 		KVTypes:    []string{"f32", "f16"},

@@ -1,37 +1,55 @@
 package cpu
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tritflow/device"
 	"tritflow/gguf"
 )
 
+// spinTime is how long a worker that has nothing to do watches for the next
+// job before it parks: longer than the gaps between the jobs of a step and
+// between two steps, too short to be seen when the pipeline is idle.
+const spinTime = 200 * time.Microsecond
+
 // team is a fixed number of workers that run parallel loops together. Worker
-// 0 is the goroutine that calls Run; the others are goroutines of the team,
-// parked between jobs.
+// 0 is the goroutine that calls Run; the others are goroutines of the team.
+// They spin for a moment between jobs and then park.
 //
 // They are not locked to threads: waking a parked goroutine on its own thread
-// costs a hand-over between threads of several microseconds, more than a small
-// job takes. Locking pays once workers spin between jobs instead of parking.
+// costs a hand-over between threads of several microseconds, and one that
+// spins stays on its thread by itself.
 type team struct {
-	device string
-	wake   []chan struct{} // one per helper, capacity 1; closed by Close
-	done   chan struct{}   // capacity 1: the last helper of a job
-	bodies []func() error  // per worker: its loop over pieces
-	joined sync.WaitGroup
+	device  string
+	helpers []*helper
+	bodies  []func() error // per worker: its loop over pieces
+	joined  sync.WaitGroup
 
-	// The job at hand, written by Run while the helpers are parked.
+	// The job at hand, written by Run while the helpers are idle.
 	fn    func(worker, lo, hi int)
 	n     int
 	grain int
 	next  atomic.Int64 // first index not handed out
 	busy  atomic.Int32 // helpers still at work
 
+	// waiting is set while Run sleeps until the last helper is done.
+	waiting atomic.Bool
+	done    chan struct{} // capacity 1
+
 	failMu sync.Mutex
 	failed error // first error of the job
+}
+
+// helper is one goroutine of the team.
+type helper struct {
+	jobs   atomic.Uint32 // counts the jobs given to it
+	parked atomic.Bool   // it sleeps until wake; whoever clears this sends
+	wake   chan struct{} // capacity 1; closed by Close
+	_      [64]byte      // its own cache line: others spin on theirs
 }
 
 // newTeam starts a team of workers ≥ 1. device names it in errors.
@@ -44,9 +62,9 @@ func newTeam(device string, workers int) *team {
 		})
 	}
 	for w := 1; w < workers; w++ {
-		wake := make(chan struct{}, 1)
-		t.wake = append(t.wake, wake)
-		t.joined.Go(func() { t.help(w, wake) })
+		h := &helper{wake: make(chan struct{}, 1)}
+		t.helpers = append(t.helpers, h)
+		t.joined.Go(func() { t.help(w, h) })
 	}
 	return t
 }
@@ -66,15 +84,23 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 	}
 	t.fn, t.n, t.grain, t.failed = fn, n, max(grain, 1), nil
 	t.next.Store(0)
-	helpers := min(len(t.bodies), (n+t.grain-1)/t.grain) - 1
-	t.busy.Store(int32(helpers))
-	for _, wake := range t.wake[:helpers] {
-		wake <- struct{}{}
+	helpers := t.helpers[:min(len(t.helpers), (n+t.grain-1)/t.grain-1)]
+	t.busy.Store(int32(len(helpers)))
+	for _, h := range helpers {
+		h.jobs.Add(1)
+		if h.parked.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
 	t.work(0)
-	if helpers > 0 {
-		// A brief spin on busy belongs here once jobs are shorter than a wake-up.
-		<-t.done
+	// A helper that was interrupted right after its last job may answer the
+	// flag of this one, so only busy tells the end.
+	for !spin(func() bool { return t.busy.Load() == 0 }) {
+		t.waiting.Store(true)
+		// The last helper either sees the flag and sends, or was done before.
+		if t.busy.Load() != 0 || !t.waiting.CompareAndSwap(true, false) {
+			<-t.done
+		}
 	}
 	t.fn = nil
 	return t.failed
@@ -82,19 +108,45 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 
 // Close ends and joins the helpers. Run must not be called afterwards.
 func (t *team) Close() {
-	for _, wake := range t.wake {
-		close(wake)
+	for _, h := range t.helpers {
+		close(h.wake)
 	}
 	t.joined.Wait()
 }
 
 // help is the life of one helper.
-func (t *team) help(worker int, wake <-chan struct{}) {
-	// A brief spin on next belongs before the receive, with the one in Run.
-	for range wake {
+func (t *team) help(worker int, h *helper) {
+	seen := uint32(0)
+	for {
+		if !spin(func() bool { return h.jobs.Load() != seen }) {
+			h.parked.Store(true)
+			// Run either sees the flag and sends, or gave a job before.
+			if h.jobs.Load() == seen || !h.parked.CompareAndSwap(true, false) {
+				if _, open := <-h.wake; !open {
+					return
+				}
+			}
+		}
+		seen = h.jobs.Load()
 		t.work(worker)
-		if t.busy.Add(-1) == 0 {
+		if t.busy.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
 			t.done <- struct{}{}
+		}
+	}
+}
+
+// spin watches ready for a while and returns what it said last. It lets other
+// goroutines run in between.
+func spin(ready func() bool) bool {
+	const looks = 64
+	for start := time.Now(); ; runtime.Gosched() {
+		for range looks {
+			if ready() {
+				return true
+			}
+		}
+		if time.Since(start) > spinTime {
+			return ready()
 		}
 	}
 }

@@ -25,18 +25,17 @@ type workspace struct {
 	width  int       // of x
 
 	// Buffers, by compact row.
-	in    input     // what the next linear reads
-	norm  []float32 // [n, hidden]
-	qkv   []float32 // [n, queries+keys+values]
-	att   []float32 // [n, heads × value width]
-	out   []float32 // [n, hidden]: what is added to x
-	gate  []float32 // [n, ffn]
-	up    []float32 // [n, ffn]
-	quant []int8
-	scale []float32
+	in   input     // what the next linear reads
+	norm []float32 // [n, hidden]
+	qkv  []float32 // [n, queries+keys+values]
+	att  []float32 // [n, heads × value width]
+	out  []float32 // [n, hidden]: what is added to x
+	gate []float32 // [n, ffn]
+	up   []float32 // [n, ffn]
+	acts quantkern.Acts
 
 	workers []worker
-	scratch int64 // bytes of the workers' scratch that the ledger knows
+	scratch int64 // bytes of acts and the workers' scratch that the ledger knows
 
 	jobs jobs
 }
@@ -100,16 +99,15 @@ func (w *workspace) floats(s *[]float32, n int) []float32 {
 func (w *workspace) feed(x []float32, n, width int, ternary bool) {
 	w.in = input{n: n, width: width, x: x}
 	if ternary {
-		w.quant = grow(&w.dev.ledger, w.quant, n*width)
-		w.scale = grow(&w.dev.ledger, w.scale, n)
-		w.in.q, w.in.s = w.quant, w.scale
+		w.acts.Reset(n, width)
+		w.in.acts = &w.acts
 	}
 }
 
 // settle forgets the operands of a call and counts what scratch grew by.
 func (w *workspace) settle() {
 	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x = nil, nil, nil, nil, nil, nil
-	var bytes int64
+	bytes := int64(w.acts.Bytes())
 	for i := range w.workers {
 		bytes += int64(w.workers[i].kernels.Bytes())
 	}
@@ -119,7 +117,7 @@ func (w *workspace) settle() {
 
 // free drops all buffers.
 func (w *workspace) free() {
-	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up) + cap(w.scale)
-	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-bytesOf[int8](cap(w.quant))-w.scratch)
+	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up)
+	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-w.scratch)
 	*w = workspace{}
 }
