@@ -30,7 +30,7 @@ fuzz seconds="180":
 
 # regenerate what is generated
 generate:
-    go generate ./...
+    cd quantkern/_gen && go generate ./...
 
 # end-to-end benchmarks on the built-in model
 bench *args:
