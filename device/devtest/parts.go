@@ -80,12 +80,21 @@ func Close(parts []Part) error {
 // on its device. The caller releases the logits; failures of single sequences
 // are in b.Seqs.
 func Forward(ctx context.Context, parts []Part, b *device.Batch) (device.Logits, error) {
-	var x device.Hidden
+	x, head, err := ForwardHidden(ctx, parts, b)
+	if err != nil {
+		return nil, err
+	}
+	return head.Forward(ctx, b, x, nil)
+}
+
+// ForwardHidden runs a batch through all parts but the head and returns the
+// residual stream on the head's device, which the caller hands to the head or
+// releases.
+func ForwardHidden(ctx context.Context, parts []Part, b *device.Batch) (x device.Hidden, head device.Head, err error) {
 	for _, p := range parts {
-		var err error
 		if x != nil {
 			if x, err = p.Device.Import(ctx, x); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		switch {
@@ -94,13 +103,13 @@ func Forward(ctx context.Context, parts []Part, b *device.Batch) (device.Logits,
 		case p.Blocks != nil:
 			x, err = p.Blocks.Forward(ctx, b, x, nil)
 		default:
-			return p.Head.Forward(ctx, b, x, nil)
+			return x, p.Head, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return nil, errors.New("devtest: the parts have no head")
+	return nil, nil, errors.New("devtest: the parts have no head")
 }
 
 // Chunk is a run of consecutive tokens of one sequence.

@@ -9,10 +9,11 @@ import (
 // bitnetCpp compares the ternary model with bitnet.cpp. Short prompts must
 // agree closely; on a single token bitnet.cpp rounds the final hidden state to
 // half precision, which a device must not (then chunking would matter), so
-// there the bound is that rounding's. Both are far below what one differently
-// rounded activation costs (0.1 and more). On long ones an activation that lies on a rounding boundary
-// may fall to the other side, which moves all later logits a little, so those
-// are compared statistically; the share of equal winners is what an
+// there the bound is that rounding's, and oneToken repeats it to compare
+// closely. All bounds are far below what one differently rounded activation
+// costs (0.1 and more). On long prompts an activation that lies on a rounding
+// boundary may fall to the other side, which moves all later logits a little,
+// so those are compared statistically; the share of equal winners is what an
 // independent implementation reaches.
 func (s *suite) bitnetCpp(t *testing.T) {
 	const (

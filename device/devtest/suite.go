@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t testing.TB) device.Device, opts ...Option) {
 		run  func(t *testing.T)
 	}{
 		{"bitnet.cpp", s.bitnetCpp},
+		{"bitnet.cpp one token", s.oneToken},
 		{"llama.cpp", s.llamaCpp},
 		{"repeat", s.repeat},
 		{"composition", s.composition},
