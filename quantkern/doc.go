@@ -40,9 +40,9 @@
 //
 // # Tiers
 //
-// The hot kernels exist again in assembly: package avx512 (VNNI) and package
-// avx2, written by the generators in _gen and chosen once by what the processor
-// can do (Tier), or by the environment variable TRITFLOW_ISA. They take whole
+// The hot kernels exist again in assembly: packages avx512 (VNNI), avx2 and neon
+// (with and without dot products), written by the generators in _gen and chosen
+// once by what the processor can do (Tier), or by the environment variable TRITFLOW_ISA. They take whole
 // blocks of sixteen values; everything else stays with plain Go. The build tag
 // noasm leaves them out.
 //
