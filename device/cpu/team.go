@@ -14,7 +14,7 @@ import (
 // spinTime is how long a worker that has nothing to do watches for the next
 // job before it parks: longer than the gaps between the jobs of a step and
 // between two steps, too short to be seen when the pipeline is idle.
-const spinTime = 200 * time.Microsecond
+const spinTime = 50 * time.Microsecond
 
 // team is a fixed number of workers that run parallel loops together. Worker
 // 0 is the goroutine that calls Run; the others are goroutines of the team.

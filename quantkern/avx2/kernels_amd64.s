@@ -1670,7 +1670,7 @@ blocks_end:
 	RET
 
 // func DotF32x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·DotF32x1(SB), NOSPLIT, $0-56
 	MOVQ  w+16(FP), AX
 	MOVQ  ldw+24(FP), CX
@@ -1686,34 +1686,43 @@ TEXT ·DotF32x1(SB), NOSPLIT, $0-56
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
-	MOVQ  blocks+48(FP), SI
-	TESTQ SI, SI
+	LEAQ  (AX)(CX*4), SI
+	LEAQ  (CX)(CX*2), DI
+	ADDQ  SI, DI
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
 	JZ    blocks_end
 
 blocks:
-	VMOVUPS (BX), Y8
-	VMULPS  (AX), Y8, Y9
-	VADDPS  Y9, Y0, Y0
-	VMULPS  (AX)(CX*1), Y8, Y9
-	VADDPS  Y9, Y2, Y2
-	VMULPS  (AX)(CX*2), Y8, Y9
-	VADDPS  Y9, Y4, Y4
-	VMULPS  (DX), Y8, Y9
-	VADDPS  Y9, Y6, Y6
-	VMOVUPS 32(BX), Y8
-	VMULPS  32(AX), Y8, Y9
-	VADDPS  Y9, Y1, Y1
-	VMULPS  32(AX)(CX*1), Y8, Y9
-	VADDPS  Y9, Y3, Y3
-	VMULPS  32(AX)(CX*2), Y8, Y9
-	VADDPS  Y9, Y5, Y5
-	VMULPS  32(DX), Y8, Y9
-	VADDPS  Y9, Y7, Y7
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	DECQ    SI
-	JNZ     blocks
+	PREFETCHT0 (SI)
+	PREFETCHT0 (SI)(CX*1)
+	PREFETCHT0 (SI)(CX*2)
+	PREFETCHT0 (DI)
+	ADDQ       $+64, SI
+	ADDQ       $+64, DI
+	VMOVUPS    (BX), Y8
+	VMULPS     (AX), Y8, Y9
+	VADDPS     Y9, Y0, Y0
+	VMULPS     (AX)(CX*1), Y8, Y9
+	VADDPS     Y9, Y2, Y2
+	VMULPS     (AX)(CX*2), Y8, Y9
+	VADDPS     Y9, Y4, Y4
+	VMULPS     (DX), Y8, Y9
+	VADDPS     Y9, Y6, Y6
+	VMOVUPS    32(BX), Y8
+	VMULPS     32(AX), Y8, Y9
+	VADDPS     Y9, Y1, Y1
+	VMULPS     32(AX)(CX*1), Y8, Y9
+	VADDPS     Y9, Y3, Y3
+	VMULPS     32(AX)(CX*2), Y8, Y9
+	VADDPS     Y9, Y5, Y5
+	VMULPS     32(DX), Y8, Y9
+	VADDPS     Y9, Y7, Y7
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	DECQ       R8
+	JNZ        blocks
 
 blocks_end:
 	MOVQ         dst+0(FP), AX
@@ -1869,7 +1878,7 @@ blocks_end:
 	RET
 
 // func DotF16x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·DotF16x1(SB), NOSPLIT, $0-56
 	MOVQ  w+16(FP), AX
 	MOVQ  ldw+24(FP), CX
@@ -1885,42 +1894,51 @@ TEXT ·DotF16x1(SB), NOSPLIT, $0-56
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
-	MOVQ  blocks+48(FP), SI
-	TESTQ SI, SI
+	LEAQ  (AX)(CX*4), SI
+	LEAQ  (CX)(CX*2), DI
+	ADDQ  SI, DI
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
 	JZ    blocks_end
 
 blocks:
-	VMOVUPS   (BX), Y8
-	VCVTPH2PS (AX), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y0, Y0
-	VCVTPH2PS (AX)(CX*1), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y2, Y2
-	VCVTPH2PS (AX)(CX*2), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y4, Y4
-	VCVTPH2PS (DX), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y6, Y6
-	VMOVUPS   32(BX), Y8
-	VCVTPH2PS 16(AX), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y1, Y1
-	VCVTPH2PS 16(AX)(CX*1), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y3, Y3
-	VCVTPH2PS 16(AX)(CX*2), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y5, Y5
-	VCVTPH2PS 16(DX), Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y7, Y7
-	ADDQ      $+32, AX
-	ADDQ      $+32, DX
-	ADDQ      $+64, BX
-	DECQ      SI
-	JNZ       blocks
+	PREFETCHT0 (SI)
+	PREFETCHT0 (SI)(CX*1)
+	PREFETCHT0 (SI)(CX*2)
+	PREFETCHT0 (DI)
+	ADDQ       $+32, SI
+	ADDQ       $+32, DI
+	VMOVUPS    (BX), Y8
+	VCVTPH2PS  (AX), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y0, Y0
+	VCVTPH2PS  (AX)(CX*1), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y2, Y2
+	VCVTPH2PS  (AX)(CX*2), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y4, Y4
+	VCVTPH2PS  (DX), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y6, Y6
+	VMOVUPS    32(BX), Y8
+	VCVTPH2PS  16(AX), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y1, Y1
+	VCVTPH2PS  16(AX)(CX*1), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y3, Y3
+	VCVTPH2PS  16(AX)(CX*2), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y5, Y5
+	VCVTPH2PS  16(DX), Y9
+	VMULPS     Y8, Y9, Y9
+	VADDPS     Y9, Y7, Y7
+	ADDQ       $+32, AX
+	ADDQ       $+32, DX
+	ADDQ       $+64, BX
+	DECQ       R8
+	JNZ        blocks
 
 blocks_end:
 	MOVQ         dst+0(FP), AX

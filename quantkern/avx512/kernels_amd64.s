@@ -4600,7 +4600,7 @@ blocks_end:
 	RET
 
 // func DotF32x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·DotF32x1(SB), NOSPLIT, $0-56
 	MOVQ   w+16(FP), AX
 	MOVQ   ldw+24(FP), CX
@@ -4612,25 +4612,34 @@ TEXT ·DotF32x1(SB), NOSPLIT, $0-56
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   blocks+48(FP), SI
-	TESTQ  SI, SI
+	LEAQ   (AX)(CX*4), SI
+	LEAQ   (CX)(CX*2), DI
+	ADDQ   SI, DI
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
 	JZ     blocks_end
 
 blocks:
-	VMOVUPS (BX), Z4
-	VMULPS  (AX), Z4, Z5
-	VADDPS  Z5, Z0, Z0
-	VMULPS  (AX)(CX*1), Z4, Z5
-	VADDPS  Z5, Z1, Z1
-	VMULPS  (AX)(CX*2), Z4, Z5
-	VADDPS  Z5, Z2, Z2
-	VMULPS  (DX), Z4, Z5
-	VADDPS  Z5, Z3, Z3
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	DECQ    SI
-	JNZ     blocks
+	PREFETCHT0 (SI)
+	PREFETCHT0 (SI)(CX*1)
+	PREFETCHT0 (SI)(CX*2)
+	PREFETCHT0 (DI)
+	ADDQ       $+64, SI
+	ADDQ       $+64, DI
+	VMOVUPS    (BX), Z4
+	VMULPS     (AX), Z4, Z5
+	VADDPS     Z5, Z0, Z0
+	VMULPS     (AX)(CX*1), Z4, Z5
+	VADDPS     Z5, Z1, Z1
+	VMULPS     (AX)(CX*2), Z4, Z5
+	VADDPS     Z5, Z2, Z2
+	VMULPS     (DX), Z4, Z5
+	VADDPS     Z5, Z3, Z3
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	DECQ       R8
+	JNZ        blocks
 
 blocks_end:
 	MOVQ          dst+0(FP), AX
@@ -4665,7 +4674,7 @@ blocks_end:
 	RET
 
 // func DotF32x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·DotF32x4(SB), NOSPLIT, $0-56
 	MOVQ   w+16(FP), AX
 	MOVQ   ldw+24(FP), CX
@@ -4691,57 +4700,66 @@ TEXT ·DotF32x4(SB), NOSPLIT, $0-56
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	MOVQ   blocks+48(FP), R8
-	TESTQ  R8, R8
+	LEAQ   (AX)(CX*4), R8
+	LEAQ   (CX)(CX*2), R9
+	ADDQ   R8, R9
+	MOVQ   blocks+48(FP), R10
+	TESTQ  R10, R10
 	JZ     blocks_end
 
 blocks:
-	VMOVUPS (AX), Z16
-	VMOVUPS (AX)(CX*1), Z17
-	VMOVUPS (AX)(CX*2), Z18
-	VMOVUPS (DX), Z19
-	VMOVUPS (BX), Z20
-	VMULPS  Z20, Z16, Z21
-	VADDPS  Z21, Z0, Z0
-	VMULPS  Z20, Z17, Z21
-	VADDPS  Z21, Z1, Z1
-	VMULPS  Z20, Z18, Z21
-	VADDPS  Z21, Z2, Z2
-	VMULPS  Z20, Z19, Z21
-	VADDPS  Z21, Z3, Z3
-	VMOVUPS (BX)(SI*1), Z20
-	VMULPS  Z20, Z16, Z21
-	VADDPS  Z21, Z4, Z4
-	VMULPS  Z20, Z17, Z21
-	VADDPS  Z21, Z5, Z5
-	VMULPS  Z20, Z18, Z21
-	VADDPS  Z21, Z6, Z6
-	VMULPS  Z20, Z19, Z21
-	VADDPS  Z21, Z7, Z7
-	VMOVUPS (BX)(SI*2), Z20
-	VMULPS  Z20, Z16, Z21
-	VADDPS  Z21, Z8, Z8
-	VMULPS  Z20, Z17, Z21
-	VADDPS  Z21, Z9, Z9
-	VMULPS  Z20, Z18, Z21
-	VADDPS  Z21, Z10, Z10
-	VMULPS  Z20, Z19, Z21
-	VADDPS  Z21, Z11, Z11
-	VMOVUPS (DI), Z20
-	VMULPS  Z20, Z16, Z16
-	VADDPS  Z16, Z12, Z12
-	VMULPS  Z20, Z17, Z16
-	VADDPS  Z16, Z13, Z13
-	VMULPS  Z20, Z18, Z16
-	VADDPS  Z16, Z14, Z14
-	VMULPS  Z20, Z19, Z16
-	VADDPS  Z16, Z15, Z15
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, DI
-	DECQ    R8
-	JNZ     blocks
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R9)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R9
+	VMOVUPS    (AX), Z16
+	VMOVUPS    (AX)(CX*1), Z17
+	VMOVUPS    (AX)(CX*2), Z18
+	VMOVUPS    (DX), Z19
+	VMOVUPS    (BX), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z0, Z0
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z1, Z1
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z2, Z2
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z3, Z3
+	VMOVUPS    (BX)(SI*1), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z4, Z4
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z5, Z5
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z6, Z6
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z7, Z7
+	VMOVUPS    (BX)(SI*2), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z8, Z8
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z9, Z9
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z10, Z10
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z11, Z11
+	VMOVUPS    (DI), Z20
+	VMULPS     Z20, Z16, Z16
+	VADDPS     Z16, Z12, Z12
+	VMULPS     Z20, Z17, Z16
+	VADDPS     Z16, Z13, Z13
+	VMULPS     Z20, Z18, Z16
+	VADDPS     Z16, Z14, Z14
+	VMULPS     Z20, Z19, Z16
+	VADDPS     Z16, Z15, Z15
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, DI
+	DECQ       R10
+	JNZ        blocks
 
 blocks_end:
 	MOVQ          dst+0(FP), AX
@@ -4958,7 +4976,7 @@ blocks_end:
 	RET
 
 // func DotF16x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·DotF16x1(SB), NOSPLIT, $0-56
 	MOVQ   w+16(FP), AX
 	MOVQ   ldw+24(FP), CX
@@ -4970,29 +4988,38 @@ TEXT ·DotF16x1(SB), NOSPLIT, $0-56
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   blocks+48(FP), SI
-	TESTQ  SI, SI
+	LEAQ   (AX)(CX*4), SI
+	LEAQ   (CX)(CX*2), DI
+	ADDQ   SI, DI
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
 	JZ     blocks_end
 
 blocks:
-	VMOVUPS   (BX), Z4
-	VCVTPH2PS (AX), Z5
-	VMULPS    Z4, Z5, Z5
-	VADDPS    Z5, Z0, Z0
-	VCVTPH2PS (AX)(CX*1), Z5
-	VMULPS    Z4, Z5, Z5
-	VADDPS    Z5, Z1, Z1
-	VCVTPH2PS (AX)(CX*2), Z5
-	VMULPS    Z4, Z5, Z5
-	VADDPS    Z5, Z2, Z2
-	VCVTPH2PS (DX), Z5
-	VMULPS    Z4, Z5, Z5
-	VADDPS    Z5, Z3, Z3
-	ADDQ      $+32, AX
-	ADDQ      $+32, DX
-	ADDQ      $+64, BX
-	DECQ      SI
-	JNZ       blocks
+	PREFETCHT0 (SI)
+	PREFETCHT0 (SI)(CX*1)
+	PREFETCHT0 (SI)(CX*2)
+	PREFETCHT0 (DI)
+	ADDQ       $+32, SI
+	ADDQ       $+32, DI
+	VMOVUPS    (BX), Z4
+	VCVTPH2PS  (AX), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z0, Z0
+	VCVTPH2PS  (AX)(CX*1), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z1, Z1
+	VCVTPH2PS  (AX)(CX*2), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z2, Z2
+	VCVTPH2PS  (DX), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z3, Z3
+	ADDQ       $+32, AX
+	ADDQ       $+32, DX
+	ADDQ       $+64, BX
+	DECQ       R8
+	JNZ        blocks
 
 blocks_end:
 	MOVQ          dst+0(FP), AX
@@ -5027,7 +5054,7 @@ blocks_end:
 	RET
 
 // func DotF16x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·DotF16x4(SB), NOSPLIT, $0-56
 	MOVQ   w+16(FP), AX
 	MOVQ   ldw+24(FP), CX
@@ -5053,57 +5080,66 @@ TEXT ·DotF16x4(SB), NOSPLIT, $0-56
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	MOVQ   blocks+48(FP), R8
-	TESTQ  R8, R8
+	LEAQ   (AX)(CX*4), R8
+	LEAQ   (CX)(CX*2), R9
+	ADDQ   R8, R9
+	MOVQ   blocks+48(FP), R10
+	TESTQ  R10, R10
 	JZ     blocks_end
 
 blocks:
-	VCVTPH2PS (AX), Z16
-	VCVTPH2PS (AX)(CX*1), Z17
-	VCVTPH2PS (AX)(CX*2), Z18
-	VCVTPH2PS (DX), Z19
-	VMOVUPS   (BX), Z20
-	VMULPS    Z20, Z16, Z21
-	VADDPS    Z21, Z0, Z0
-	VMULPS    Z20, Z17, Z21
-	VADDPS    Z21, Z1, Z1
-	VMULPS    Z20, Z18, Z21
-	VADDPS    Z21, Z2, Z2
-	VMULPS    Z20, Z19, Z21
-	VADDPS    Z21, Z3, Z3
-	VMOVUPS   (BX)(SI*1), Z20
-	VMULPS    Z20, Z16, Z21
-	VADDPS    Z21, Z4, Z4
-	VMULPS    Z20, Z17, Z21
-	VADDPS    Z21, Z5, Z5
-	VMULPS    Z20, Z18, Z21
-	VADDPS    Z21, Z6, Z6
-	VMULPS    Z20, Z19, Z21
-	VADDPS    Z21, Z7, Z7
-	VMOVUPS   (BX)(SI*2), Z20
-	VMULPS    Z20, Z16, Z21
-	VADDPS    Z21, Z8, Z8
-	VMULPS    Z20, Z17, Z21
-	VADDPS    Z21, Z9, Z9
-	VMULPS    Z20, Z18, Z21
-	VADDPS    Z21, Z10, Z10
-	VMULPS    Z20, Z19, Z21
-	VADDPS    Z21, Z11, Z11
-	VMOVUPS   (DI), Z20
-	VMULPS    Z20, Z16, Z16
-	VADDPS    Z16, Z12, Z12
-	VMULPS    Z20, Z17, Z16
-	VADDPS    Z16, Z13, Z13
-	VMULPS    Z20, Z18, Z16
-	VADDPS    Z16, Z14, Z14
-	VMULPS    Z20, Z19, Z16
-	VADDPS    Z16, Z15, Z15
-	ADDQ      $+32, AX
-	ADDQ      $+32, DX
-	ADDQ      $+64, BX
-	ADDQ      $+64, DI
-	DECQ      R8
-	JNZ       blocks
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R9)
+	ADDQ       $+32, R8
+	ADDQ       $+32, R9
+	VCVTPH2PS  (AX), Z16
+	VCVTPH2PS  (AX)(CX*1), Z17
+	VCVTPH2PS  (AX)(CX*2), Z18
+	VCVTPH2PS  (DX), Z19
+	VMOVUPS    (BX), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z0, Z0
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z1, Z1
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z2, Z2
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z3, Z3
+	VMOVUPS    (BX)(SI*1), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z4, Z4
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z5, Z5
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z6, Z6
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z7, Z7
+	VMOVUPS    (BX)(SI*2), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z8, Z8
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z9, Z9
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z10, Z10
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z11, Z11
+	VMOVUPS    (DI), Z20
+	VMULPS     Z20, Z16, Z16
+	VADDPS     Z16, Z12, Z12
+	VMULPS     Z20, Z17, Z16
+	VADDPS     Z16, Z13, Z13
+	VMULPS     Z20, Z18, Z16
+	VADDPS     Z16, Z14, Z14
+	VMULPS     Z20, Z19, Z16
+	VADDPS     Z16, Z15, Z15
+	ADDQ       $+32, AX
+	ADDQ       $+32, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, DI
+	DECQ       R10
+	JNZ        blocks
 
 blocks_end:
 	MOVQ          dst+0(FP), AX

@@ -23,7 +23,21 @@ func dotTile(name, elem string, rows, n int) {
 		}
 	}
 	part := bytesPerPart()
+	// The rows after these are the next call's: fetch them, row by row the
+	// same place.
+	var next rowsAt
+	if rows == 4 {
+		base := GP64()
+		LEAQ(Mem{Base: w.base, Index: w.stride, Scale: 4}, base)
+		next = newRowsAt(base, w.stride, rows)
+	}
 	loop("blocks", arg("blocks"), func() {
+		if rows == 4 {
+			for r := range rows {
+				PREFETCHT0(next.row(r, 0))
+			}
+			next.advance(16 * size)
+		}
 		for p := range acc[0][0] {
 			off := part / 4 * p // elements
 			wv := make([]lanesPart, rows)
