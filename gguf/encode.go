@@ -70,7 +70,9 @@ func appendScalar(b []byte, typ ValueType, r reflect.Value) []byte {
 	var bits uint64
 	switch {
 	case typ == ValueFloat32:
-		bits = uint64(math.Float32bits(float32(r.Float())))
+		// Through float64, as r.Float does it, a signalling NaN would become a
+		// quiet one.
+		bits = uint64(math.Float32bits(r.Convert(reflect.TypeFor[float32]()).Interface().(float32)))
 	case typ == ValueFloat64:
 		bits = math.Float64bits(r.Float())
 	case r.CanInt():
