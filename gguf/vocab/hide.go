@@ -23,6 +23,27 @@ func newMarker(source string, msgs []Message) string {
 	}
 }
 
+// partNumbers puts the marker between a digit and a point before a rune beyond
+// ASCII ("1.é"). Such a number in an expression sends gonja's lexer back to
+// before it, over and over, while it collects tokens without end. In a text
+// the marker vanishes from the output like any other.
+func partNumbers(source, mark string) string {
+	var b strings.Builder
+	done := 0
+	for i := 1; i+1 < len(source); i++ {
+		if source[i] != '.' || source[i+1] < utf8.RuneSelf {
+			continue
+		}
+		if r, _ := utf8.DecodeLastRuneInString(source[:i]); unicode.IsNumber(r) {
+			b.WriteString(source[done:i])
+			b.WriteString(mark)
+			done = i
+		}
+	}
+	b.WriteString(source[done:])
+	return b.String()
+}
+
 // hider keeps control tokens out of the texts of messages.
 type hider struct {
 	v    *Vocab

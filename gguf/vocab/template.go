@@ -111,12 +111,14 @@ func (t *Template) Render(msgs []Message, addGenerationPrompt bool) ([]Segment, 
 		}
 		return segs, nil
 	}
-	h := &hider{v: t.v, mark: newMarker(t.source, msgs), gaps: literals(t.source)}
+	mark := newMarker(t.source, msgs)
+	source := partNumbers(t.source, mark)
+	h := &hider{v: t.v, mark: mark, gaps: literals(source)}
 	hidden := make([]Message, len(msgs))
 	for i, m := range msgs {
 		hidden[i] = Message{Role: h.hide(m.Role), Content: h.hide(m.Content)}
 	}
-	text, err := renderJinja(t.name, t.source, chat{
+	text, err := renderJinja(t.name, source, chat{
 		msgs: hidden,
 		gen:  addGenerationPrompt,
 		bos:  t.v.Text(t.v.bos),

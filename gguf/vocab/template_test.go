@@ -114,12 +114,30 @@ func wantTemplateError(t *testing.T, err error) {
 func TestHostileTemplates(t *testing.T) {
 	for name, source := range hostile {
 		t.Run(name, func(t *testing.T) {
-			_, err := renderJinja("test", source, chat{msgs: []Message{{"user", "x"}}, gen: true})
+			tpl := &Template{v: mini(t), name: "test", source: source}
+			_, err := tpl.Render([]Message{{"user", "x"}}, true)
 			wantTemplateError(t, err)
 			if err != nil && len(err.Error()) > 1000 {
 				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 		})
+	}
+}
+
+// TestNumberedText: what keeps gonja's lexer from numbers before letters
+// beyond ASCII does not show in what the template writes.
+func TestNumberedText(t *testing.T) {
+	tpl := &Template{v: mini(t), name: "test", source: "1.é 2.社 {{ '3.ü' }} {{ messages[0].content }}"}
+	segs, err := tpl.Render([]Message{{"user", "4.ö"}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, s := range segs {
+		text.WriteString(s.Text)
+	}
+	if want := "1.é 2.社 3.ü 4.ö"; text.String() != want {
+		t.Errorf("got %q, want %q", text.String(), want)
 	}
 }
 
