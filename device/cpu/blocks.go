@@ -17,6 +17,7 @@ type blocks struct {
 	held holding
 	kv   device.KV
 	list []*block
+	call func(ctx context.Context) error // run, bound once
 }
 
 // LoadBlocks takes the weights of blocks over in place and plans their KV pages.
@@ -29,6 +30,7 @@ func (d *cpuDevice) LoadBlocks(ctx context.Context, list []graph.Block, kv devic
 		return nil, &device.BatchError{Reason: "a part without blocks"}
 	}
 	p := &blocks{dev: d, held: holding{all: &d.weights}, kv: kv}
+	p.call = p.run
 	what := fmt.Sprintf("blocks %d to %d", list[0].Index, list[len(list)-1].Index)
 	return load(ctx, d, what, p, func(p *blocks) error {
 		return gguf.Guard(func() error {
@@ -95,6 +97,13 @@ func (p *blocks) forward(ctx context.Context, b *device.Batch, h *hidden, done d
 	w := &p.dev.work
 	w.rows.take(b)
 	w.x, w.width = h.data, h.width
+	return p.dev.lead.do(ctx, p.call)
+}
+
+// run works through the blocks, on the lead.
+func (p *blocks) run(ctx context.Context) error {
+	w := &p.dev.work
+	b := w.rows.batch
 	for _, blk := range p.list {
 		if len(w.rows.at) == 0 {
 			return nil

@@ -17,6 +17,7 @@ type cpuDevice struct {
 	ledger device.Ledger
 	pool   pool // Hidden and logits buffers
 	team   *team
+	lead   *lead               // runs what has turn
 	turn   *semaphore.Weighted // held by the one call that works; first come, first served
 	work   workspace           // guarded by turn
 
@@ -35,6 +36,7 @@ func newDevice(name, tier string, workers int) *cpuDevice {
 	d := &cpuDevice{
 		info:  describe(name, tier, workers),
 		team:  newTeam(name, workers),
+		lead:  newLead(name),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},
 	}
@@ -94,6 +96,7 @@ func (d *cpuDevice) Close() error {
 		p.free()
 	}
 	clear(d.parts)
+	d.lead.close()
 	d.team.Close()
 	d.work.free()
 	d.pool.close()

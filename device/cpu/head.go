@@ -56,7 +56,7 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	l := newLogits(&p.dev.pool, b, p.vocab)
 	w.rows.takeOutputs(b, l.computed)
 	w.head, w.logits, w.x, w.width = p, l, h.data, h.width
-	if err := w.score(ctx); err != nil {
+	if err := p.dev.lead.do(ctx, w.calls.score); err != nil {
 		l.Release()
 		return nil, err
 	}

@@ -1,31 +1,24 @@
 package cpu
 
 import (
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"tritflow/device"
 	"tritflow/gguf"
 )
 
-// spinTime is how long a worker that has nothing to do watches for the next
-// job before it parks: longer than the gaps between the jobs of a step and
-// between two steps, too short to be seen when the pipeline is idle.
-const spinTime = 50 * time.Microsecond
-
 // team is a fixed number of workers that run parallel loops together. Worker
 // 0 is the goroutine that calls Run; the others are goroutines of the team.
-// They spin for a moment between jobs and then park.
+// They spin for a moment between jobs and then park (mailbox).
 //
 // They are not locked to threads: waking a parked goroutine on its own thread
 // costs a hand-over between threads of several microseconds, and one that
 // spins stays on its thread by itself.
 type team struct {
 	device  string
-	helpers []*helper
+	helpers []*mailbox
 	bodies  []func() error // per worker: its loop over pieces
 	joined  sync.WaitGroup
 
@@ -44,14 +37,6 @@ type team struct {
 	failed error // first error of the job
 }
 
-// helper is one goroutine of the team.
-type helper struct {
-	jobs   atomic.Uint32 // counts the jobs given to it
-	parked atomic.Bool   // it sleeps until wake; whoever clears this sends
-	wake   chan struct{} // capacity 1; closed by Close
-	_      [64]byte      // its own cache line: others spin on theirs
-}
-
 // newTeam starts a team of workers ≥ 1. device names it in errors.
 func newTeam(device string, workers int) *team {
 	t := &team{device: device, done: make(chan struct{}, 1)}
@@ -62,9 +47,9 @@ func newTeam(device string, workers int) *team {
 		})
 	}
 	for w := 1; w < workers; w++ {
-		h := &helper{wake: make(chan struct{}, 1)}
-		t.helpers = append(t.helpers, h)
-		t.joined.Go(func() { t.help(w, h) })
+		box := newMailbox()
+		t.helpers = append(t.helpers, box)
+		t.joined.Go(func() { t.help(w, box) })
 	}
 	return t
 }
@@ -86,11 +71,8 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 	t.next.Store(0)
 	helpers := t.helpers[:min(len(t.helpers), (n+t.grain-1)/t.grain-1)]
 	t.busy.Store(int32(len(helpers)))
-	for _, h := range helpers {
-		h.jobs.Add(1)
-		if h.parked.CompareAndSwap(true, false) {
-			h.wake <- struct{}{}
-		}
+	for _, box := range helpers {
+		box.post()
 	}
 	t.work(0)
 	// A helper that was interrupted right after its last job may answer the
@@ -108,45 +90,18 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 
 // Close ends and joins the helpers. Run must not be called afterwards.
 func (t *team) Close() {
-	for _, h := range t.helpers {
-		close(h.wake)
+	for _, box := range t.helpers {
+		box.close()
 	}
 	t.joined.Wait()
 }
 
 // help is the life of one helper.
-func (t *team) help(worker int, h *helper) {
-	seen := uint32(0)
-	for {
-		if !spin(func() bool { return h.jobs.Load() != seen }) {
-			h.parked.Store(true)
-			// Run either sees the flag and sends, or gave a job before.
-			if h.jobs.Load() == seen || !h.parked.CompareAndSwap(true, false) {
-				if _, open := <-h.wake; !open {
-					return
-				}
-			}
-		}
-		seen = h.jobs.Load()
+func (t *team) help(worker int, box *mailbox) {
+	for box.next() {
 		t.work(worker)
 		if t.busy.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
 			t.done <- struct{}{}
-		}
-	}
-}
-
-// spin watches ready for a while and returns what it said last. It lets other
-// goroutines run in between.
-func spin(ready func() bool) bool {
-	const looks = 64
-	for start := time.Now(); ; runtime.Gosched() {
-		for range looks {
-			if ready() {
-				return true
-			}
-		}
-		if time.Since(start) > spinTime {
-			return ready()
 		}
 	}
 }

@@ -37,7 +37,10 @@ type workspace struct {
 	workers []worker
 	scratch int64 // bytes of acts and the workers' scratch that the ledger knows
 
-	jobs jobs
+	jobs  jobs
+	calls struct {
+		embed, score func(ctx context.Context) error
+	}
 }
 
 // worker is memory of one worker.
@@ -68,7 +71,11 @@ func (w *workspace) init(d *cpuDevice) {
 		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
 		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
 	}
+	w.calls.embed, w.calls.score = w.embedAll, w.score
 }
+
+// embedAll looks all rows up.
+func (w *workspace) embedAll(ctx context.Context) error { return w.runRows(ctx, w.jobs.embed) }
 
 // run runs one job unless the call was cancelled.
 func (w *workspace) run(ctx context.Context, n, grain int, j job) error {
