@@ -127,6 +127,11 @@ func (t *team) help(worker int, h *helper) {
 				}
 			}
 		}
+		// A Run that was interrupted between giving the job and looking at the
+		// flag may wake for one that is long done.
+		if h.jobs.Load() == seen {
+			continue
+		}
 		seen = h.jobs.Load()
 		t.work(worker)
 		if t.busy.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
