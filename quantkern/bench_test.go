@@ -31,19 +31,56 @@ func BenchmarkMulTernary(b *testing.B) {
 	}
 }
 
+// BenchmarkMulDense is a part of a large vocabulary's head that no cache holds,
+// by one and by eight rows of activations.
 func BenchmarkMulDense(b *testing.B) {
-	const rows, cols = 1024, 2560
-	rng := newRand(41)
-	c := mustLookup(b, "F16")
-	data := make([]byte, c.Size(rows, cols))
-	if err := c.Encode(data, floats(rng, rows*cols), rows, cols); err != nil {
-		b.Fatal(err)
+	const rows, cols = 32768, 2560
+	for _, name := range denseNames() {
+		for _, n := range []int{1, 8} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				c, rng := mustLookup(b, name), newRand(41)
+				data := randomBlocks(rng, c, rows, cols, true)
+				x, dst := floats(rng, n*cols), make([]float32, n*rows)
+				var scratch Scratch
+				b.SetBytes(int64(len(data)))
+				for b.Loop() {
+					MulDense(dst, rows, c, data, rows, cols, 0, rows, x, n, &scratch)
+				}
+			})
+		}
 	}
-	x, dst := floats(rng, cols), make([]float32, rows)
-	var scratch Scratch
-	b.SetBytes(int64(len(data)))
+}
+
+// BenchmarkRead is how fast one thread reads memory: what the products can
+// reach at most.
+func BenchmarkRead(b *testing.B) {
+	if active.absMaxBits == nil {
+		b.Skip("only vector kernels read that fast")
+	}
+	x := floats(newRand(44), 1<<25)
+	b.SetBytes(int64(4 * len(x)))
 	for b.Loop() {
-		MulDense(dst, rows, c, data, rows, cols, 0, rows, x, 1, &scratch)
+		active.absMaxBits(&x[0], uintptr(len(x)/Lanes))
+	}
+}
+
+// BenchmarkDecode unpacks rows that the first caches hold.
+func BenchmarkDecode(b *testing.B) {
+	const rows, cols = 8, 2560
+	for _, c := range codecs {
+		if c.Ternary {
+			continue
+		}
+		b.Run(c.Name, func(b *testing.B) {
+			data := randomBlocks(newRand(45), c, rows, cols, true)
+			dst := make([]float32, cols)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				for r := range rows {
+					c.Decode(dst, data, rows, cols, r)
+				}
+			}
+		})
 	}
 }
 

@@ -88,6 +88,10 @@ func (c *Codec) Decode(dst []float32, data []byte, rows, cols, r int) {
 		return
 	}
 	row := data[r*c.rowBytes(cols):][:c.rowBytes(cols)]
+	if p := active.packed[c.Name]; p.takes(cols) {
+		p.decode(&dst[0], &row[0], c.units(cols), 0)
+		return
+	}
 	step := c.step(cols)
 	bytes := c.rowBytes(step)
 	for i := 0; i < cols; i += step {
@@ -140,6 +144,9 @@ func (c *Codec) step(cols int) int {
 	}
 	return c.BlockValues
 }
+
+// units is the number of blocks of a row as packed kernels count them.
+func (c *Codec) units(cols int) uintptr { return uintptr(cols / max(c.BlockValues, Lanes)) }
 
 // checkRow panics when a caller mixes up its shapes, before a wrong row is
 // read without notice.

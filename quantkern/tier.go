@@ -22,6 +22,8 @@ type tier struct {
 
 	dotF32, dotF16 denseTiles
 
+	packed map[string]packed // by codec
+
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
 	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 
@@ -56,6 +58,16 @@ type tiles struct {
 type denseTiles struct{ one, x1, x4 denseTile }
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
+
+// packed are the kernels of one codec. Their blocks are those of the codec, or
+// of Lanes values where it has none.
+type packed struct {
+	decode func(dst *float32, src *byte, blocks, ahead uintptr) // a row; ahead bytes on is what is fetched meanwhile
+	stream denseTile                                            // four rows × one, decoded on the way; may be nil
+}
+
+// takes tells whether there are kernels for rows of cols values.
+func (p packed) takes(cols int) bool { return p.decode != nil && whole(cols) }
 
 var generic = tier{name: "generic"}
 

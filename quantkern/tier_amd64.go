@@ -30,8 +30,20 @@ var tierAVX512 = tier{
 		"I2_S":  {avx512.I2SRow, []ternaryTile{avx512.I2Sx1, avx512.I2Sx2, avx512.I2Sx3, avx512.I2Sx4, avx512.I2Sx5, avx512.I2Sx6}},
 		"TQ2_0": {avx512.TQ2Row, []ternaryTile{avx512.TQ2x1, avx512.TQ2x2, avx512.TQ2x3, avx512.TQ2x4, avx512.TQ2x5, avx512.TQ2x6}},
 	},
-	dotF32:        denseTiles{avx512.DotF32, avx512.DotF32x1, avx512.DotF32x4},
-	dotF16:        denseTiles{avx512.DotF16, avx512.DotF16x1, avx512.DotF16x4},
+	dotF32: denseTiles{avx512.DotF32, avx512.DotF32x1, avx512.DotF32x4},
+	dotF16: denseTiles{avx512.DotF16, avx512.DotF16x1, avx512.DotF16x4},
+	packed: map[string]packed{
+		"F32":   {avx512.DecodeF32, avx512.StreamF32},
+		"F16":   {avx512.DecodeF16, avx512.StreamF16},
+		"BF16":  {avx512.DecodeBF16, avx512.StreamBF16},
+		"Q8_0":  {avx512.DecodeQ8x0, avx512.StreamQ8x0},
+		"Q4_0":  bind(avx512.DecodeQ4x0, avx512.StreamQ4x0, &f16Table[0]),
+		"Q4_1":  bind(avx512.DecodeQ4x1, avx512.StreamQ4x1, &f16Table[0]),
+		"Q4_K":  {avx512.DecodeQ4K, avx512.StreamQ4K},
+		"Q5_K":  {avx512.DecodeQ5K, avx512.StreamQ5K},
+		"Q6_K":  {avx512.DecodeQ6K, avx512.StreamQ6K},
+		"IQ2_S": bind(avx512.DecodeIQ2S, avx512.StreamIQ2S, &iq2sGrid[0]),
+	},
 	weightedF32x1: avx512.WeightedF32x1, weightedF32x4: avx512.WeightedF32x4,
 	weightedF16x1: avx512.WeightedF16x1, weightedF16x4: avx512.WeightedF16x4,
 	expSum: avx512.ExpSum, maxOf: avx512.Max, absMaxBits: avx512.AbsMaxBits, sumSquares: avx512.SumSquares,
@@ -47,12 +59,38 @@ var tierAVX2 = tier{
 		"I2_S":  {rows: []ternaryTile{avx2.I2Sx1, avx2.I2Sx2}},
 		"TQ2_0": {rows: []ternaryTile{avx2.TQ2x1, avx2.TQ2x2}},
 	},
-	dotF32:        denseTiles{avx2.DotF32, avx2.DotF32x1, nil},
-	dotF16:        denseTiles{avx2.DotF16, avx2.DotF16x1, nil},
+	dotF32: denseTiles{avx2.DotF32, avx2.DotF32x1, nil},
+	dotF16: denseTiles{avx2.DotF16, avx2.DotF16x1, nil},
+	packed: map[string]packed{
+		"F32":   {avx2.DecodeF32, avx2.StreamF32},
+		"F16":   {avx2.DecodeF16, avx2.StreamF16},
+		"BF16":  {avx2.DecodeBF16, avx2.StreamBF16},
+		"Q8_0":  {avx2.DecodeQ8x0, avx2.StreamQ8x0},
+		"Q4_0":  bind(avx2.DecodeQ4x0, avx2.StreamQ4x0, &f16Table[0]),
+		"Q4_1":  bind(avx2.DecodeQ4x1, avx2.StreamQ4x1, &f16Table[0]),
+		"Q4_K":  {avx2.DecodeQ4K, avx2.StreamQ4K},
+		"Q5_K":  {avx2.DecodeQ5K, avx2.StreamQ5K},
+		"Q6_K":  {avx2.DecodeQ6K, avx2.StreamQ6K},
+		"IQ2_S": bind(avx2.DecodeIQ2S, avx2.StreamIQ2S, &iq2sGrid[0]),
+	},
 	weightedF32x1: avx2.WeightedF32x1, weightedF32x4: avx2.WeightedF32x4,
 	weightedF16x1: avx2.WeightedF16x1, weightedF16x4: avx2.WeightedF16x4,
 	expSum: avx2.ExpSum, maxOf: avx2.Max, absMaxBits: avx2.AbsMaxBits, sumSquares: avx2.SumSquares,
 	add: avx2.Add, scale: avx2.Scale, scaleMul: avx2.ScaleMul,
 	relu2Mul: avx2.ReLU2Mul, siluMul: avx2.SiLUMul,
 	toF16: avx2.ToF16, fromF16: avx2.FromF16, ropeNeoX: avx2.RopeNeoX,
+}
+
+// bind gives kernels the table that they look values up in.
+func bind[T any](
+	decode func(dst *float32, src *byte, blocks, ahead uintptr, table *T),
+	stream func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr, table *T),
+	table *T,
+) packed {
+	return packed{
+		decode: func(dst *float32, src *byte, blocks, ahead uintptr) { decode(dst, src, blocks, ahead, table) },
+		stream: func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr) {
+			stream(dst, ldd, w, ldw, x, ldx, blocks, table)
+		},
+	}
 }

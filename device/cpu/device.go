@@ -42,6 +42,9 @@ func newDevice(name, tier string, workers int) *cpuDevice {
 	}
 	d.pool.ledger = &d.ledger
 	d.weights = weights{device: name, ledger: &d.ledger, mapped: map[*gguf.Tensor]int{}}
+	d.weights.each = func(n int, fn func(lo, hi int)) error {
+		return d.team.Run(n, grain(n, workers), func(_, lo, hi int) { fn(lo, hi) })
+	}
 	d.work.init(d)
 	return d
 }

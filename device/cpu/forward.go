@@ -30,6 +30,9 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 	if err := w.runOutputs(ctx, queries+keys+values, w.jobs.project); err != nil {
 		return err
 	}
+	if err := w.turns(ctx); err != nil {
+		return err
+	}
 	if err := w.runRows(ctx, w.jobs.position); err != nil {
 		return err
 	}
@@ -100,20 +103,16 @@ func (w *workspace) project(worker, lo, hi int) {
 
 // position applies QK-norm and RoPE to the queries and keys of rows [lo, hi)
 // and writes keys and values to their pages.
-func (w *workspace) position(worker, lo, hi int) {
-	b, me := w.block, &w.workers[worker]
+func (w *workspace) position(_, lo, hi int) {
+	b := w.block
 	g := &b.spec
 	queries, keys, values := b.widths()
-	half := g.Rope.Dims / 2
-	if cap(me.cos) < half {
-		me.cos, me.sin = make([]float32, half), make([]float32, half)
-	}
-	cos, sin := me.cos[:half], me.sin[:half]
+	var cos, sin []float32
 	for i := lo; i < hi; i++ {
 		row := w.qkv[i*(queries+keys+values):][:queries+keys+values]
 		at := w.rows.batch.Rows[w.rows.at[i]]
 		if g.Rope.Kind != graph.RopeNone {
-			quantkern.RopeAngles(cos, sin, at.Pos, g.Rope.Dims, g.Rope.Base, g.Rope.Scale, b.ropeFactors)
+			cos, sin = w.turn.row(i)
 		}
 		for h := 0; h < queries+keys; h += g.KeyDim {
 			head, n := row[h:h+g.KeyDim], b.qNorm

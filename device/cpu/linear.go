@@ -14,7 +14,7 @@ type linear struct {
 }
 
 func (h *holding) linear(l *graph.Linear) (*linear, error) {
-	m, err := h.matrix(l.Weight, l.Out, l.In)
+	m, err := h.repacked(l.Weight, l.Out, l.In)
 	if err != nil {
 		return nil, err
 	}

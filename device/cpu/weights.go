@@ -15,16 +15,20 @@ type weights struct {
 	device string
 	ledger *device.Ledger
 	mapped map[*gguf.Tensor]int // parts that hold it
+
+	// each runs fn over pieces of [0, n), by all workers; nil: by one.
+	each func(n int, fn func(lo, hi int)) error
 }
 
 // holding is what one part took of the weights.
 type holding struct {
 	all     *weights
 	mapped  []*gguf.Tensor
-	decoded int64 // bytes
+	decoded int64 // bytes of copies
 }
 
-// matrix is a tensor whose rows the kernels read in the file's own layout.
+// matrix is a tensor whose rows the kernels read in the file's own layout, or
+// a copy in another one.
 type matrix struct {
 	codec      *quantkern.Codec
 	data       []byte
@@ -32,9 +36,40 @@ type matrix struct {
 	ternary    *quantkern.Ternary // nil unless the codec is ternary
 }
 
-// matrix finds the codec of a tensor [cols, rows] and checks that all of its
-// bytes are there.
+// matrix takes a tensor [cols, rows] over in place.
 func (h *holding) matrix(t *gguf.Tensor, rows, cols int) (*matrix, error) {
+	m, err := h.view(t, rows, cols)
+	if err == nil {
+		h.hold(t)
+	}
+	return m, err
+}
+
+// repacked takes a tensor [cols, rows] over in the layout that its products
+// are fastest in: in place unless its trits have to be copied.
+func (h *holding) repacked(t *gguf.Tensor, rows, cols int) (*matrix, error) {
+	m, err := h.view(t, rows, cols)
+	if err != nil {
+		return nil, err
+	}
+	if m.ternary != nil {
+		w, bytes, err := m.ternary.Repack(h.all.each)
+		if err != nil {
+			return nil, fmt.Errorf("repacking %s: %w", t.Name, err)
+		}
+		if bytes > 0 {
+			h.decoded += int64(bytes)
+			h.all.ledger.Add(device.Weights, int64(bytes))
+			return &matrix{codec: w.Codec, data: w.Data, rows: rows, cols: cols, ternary: w}, nil
+		}
+	}
+	h.hold(t)
+	return m, nil
+}
+
+// view finds the codec of a tensor [cols, rows] and checks that all of its
+// bytes are there.
+func (h *holding) view(t *gguf.Tensor, rows, cols int) (*matrix, error) {
 	c, err := h.codec(t, rows, cols)
 	if err != nil {
 		return nil, err
@@ -45,11 +80,15 @@ func (h *holding) matrix(t *gguf.Tensor, rows, cols int) (*matrix, error) {
 			return nil, h.fault(t, fmt.Sprintf("the ternary layout cannot be read: %v", err))
 		}
 	}
+	return m, nil
+}
+
+// hold counts a tensor that is read in place.
+func (h *holding) hold(t *gguf.Tensor) {
 	if h.all.mapped[t]++; h.all.mapped[t] == 1 {
 		h.all.ledger.Add(device.Mapped, int64(len(t.Data)))
 	}
 	h.mapped = append(h.mapped, t)
-	return m, nil
 }
 
 // vector decodes a tensor of n values to float32.

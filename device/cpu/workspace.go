@@ -34,6 +34,9 @@ type workspace struct {
 	up   []float32 // [n, ffn]
 	acts quantkern.Acts
 
+	angles angleTable
+	turn   *angles // of the block and batch at hand
+
 	workers []worker
 	scratch int64 // bytes of acts and the workers' scratch that the ledger knows
 
@@ -45,28 +48,28 @@ type workspace struct {
 
 // worker is memory of one worker.
 type worker struct {
-	kernels  quantkern.Scratch
-	cos, sin []float32
-	ids      []int32
-	vals     []float32
+	kernels quantkern.Scratch
+	ids     []int32
+	vals    []float32
 }
 
 // job is what a team runs.
 type job func(worker, lo, hi int)
 
 type jobs struct {
-	embed                                                job
-	attnNorm, project, position, attend, attnSub, output job
-	ffnNorm, expand, ffnSub, contract, finish            job
-	headNorm, vocabulary, answer                         job
+	embed                                                       job
+	attnNorm, project, angle, position, attend, attnSub, output job
+	ffnNorm, expand, ffnSub, contract, finish                   job
+	headNorm, vocabulary, answer                                job
 }
 
 func (w *workspace) init(d *cpuDevice) {
 	w.dev = d
+	w.angles.ledger = &d.ledger
 	w.workers = make([]worker, d.team.Workers())
 	w.jobs = jobs{
 		embed:    w.embedRows,
-		attnNorm: w.attnNorm, project: w.project, position: w.position,
+		attnNorm: w.attnNorm, project: w.project, angle: w.angle, position: w.position,
 		attend: w.attend, attnSub: w.attnSub, output: w.output,
 		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
 		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
@@ -113,7 +116,7 @@ func (w *workspace) feed(x []float32, n, width int, ternary bool) {
 
 // settle forgets the operands of a call and counts what scratch grew by.
 func (w *workspace) settle() {
-	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x = nil, nil, nil, nil, nil, nil
+	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x, w.turn = nil, nil, nil, nil, nil, nil, nil
 	bytes := int64(w.acts.Bytes())
 	for i := range w.workers {
 		bytes += int64(w.workers[i].kernels.Bytes())
@@ -124,6 +127,7 @@ func (w *workspace) settle() {
 
 // free drops all buffers.
 func (w *workspace) free() {
+	w.angles.free()
 	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up)
 	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-w.scratch)
 	*w = workspace{}

@@ -2849,3 +2849,8397 @@ blocks:
 blocks_end:
 	VZEROUPPER
 	RET
+
+// func DecodeF32(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, MMX+
+TEXT ·DecodeF32(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamF32(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·StreamF32(SB), NOSPLIT, $0-56
+	MOVQ  ldw+24(FP), AX
+	MOVQ  w+16(FP), CX
+	LEAQ  (AX)(AX*2), DX
+	ADDQ  CX, DX
+	MOVQ  AX, BX
+	SHLQ  $0x03, BX
+	ADDQ  CX, BX
+	LEAQ  (AX)(AX*2), SI
+	ADDQ  BX, SI
+	MOVQ  x+32(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VMOVUPS    (CX), Y8
+	VMOVUPS    32(CX), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y0, Y0
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y1, Y1
+	VMOVUPS    (CX)(AX*1), Y8
+	VMOVUPS    32(CX)(AX*1), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y2, Y2
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y3, Y3
+	VMOVUPS    (CX)(AX*2), Y8
+	VMOVUPS    32(CX)(AX*2), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y4, Y4
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y5, Y5
+	VMOVUPS    (DX), Y8
+	VMOVUPS    32(DX), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y6, Y6
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y7, Y7
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, F16C, MMX+
+TEXT ·DecodeF16(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VCVTPH2PS  (CX), Y0
+	VCVTPH2PS  16(CX), Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+32, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamF16(SB), NOSPLIT, $0-56
+	MOVQ  ldw+24(FP), AX
+	MOVQ  w+16(FP), CX
+	LEAQ  (AX)(AX*2), DX
+	ADDQ  CX, DX
+	MOVQ  AX, BX
+	SHLQ  $0x03, BX
+	ADDQ  CX, BX
+	LEAQ  (AX)(AX*2), SI
+	ADDQ  BX, SI
+	MOVQ  x+32(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VCVTPH2PS  (CX), Y8
+	VCVTPH2PS  16(CX), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y0, Y0
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y1, Y1
+	VCVTPH2PS  (CX)(AX*1), Y8
+	VCVTPH2PS  16(CX)(AX*1), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y2, Y2
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y3, Y3
+	VCVTPH2PS  (CX)(AX*2), Y8
+	VCVTPH2PS  16(CX)(AX*2), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y4, Y4
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y5, Y5
+	VCVTPH2PS  (DX), Y8
+	VCVTPH2PS  16(DX), Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y6, Y6
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y7, Y7
+	ADDQ       $+32, CX
+	ADDQ       $+32, DX
+	ADDQ       $+32, BX
+	ADDQ       $+32, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeBF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·DecodeBF16(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VPMOVZXWD  (CX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VPMOVZXWD  16(CX), Y1
+	VPSLLD     $0x10, Y1, Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+32, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamBF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·StreamBF16(SB), NOSPLIT, $0-56
+	MOVQ  ldw+24(FP), AX
+	MOVQ  w+16(FP), CX
+	LEAQ  (AX)(AX*2), DX
+	ADDQ  CX, DX
+	MOVQ  AX, BX
+	SHLQ  $0x03, BX
+	ADDQ  CX, BX
+	LEAQ  (AX)(AX*2), SI
+	ADDQ  BX, SI
+	MOVQ  x+32(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VPMOVZXWD  (CX), Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPMOVZXWD  16(CX), Y9
+	VPSLLD     $0x10, Y9, Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y0, Y0
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y1, Y1
+	VPMOVZXWD  (CX)(AX*1), Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPMOVZXWD  16(CX)(AX*1), Y9
+	VPSLLD     $0x10, Y9, Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y2, Y2
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y3, Y3
+	VPMOVZXWD  (CX)(AX*2), Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPMOVZXWD  16(CX)(AX*2), Y9
+	VPSLLD     $0x10, Y9, Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y4, Y4
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y5, Y5
+	VPMOVZXWD  (DX), Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPMOVZXWD  16(DX), Y9
+	VPSLLD     $0x10, Y9, Y9
+	VMULPS     (DI), Y8, Y8
+	VADDPS     Y8, Y6, Y6
+	VMULPS     32(DI), Y9, Y9
+	VADDPS     Y9, Y7, Y7
+	ADDQ       $+32, CX
+	ADDQ       $+32, DX
+	ADDQ       $+32, BX
+	ADDQ       $+32, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeQ8x0(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	VPBROADCASTW (CX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVSXBD    10(CX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	VPMOVSXBD    18(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVSXBD    26(CX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $+34, CX
+	ADDQ         $+128, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ8x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamQ8x0(SB), NOSPLIT, $0-56
+	MOVQ  ldw+24(FP), AX
+	MOVQ  w+16(FP), CX
+	LEAQ  (AX)(AX*2), DX
+	ADDQ  CX, DX
+	MOVQ  AX, BX
+	SHLQ  $0x03, BX
+	ADDQ  CX, BX
+	LEAQ  (AX)(AX*2), SI
+	ADDQ  BX, SI
+	MOVQ  x+32(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  blocks+48(FP), R8
+	TESTQ R8, R8
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	VPBROADCASTW (CX), X8
+	VCVTPH2PS    X8, Y8
+	VPMOVSXBD    2(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    10(CX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       (DI), Y9, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       32(DI), Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VPMOVSXBD    18(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    26(CX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       64(DI), Y9, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       96(DI), Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VPBROADCASTW (CX)(AX*1), X8
+	VCVTPH2PS    X8, Y8
+	VPMOVSXBD    2(CX)(AX*1), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    10(CX)(AX*1), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       (DI), Y9, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       32(DI), Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VPMOVSXBD    18(CX)(AX*1), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    26(CX)(AX*1), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       64(DI), Y9, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       96(DI), Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VPBROADCASTW (CX)(AX*2), X8
+	VCVTPH2PS    X8, Y8
+	VPMOVSXBD    2(CX)(AX*2), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    10(CX)(AX*2), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       (DI), Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       32(DI), Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VPMOVSXBD    18(CX)(AX*2), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    26(CX)(AX*2), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       64(DI), Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       96(DI), Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VPBROADCASTW (DX), X8
+	VCVTPH2PS    X8, Y8
+	VPMOVSXBD    2(DX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    10(DX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       (DI), Y9, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       32(DI), Y10, Y10
+	VADDPS       Y10, Y7, Y7
+	VPMOVSXBD    18(DX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VPMOVSXBD    26(DX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VMULPS       64(DI), Y9, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       96(DI), Y10, Y10
+	VADDPS       Y10, Y7, Y7
+	ADDQ         $+34, CX
+	ADDQ         $+34, DX
+	ADDQ         $+34, BX
+	ADDQ         $+34, SI
+	ADDQ         $+128, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4x0(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·DecodeQ4x0(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVQ         halves+32(FP), BX
+	MOVL         $0x0000000f, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000008, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         blocks+16(FP), SI
+	TESTQ        SI, SI
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	MOVWQZX      (CX), DI
+	VBROADCASTSS (BX)(DI*4), Y2
+	VPMOVZXBD    2(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBD       Y1, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VPMOVZXBD    10(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBD       Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VPMOVZXBD    2(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPSUBD       Y1, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VPMOVZXBD    10(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPSUBD       Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      Y4, 96(AX)
+	ADDQ         $+18, CX
+	ADDQ         $+128, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ4x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·StreamQ4x0(SB), NOSPLIT, $0-64
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVQ         halves+56(FP), R8
+	MOVL         $0x0000000f, R9
+	VMOVD        R9, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0x00000008, R9
+	VMOVD        R9, X9
+	VPBROADCASTD X9, Y9
+	MOVQ         blocks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	MOVWQZX      (CX), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    2(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    2(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	MOVWQZX      (CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    2(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    2(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	MOVWQZX      (CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    2(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    2(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	MOVWQZX      (DX), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    2(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    2(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPSUBD       Y9, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VPMOVZXBD    10(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPSUBD       Y9, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         $+18, CX
+	ADDQ         $+18, DX
+	ADDQ         $+18, BX
+	ADDQ         $+18, SI
+	ADDQ         $+128, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4x1(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·DecodeQ4x1(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVQ         halves+32(FP), BX
+	MOVL         $0x0000000f, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000000, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         blocks+16(FP), SI
+	TESTQ        SI, SI
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	MOVWQZX      (CX), DI
+	VBROADCASTSS (BX)(DI*4), Y1
+	MOVWQZX      2(CX), DI
+	VBROADCASTSS (BX)(DI*4), Y2
+	VPMOVZXBD    4(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VPMOVZXBD    12(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       Y2, Y4, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VPMOVZXBD    4(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VPMOVZXBD    12(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      Y4, 96(AX)
+	ADDQ         $+20, CX
+	ADDQ         $+128, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ4x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·StreamQ4x1(SB), NOSPLIT, $0-64
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVQ         halves+56(FP), R8
+	MOVL         $0x0000000f, R9
+	VMOVD        R9, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0x00000000, R9
+	VMOVD        R9, X9
+	VPBROADCASTD X9, Y9
+	MOVQ         blocks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	MOVWQZX      (CX), R10
+	VBROADCASTSS (R8)(R10*4), Y9
+	MOVWQZX      2(CX), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    4(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    4(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	MOVWQZX      (CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Y9
+	MOVWQZX      2(CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    4(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    4(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	MOVWQZX      (CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Y9
+	MOVWQZX      2(CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    4(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    4(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	MOVWQZX      (DX), R10
+	VBROADCASTSS (R8)(R10*4), Y9
+	MOVWQZX      2(DX), R10
+	VBROADCASTSS (R8)(R10*4), Y10
+	VPMOVZXBD    4(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    4(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y10, Y11, Y11
+	VPMOVZXBD    12(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         $+20, CX
+	ADDQ         $+20, DX
+	ADDQ         $+20, BX
+	ADDQ         $+20, SI
+	ADDQ         $+128, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeQ4K(SB), NOSPLIT, $128-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVL         $0x0000000f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         blocks+16(FP), BX
+	TESTQ        BX, BX
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	PREFETCHT0   128(CX)(DX*1)
+	MOVL         4(CX), SI
+	MOVL         8(CX), DI
+	MOVL         12(CX), R8
+	MOVL         R8, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         SI, R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORL          R10, R9
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, R9
+	ORQ          SI, R9
+	VMOVQ        R9, X1
+	MOVL         R8, SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         DI, R8
+	SHRL         $0x02, R8
+	ANDL         $0x30303030, R8
+	ORL          R8, SI
+	ANDL         $0x3f3f3f3f, DI
+	SHLQ         $0x20, SI
+	ORQ          DI, SI
+	VPINSRQ      $0x01, SI, X1, X1
+	VMOVD        (CX), X2
+	VCVTPH2PS    X2, X2
+	VMOVSHDUP    X2, X3
+	VBROADCASTSS X2, Y2
+	VBROADCASTSS X3, Y3
+	VPMOVZXBD    X1, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 32(SP)
+	VBROADCASTSS (SP), Y1
+	VBROADCASTSS 32(SP), Y2
+	VPMOVZXBD    16(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    24(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VPMOVZXBD    32(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    40(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      Y4, 96(AX)
+	VBROADCASTSS 4(SP), Y1
+	VBROADCASTSS 36(SP), Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    24(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 128(AX)
+	VMOVUPS      Y4, 160(AX)
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    40(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 224(AX)
+	VBROADCASTSS 8(SP), Y1
+	VBROADCASTSS 40(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    56(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 256(AX)
+	VMOVUPS      Y4, 288(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    72(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 320(AX)
+	VMOVUPS      Y4, 352(AX)
+	VBROADCASTSS 12(SP), Y1
+	VBROADCASTSS 44(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    56(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 384(AX)
+	VMOVUPS      Y4, 416(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    72(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 448(AX)
+	VMOVUPS      Y4, 480(AX)
+	VBROADCASTSS 16(SP), Y1
+	VBROADCASTSS 48(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    88(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 512(AX)
+	VMOVUPS      Y4, 544(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    104(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 576(AX)
+	VMOVUPS      Y4, 608(AX)
+	VBROADCASTSS 20(SP), Y1
+	VBROADCASTSS 52(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    88(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 640(AX)
+	VMOVUPS      Y4, 672(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    104(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 704(AX)
+	VMOVUPS      Y4, 736(AX)
+	VBROADCASTSS 24(SP), Y1
+	VBROADCASTSS 56(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    120(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 768(AX)
+	VMOVUPS      Y4, 800(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    136(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 832(AX)
+	VMOVUPS      Y4, 864(AX)
+	VBROADCASTSS 28(SP), Y1
+	VBROADCASTSS 60(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    120(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 896(AX)
+	VMOVUPS      Y4, 928(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    136(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 960(AX)
+	VMOVUPS      Y4, 992(AX)
+	ADDQ         $+144, CX
+	ADDQ         $+1024, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ4K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamQ4K(SB), NOSPLIT, $512-56
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVL         $0x0000000f, R8
+	VMOVD        R8, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         blocks+48(FP), R8
+	TESTQ        R8, R8
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   128(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   128(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	MOVL         4(CX), R9
+	MOVL         8(CX), R10
+	MOVL         12(CX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, (SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 32(SP)
+	VBROADCASTSS (SP), Y9
+	VBROADCASTSS 32(SP), Y10
+	VPMOVZXBD    16(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    32(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 4(SP), Y9
+	VBROADCASTSS 36(SP), Y10
+	VPMOVZXBD    16(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    32(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 8(SP), Y9
+	VBROADCASTSS 40(SP), Y10
+	VPMOVZXBD    48(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    64(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 12(SP), Y9
+	VBROADCASTSS 44(SP), Y10
+	VPMOVZXBD    48(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    64(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 16(SP), Y9
+	VBROADCASTSS 48(SP), Y10
+	VPMOVZXBD    80(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    96(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 20(SP), Y9
+	VBROADCASTSS 52(SP), Y10
+	VPMOVZXBD    80(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    96(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 24(SP), Y9
+	VBROADCASTSS 56(SP), Y10
+	VPMOVZXBD    112(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    128(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 28(SP), Y9
+	VBROADCASTSS 60(SP), Y10
+	VPMOVZXBD    112(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    128(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	MOVL         4(CX)(AX*1), R9
+	MOVL         8(CX)(AX*1), R10
+	MOVL         12(CX)(AX*1), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX)(AX*1), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 128(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 160(SP)
+	VBROADCASTSS 128(SP), Y9
+	VBROADCASTSS 160(SP), Y10
+	VPMOVZXBD    16(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    32(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 132(SP), Y9
+	VBROADCASTSS 164(SP), Y10
+	VPMOVZXBD    16(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    32(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 136(SP), Y9
+	VBROADCASTSS 168(SP), Y10
+	VPMOVZXBD    48(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    64(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 140(SP), Y9
+	VBROADCASTSS 172(SP), Y10
+	VPMOVZXBD    48(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    64(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 144(SP), Y9
+	VBROADCASTSS 176(SP), Y10
+	VPMOVZXBD    80(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    96(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 148(SP), Y9
+	VBROADCASTSS 180(SP), Y10
+	VPMOVZXBD    80(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    96(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 152(SP), Y9
+	VBROADCASTSS 184(SP), Y10
+	VPMOVZXBD    112(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    128(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 156(SP), Y9
+	VBROADCASTSS 188(SP), Y10
+	VPMOVZXBD    112(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    128(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	MOVL         4(CX)(AX*2), R9
+	MOVL         8(CX)(AX*2), R10
+	MOVL         12(CX)(AX*2), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX)(AX*2), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 256(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 288(SP)
+	VBROADCASTSS 256(SP), Y9
+	VBROADCASTSS 288(SP), Y10
+	VPMOVZXBD    16(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    32(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 260(SP), Y9
+	VBROADCASTSS 292(SP), Y10
+	VPMOVZXBD    16(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    32(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 264(SP), Y9
+	VBROADCASTSS 296(SP), Y10
+	VPMOVZXBD    48(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    64(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 268(SP), Y9
+	VBROADCASTSS 300(SP), Y10
+	VPMOVZXBD    48(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    64(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 272(SP), Y9
+	VBROADCASTSS 304(SP), Y10
+	VPMOVZXBD    80(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    96(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 276(SP), Y9
+	VBROADCASTSS 308(SP), Y10
+	VPMOVZXBD    80(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    96(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 280(SP), Y9
+	VBROADCASTSS 312(SP), Y10
+	VPMOVZXBD    112(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    128(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 284(SP), Y9
+	VBROADCASTSS 316(SP), Y10
+	VPMOVZXBD    112(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    128(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	MOVL         4(DX), R9
+	MOVL         8(DX), R10
+	MOVL         12(DX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (DX), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 384(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 416(SP)
+	VBROADCASTSS 384(SP), Y9
+	VBROADCASTSS 416(SP), Y10
+	VPMOVZXBD    16(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    32(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 388(SP), Y9
+	VBROADCASTSS 420(SP), Y10
+	VPMOVZXBD    16(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    24(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    32(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    40(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 392(SP), Y9
+	VBROADCASTSS 424(SP), Y10
+	VPMOVZXBD    48(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    64(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 396(SP), Y9
+	VBROADCASTSS 428(SP), Y10
+	VPMOVZXBD    48(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    64(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 400(SP), Y9
+	VBROADCASTSS 432(SP), Y10
+	VPMOVZXBD    80(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    96(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 404(SP), Y9
+	VBROADCASTSS 436(SP), Y10
+	VPMOVZXBD    80(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    96(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 408(SP), Y9
+	VBROADCASTSS 440(SP), Y10
+	VPMOVZXBD    112(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    128(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 412(SP), Y9
+	VBROADCASTSS 444(SP), Y10
+	VPMOVZXBD    112(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    128(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         $+144, CX
+	ADDQ         $+144, DX
+	ADDQ         $+144, BX
+	ADDQ         $+144, SI
+	ADDQ         $+1024, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ5K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeQ5K(SB), NOSPLIT, $128-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVL         $0x0000000f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         blocks+16(FP), BX
+	TESTQ        BX, BX
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	PREFETCHT0   128(CX)(DX*1)
+	MOVL         4(CX), SI
+	MOVL         8(CX), DI
+	MOVL         12(CX), R8
+	MOVL         R8, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         SI, R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORL          R10, R9
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, R9
+	ORQ          SI, R9
+	VMOVQ        R9, X1
+	MOVL         R8, SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         DI, R8
+	SHRL         $0x02, R8
+	ANDL         $0x30303030, R8
+	ORL          R8, SI
+	ANDL         $0x3f3f3f3f, DI
+	SHLQ         $0x20, SI
+	ORQ          DI, SI
+	VPINSRQ      $0x01, SI, X1, X1
+	VMOVD        (CX), X2
+	VCVTPH2PS    X2, X2
+	VMOVSHDUP    X2, X3
+	VBROADCASTSS X2, Y2
+	VBROADCASTSS X3, Y3
+	VPMOVZXBD    X1, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 32(SP)
+	VBROADCASTSS (SP), Y1
+	VBROADCASTSS 32(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1f, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    56(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1f, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1f, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    72(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1f, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      Y4, 96(AX)
+	VBROADCASTSS 4(SP), Y1
+	VBROADCASTSS 36(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1e, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    56(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1e, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 128(AX)
+	VMOVUPS      Y4, 160(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1e, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    72(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1e, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 224(AX)
+	VBROADCASTSS 8(SP), Y1
+	VBROADCASTSS 40(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1d, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    88(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1d, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 256(AX)
+	VMOVUPS      Y4, 288(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1d, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    104(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1d, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 320(AX)
+	VMOVUPS      Y4, 352(AX)
+	VBROADCASTSS 12(SP), Y1
+	VBROADCASTSS 44(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1c, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    88(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1c, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 384(AX)
+	VMOVUPS      Y4, 416(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1c, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    104(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1c, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 448(AX)
+	VMOVUPS      Y4, 480(AX)
+	VBROADCASTSS 16(SP), Y1
+	VBROADCASTSS 48(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1b, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    120(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1b, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 512(AX)
+	VMOVUPS      Y4, 544(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1b, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    136(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1b, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 576(AX)
+	VMOVUPS      Y4, 608(AX)
+	VBROADCASTSS 20(SP), Y1
+	VBROADCASTSS 52(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x1a, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    120(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x1a, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 640(AX)
+	VMOVUPS      Y4, 672(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x1a, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    136(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x1a, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 704(AX)
+	VMOVUPS      Y4, 736(AX)
+	VBROADCASTSS 24(SP), Y1
+	VBROADCASTSS 56(SP), Y2
+	VPMOVZXBD    144(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x19, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    152(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x19, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 768(AX)
+	VMOVUPS      Y4, 800(AX)
+	VPMOVZXBD    160(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x19, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    168(CX), Y4
+	VPAND        Y0, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x19, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 832(AX)
+	VMOVUPS      Y4, 864(AX)
+	VBROADCASTSS 28(SP), Y1
+	VBROADCASTSS 60(SP), Y2
+	VPMOVZXBD    144(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    16(CX), Y4
+	VPSLLD       $0x18, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    152(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    24(CX), Y5
+	VPSLLD       $0x18, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 896(AX)
+	VMOVUPS      Y4, 928(AX)
+	VPMOVZXBD    160(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPMOVZXBD    32(CX), Y4
+	VPSLLD       $0x18, Y4, Y4
+	VPSRLD       $0x1f, Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VPMOVZXBD    168(CX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPMOVZXBD    40(CX), Y5
+	VPSLLD       $0x18, Y5, Y5
+	VPSRLD       $0x1f, Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      Y3, 960(AX)
+	VMOVUPS      Y4, 992(AX)
+	ADDQ         $+176, CX
+	ADDQ         $+1024, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ5K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamQ5K(SB), NOSPLIT, $512-56
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVL         $0x0000000f, R8
+	VMOVD        R8, X8
+	VPBROADCASTD X8, Y8
+	MOVQ         blocks+48(FP), R8
+	TESTQ        R8, R8
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   128(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   128(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	MOVL         4(CX), R9
+	MOVL         8(CX), R10
+	MOVL         12(CX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, (SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 32(SP)
+	VBROADCASTSS (SP), Y9
+	VBROADCASTSS 32(SP), Y10
+	VPMOVZXBD    48(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    64(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 4(SP), Y9
+	VBROADCASTSS 36(SP), Y10
+	VPMOVZXBD    48(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    64(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 8(SP), Y9
+	VBROADCASTSS 40(SP), Y10
+	VPMOVZXBD    80(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    96(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 12(SP), Y9
+	VBROADCASTSS 44(SP), Y10
+	VPMOVZXBD    80(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    96(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 16(SP), Y9
+	VBROADCASTSS 48(SP), Y10
+	VPMOVZXBD    112(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    128(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 20(SP), Y9
+	VBROADCASTSS 52(SP), Y10
+	VPMOVZXBD    112(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    128(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 24(SP), Y9
+	VBROADCASTSS 56(SP), Y10
+	VPMOVZXBD    144(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    160(CX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 28(SP), Y9
+	VBROADCASTSS 60(SP), Y10
+	VPMOVZXBD    144(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPMOVZXBD    160(CX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	MOVL         4(CX)(AX*1), R9
+	MOVL         8(CX)(AX*1), R10
+	MOVL         12(CX)(AX*1), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX)(AX*1), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 128(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 160(SP)
+	VBROADCASTSS 128(SP), Y9
+	VBROADCASTSS 160(SP), Y10
+	VPMOVZXBD    48(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    64(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 132(SP), Y9
+	VBROADCASTSS 164(SP), Y10
+	VPMOVZXBD    48(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    64(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 136(SP), Y9
+	VBROADCASTSS 168(SP), Y10
+	VPMOVZXBD    80(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    96(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 140(SP), Y9
+	VBROADCASTSS 172(SP), Y10
+	VPMOVZXBD    80(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    96(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 144(SP), Y9
+	VBROADCASTSS 176(SP), Y10
+	VPMOVZXBD    112(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    128(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 148(SP), Y9
+	VBROADCASTSS 180(SP), Y10
+	VPMOVZXBD    112(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    128(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 152(SP), Y9
+	VBROADCASTSS 184(SP), Y10
+	VPMOVZXBD    144(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    160(CX)(AX*1), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX)(AX*1), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 156(SP), Y9
+	VBROADCASTSS 188(SP), Y10
+	VPMOVZXBD    144(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*1), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*1), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPMOVZXBD    160(CX)(AX*1), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*1), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX)(AX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*1), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	MOVL         4(CX)(AX*2), R9
+	MOVL         8(CX)(AX*2), R10
+	MOVL         12(CX)(AX*2), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX)(AX*2), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 256(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 288(SP)
+	VBROADCASTSS 256(SP), Y9
+	VBROADCASTSS 288(SP), Y10
+	VPMOVZXBD    48(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    64(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 260(SP), Y9
+	VBROADCASTSS 292(SP), Y10
+	VPMOVZXBD    48(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    64(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 264(SP), Y9
+	VBROADCASTSS 296(SP), Y10
+	VPMOVZXBD    80(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    96(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 268(SP), Y9
+	VBROADCASTSS 300(SP), Y10
+	VPMOVZXBD    80(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    96(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 272(SP), Y9
+	VBROADCASTSS 304(SP), Y10
+	VPMOVZXBD    112(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    128(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 276(SP), Y9
+	VBROADCASTSS 308(SP), Y10
+	VPMOVZXBD    112(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    128(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 280(SP), Y9
+	VBROADCASTSS 312(SP), Y10
+	VPMOVZXBD    144(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    160(CX)(AX*2), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX)(AX*2), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 284(SP), Y9
+	VBROADCASTSS 316(SP), Y10
+	VPMOVZXBD    144(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(CX)(AX*2), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(CX)(AX*2), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPMOVZXBD    160(CX)(AX*2), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(CX)(AX*2), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(CX)(AX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(CX)(AX*2), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	MOVL         4(DX), R9
+	MOVL         8(DX), R10
+	MOVL         12(DX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (DX), X10
+	VCVTPH2PS    X10, X10
+	VMOVSHDUP    X10, X11
+	VBROADCASTSS X10, Y10
+	VBROADCASTSS X11, Y11
+	VPMOVZXBD    X9, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMOVUPS      Y12, 384(SP)
+	VPSRLDQ      $0x08, X9, X9
+	VPMOVZXBD    X9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VMOVUPS      Y9, 416(SP)
+	VBROADCASTSS 384(SP), Y9
+	VBROADCASTSS 416(SP), Y10
+	VPMOVZXBD    48(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    64(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1f, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1f, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       64(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 388(SP), Y9
+	VBROADCASTSS 420(SP), Y10
+	VPMOVZXBD    48(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    56(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    64(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1e, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    72(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1e, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       192(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 392(SP), Y9
+	VBROADCASTSS 424(SP), Y10
+	VPMOVZXBD    80(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    96(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1d, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1d, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       320(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 396(SP), Y9
+	VBROADCASTSS 428(SP), Y10
+	VPMOVZXBD    80(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    88(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    96(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1c, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    104(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1c, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       448(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 400(SP), Y9
+	VBROADCASTSS 432(SP), Y10
+	VPMOVZXBD    112(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    128(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1b, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1b, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       576(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 404(SP), Y9
+	VBROADCASTSS 436(SP), Y10
+	VPMOVZXBD    112(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    120(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    128(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x1a, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    136(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x1a, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       704(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 408(SP), Y9
+	VBROADCASTSS 440(SP), Y10
+	VPMOVZXBD    144(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    160(DX), Y11
+	VPAND        Y8, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x19, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(DX), Y12
+	VPAND        Y8, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x19, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       832(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 412(SP), Y9
+	VBROADCASTSS 444(SP), Y10
+	VPMOVZXBD    144(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    16(DX), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    152(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    24(DX), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPMOVZXBD    160(DX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPMOVZXBD    32(DX), Y12
+	VPSLLD       $0x18, Y12, Y12
+	VPSRLD       $0x1f, Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y10, Y11, Y11
+	VPMOVZXBD    168(DX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPMOVZXBD    40(DX), Y13
+	VPSLLD       $0x18, Y13, Y13
+	VPSRLD       $0x1f, Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VSUBPS       Y10, Y12, Y12
+	VMULPS       960(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         $+176, CX
+	ADDQ         $+176, DX
+	ADDQ         $+176, BX
+	ADDQ         $+176, SI
+	ADDQ         $+1024, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ6K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeQ6K(SB), NOSPLIT, $128-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVL         $0x0f0f0f0f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x3f3f3f3f, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x20202020, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         blocks+16(FP), BX
+	TESTQ        BX, BX
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	PREFETCHT0   128(CX)(DX*1)
+	PREFETCHT0   192(CX)(DX*1)
+	VPBROADCASTW 208(CX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVSXBD    192(CX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPMOVSXBD    200(CX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 32(SP)
+	VMOVDQU      (CX), Y3
+	VMOVDQU      128(CX), Y4
+	VPSLLW       $0x04, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 4(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVDQU      32(CX), Y3
+	VMOVDQU      128(CX), Y4
+	VPSLLW       $0x02, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 12(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 192(AX)
+	VMOVUPS      Y3, 224(AX)
+	VMOVDQU      (CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 16(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 256(AX)
+	VMOVUPS      Y5, 288(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 20(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 320(AX)
+	VMOVUPS      Y3, 352(AX)
+	VMOVDQU      32(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 24(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 384(AX)
+	VMOVUPS      Y5, 416(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 28(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 448(AX)
+	VMOVUPS      Y3, 480(AX)
+	VMOVDQU      64(CX), Y3
+	VMOVDQU      160(CX), Y4
+	VPSLLW       $0x04, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 32(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 32(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 512(AX)
+	VMOVUPS      Y5, 544(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 36(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 36(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 576(AX)
+	VMOVUPS      Y3, 608(AX)
+	VMOVDQU      96(CX), Y3
+	VMOVDQU      160(CX), Y4
+	VPSLLW       $0x02, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 40(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 40(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 640(AX)
+	VMOVUPS      Y5, 672(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 44(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 44(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 704(AX)
+	VMOVUPS      Y3, 736(AX)
+	VMOVDQU      64(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 48(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 48(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 768(AX)
+	VMOVUPS      Y5, 800(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 52(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 52(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 832(AX)
+	VMOVUPS      Y3, 864(AX)
+	VMOVDQU      96(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y0, Y3, Y3
+	VPANDN       Y4, Y0, Y4
+	VPOR         Y3, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 56(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 56(SP), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, 896(AX)
+	VMOVUPS      Y5, 928(AX)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 60(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 60(SP), Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, 960(AX)
+	VMOVUPS      Y3, 992(AX)
+	ADDQ         $+210, CX
+	ADDQ         $+1024, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ6K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamQ6K(SB), NOSPLIT, $512-56
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVL         $0x0f0f0f0f, R8
+	VMOVD        R8, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0x3f3f3f3f, R8
+	VMOVD        R8, X9
+	VPBROADCASTD X9, Y9
+	MOVL         $0x20202020, R8
+	VMOVD        R8, X10
+	VPBROADCASTD X10, Y10
+	MOVQ         blocks+48(FP), R8
+	TESTQ        R8, R8
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   192(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   128(BX)(AX*1)
+	PREFETCHT0   192(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   128(BX)(AX*2)
+	PREFETCHT0   192(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	PREFETCHT0   192(SI)
+	VPBROADCASTW 208(CX), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVSXBD    192(CX), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, (SP)
+	VPMOVSXBD    200(CX), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 32(SP)
+	VMOVDQU      (CX), Y11
+	VMOVDQU      128(CX), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       32(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 4(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 4(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       64(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       96(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      32(CX), Y11
+	VMOVDQU      128(CX), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 8(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 8(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       160(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 12(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 12(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       192(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       224(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      (CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 16(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 16(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       288(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 20(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 20(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       320(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       352(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      32(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 24(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 24(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       416(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 28(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 28(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       448(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       480(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      64(CX), Y11
+	VMOVDQU      160(CX), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 32(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 32(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       544(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 36(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 36(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       576(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       608(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      96(CX), Y11
+	VMOVDQU      160(CX), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 40(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 40(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       672(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 44(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 44(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       704(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       736(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      64(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 48(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 48(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       800(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 52(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 52(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       832(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       864(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VMOVDQU      96(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 56(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 56(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       928(DI), Y13, Y13
+	VADDPS       Y13, Y1, Y1
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 60(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 60(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       960(DI), Y12, Y12
+	VADDPS       Y12, Y0, Y0
+	VMULPS       992(DI), Y11, Y11
+	VADDPS       Y11, Y1, Y1
+	VPBROADCASTW 208(CX)(AX*1), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVSXBD    192(CX)(AX*1), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 128(SP)
+	VPMOVSXBD    200(CX)(AX*1), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 160(SP)
+	VMOVDQU      (CX)(AX*1), Y11
+	VMOVDQU      128(CX)(AX*1), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 128(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 128(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       32(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 132(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 132(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       64(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       96(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      32(CX)(AX*1), Y11
+	VMOVDQU      128(CX)(AX*1), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 136(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 136(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       160(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 140(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 140(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       192(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       224(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      (CX)(AX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX)(AX*1), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 144(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 144(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       288(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 148(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 148(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       320(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       352(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      32(CX)(AX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX)(AX*1), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 152(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 152(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       416(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 156(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 156(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       448(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       480(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      64(CX)(AX*1), Y11
+	VMOVDQU      160(CX)(AX*1), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 160(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 160(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       544(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 164(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 164(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       576(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       608(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      96(CX)(AX*1), Y11
+	VMOVDQU      160(CX)(AX*1), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 168(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 168(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       672(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 172(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 172(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       704(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       736(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      64(CX)(AX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX)(AX*1), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 176(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 176(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       800(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 180(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 180(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       832(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       864(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VMOVDQU      96(CX)(AX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX)(AX*1), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 184(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 184(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       928(DI), Y13, Y13
+	VADDPS       Y13, Y3, Y3
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 188(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 188(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       960(DI), Y12, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       992(DI), Y11, Y11
+	VADDPS       Y11, Y3, Y3
+	VPBROADCASTW 208(CX)(AX*2), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVSXBD    192(CX)(AX*2), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 256(SP)
+	VPMOVSXBD    200(CX)(AX*2), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 288(SP)
+	VMOVDQU      (CX)(AX*2), Y11
+	VMOVDQU      128(CX)(AX*2), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 256(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 256(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       32(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 260(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 260(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       64(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       96(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      32(CX)(AX*2), Y11
+	VMOVDQU      128(CX)(AX*2), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 264(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 264(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       160(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 268(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 268(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       192(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       224(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      (CX)(AX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX)(AX*2), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 272(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 272(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       288(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 276(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 276(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       320(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       352(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      32(CX)(AX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(CX)(AX*2), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 280(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 280(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       416(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 284(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 284(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       448(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       480(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      64(CX)(AX*2), Y11
+	VMOVDQU      160(CX)(AX*2), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 288(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 288(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       544(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 292(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 292(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       576(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       608(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      96(CX)(AX*2), Y11
+	VMOVDQU      160(CX)(AX*2), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 296(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 296(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       672(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 300(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 300(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       704(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       736(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      64(CX)(AX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX)(AX*2), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 304(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 304(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       800(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 308(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 308(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       832(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       864(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VMOVDQU      96(CX)(AX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(CX)(AX*2), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 312(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 312(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       928(DI), Y13, Y13
+	VADDPS       Y13, Y5, Y5
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 316(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 316(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       960(DI), Y12, Y12
+	VADDPS       Y12, Y4, Y4
+	VMULPS       992(DI), Y11, Y11
+	VADDPS       Y11, Y5, Y5
+	VPBROADCASTW 208(DX), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVSXBD    192(DX), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 384(SP)
+	VPMOVSXBD    200(DX), Y12
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 416(SP)
+	VMOVDQU      (DX), Y11
+	VMOVDQU      128(DX), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 384(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 384(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       (DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       32(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 388(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 388(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       64(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       96(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      32(DX), Y11
+	VMOVDQU      128(DX), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 392(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 392(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       128(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       160(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 396(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 396(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       192(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       224(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      (DX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(DX), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 400(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 400(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       256(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       288(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 404(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 404(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       320(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       352(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      32(DX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      128(DX), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 408(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 408(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       384(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       416(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 412(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 412(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       448(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       480(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      64(DX), Y11
+	VMOVDQU      160(DX), Y12
+	VPSLLW       $0x04, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 416(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 416(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       512(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       544(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 420(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 420(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       576(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       608(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      96(DX), Y11
+	VMOVDQU      160(DX), Y12
+	VPSLLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 424(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 424(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       640(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       672(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 428(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 428(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       704(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       736(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      64(DX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(DX), Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 432(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 432(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       768(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       800(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 436(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 436(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       832(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       864(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	VMOVDQU      96(DX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VMOVDQU      160(DX), Y12
+	VPSRLW       $0x02, Y12, Y12
+	VPAND        Y8, Y11, Y11
+	VPANDN       Y12, Y8, Y12
+	VPOR         Y11, Y12, Y12
+	VPAND        Y9, Y12, Y12
+	VPSUBB       Y10, Y12, Y12
+	VPMOVSXBD    X12, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 440(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VPSRLDQ      $0x08, X12, X13
+	VPMOVSXBD    X13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 440(SP), Y14
+	VMULPS       Y14, Y13, Y13
+	VMULPS       896(DI), Y11, Y11
+	VADDPS       Y11, Y6, Y6
+	VMULPS       928(DI), Y13, Y13
+	VADDPS       Y13, Y7, Y7
+	VEXTRACTI128 $0x01, Y12, X11
+	VPMOVSXBD    X11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VBROADCASTSS 444(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	VPSRLDQ      $0x08, X11, X11
+	VPMOVSXBD    X11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 444(SP), Y13
+	VMULPS       Y13, Y11, Y11
+	VMULPS       960(DI), Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VMULPS       992(DI), Y11, Y11
+	VADDPS       Y11, Y7, Y7
+	ADDQ         $+210, CX
+	ADDQ         $+210, DX
+	ADDQ         $+210, BX
+	ADDQ         $+210, SI
+	ADDQ         $+1024, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *uint16)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeIQ2S(SB), NOSPLIT, $128-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVQ         grid+32(FP), BX
+	VMOVDQU      iq2slevels<>+0(SB), Y0
+	VMOVDQU      iq2sshifts<>+0(SB), Y1
+	MOVL         $0x80000000, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         blocks+16(FP), SI
+	TESTQ        SI, SI
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	VPBROADCASTW (CX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVZXBQ    74(CX), Y4
+	VPSLLQ       $0x1c, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPAND        nibble<>+0(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VADDPS       half<>+0(SB), Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       quarter<>+0(SB), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPMOVZXBW    2(CX), Y4
+	VPMOVZXBQ    66(CX), Y5
+	VPSHUFB      iq2sspread<>+0(SB), Y5, Y5
+	VPMULLW      iq2splaces<>+0(SB), Y5, Y5
+	VPAND        iq2shigh<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VMOVDQU      Y4, 64(SP)
+	VPMOVZXBQ    78(CX), Y4
+	VPSLLQ       $0x1c, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPAND        nibble<>+0(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VADDPS       half<>+0(SB), Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       quarter<>+0(SB), Y4, Y4
+	VMOVUPS      Y4, 32(SP)
+	VPMOVZXBW    18(CX), Y3
+	VPMOVZXBQ    70(CX), Y4
+	VPSHUFB      iq2sspread<>+0(SB), Y4, Y4
+	VPMULLW      iq2splaces<>+0(SB), Y4, Y4
+	VPAND        iq2shigh<>+0(SB), Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VMOVDQU      Y3, 96(SP)
+	VPBROADCASTD 34(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS (SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      64(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      66(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 4(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      68(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      70(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 64(AX)
+	VMOVUPS      Y4, 96(AX)
+	VPBROADCASTD 38(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 8(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      72(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      74(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 128(AX)
+	VMOVUPS      Y4, 160(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 12(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      76(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      78(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 192(AX)
+	VMOVUPS      Y4, 224(AX)
+	VPBROADCASTD 42(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 16(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      80(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      82(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 256(AX)
+	VMOVUPS      Y4, 288(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 20(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      84(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      86(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y4, 352(AX)
+	VPBROADCASTD 46(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 24(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      88(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      90(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 384(AX)
+	VMOVUPS      Y4, 416(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 28(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      92(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      94(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 448(AX)
+	VMOVUPS      Y4, 480(AX)
+	VPBROADCASTD 50(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 32(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      96(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      98(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 512(AX)
+	VMOVUPS      Y4, 544(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 36(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      100(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      102(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 576(AX)
+	VMOVUPS      Y4, 608(AX)
+	VPBROADCASTD 54(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 40(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      104(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      106(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 640(AX)
+	VMOVUPS      Y4, 672(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 44(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      108(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      110(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 704(AX)
+	VMOVUPS      Y4, 736(AX)
+	VPBROADCASTD 58(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 48(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      112(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      114(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 768(AX)
+	VMOVUPS      Y4, 800(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 52(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      116(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      118(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 832(AX)
+	VMOVUPS      Y4, 864(AX)
+	VPBROADCASTD 62(CX), Y3
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 56(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      120(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns0<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      122(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns8<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 896(AX)
+	VMOVUPS      Y4, 928(AX)
+	VMOVAPS      Y0, Y4
+	VBROADCASTSS 60(SP), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVWQZX      124(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y5
+	VPSLLVD      iq2ssigns16<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y5, Y5
+	MOVWQZX      126(SP), DI
+	VPBROADCASTD (BX)(DI*2), Y6
+	VPSRLVD      Y1, Y6, Y6
+	VPERMPS      Y4, Y6, Y4
+	VPSLLVD      iq2ssigns24<>+0(SB), Y3, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y4, Y4
+	VMOVUPS      Y5, 960(AX)
+	VMOVUPS      Y4, 992(AX)
+	ADDQ         $+82, CX
+	ADDQ         $+1024, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA iq2slevels<>+0(SB)/4, $0x41000000
+DATA iq2slevels<>+4(SB)/4, $0x41c80000
+DATA iq2slevels<>+8(SB)/4, $0x422c0000
+DATA iq2slevels<>+12(SB)/4, $0x00000000
+DATA iq2slevels<>+16(SB)/4, $0x41000000
+DATA iq2slevels<>+20(SB)/4, $0x41c80000
+DATA iq2slevels<>+24(SB)/4, $0x422c0000
+DATA iq2slevels<>+28(SB)/4, $0x00000000
+GLOBL iq2slevels<>(SB), RODATA|NOPTR, $32
+
+DATA iq2sshifts<>+0(SB)/4, $0x00000000
+DATA iq2sshifts<>+4(SB)/4, $0x00000002
+DATA iq2sshifts<>+8(SB)/4, $0x00000004
+DATA iq2sshifts<>+12(SB)/4, $0x00000006
+DATA iq2sshifts<>+16(SB)/4, $0x00000008
+DATA iq2sshifts<>+20(SB)/4, $0x0000000a
+DATA iq2sshifts<>+24(SB)/4, $0x0000000c
+DATA iq2sshifts<>+28(SB)/4, $0x0000000e
+GLOBL iq2sshifts<>(SB), RODATA|NOPTR, $32
+
+DATA iq2ssigns0<>+0(SB)/4, $0x0000001f
+DATA iq2ssigns0<>+4(SB)/4, $0x0000001e
+DATA iq2ssigns0<>+8(SB)/4, $0x0000001d
+DATA iq2ssigns0<>+12(SB)/4, $0x0000001c
+DATA iq2ssigns0<>+16(SB)/4, $0x0000001b
+DATA iq2ssigns0<>+20(SB)/4, $0x0000001a
+DATA iq2ssigns0<>+24(SB)/4, $0x00000019
+DATA iq2ssigns0<>+28(SB)/4, $0x00000018
+GLOBL iq2ssigns0<>(SB), RODATA|NOPTR, $32
+
+DATA iq2ssigns8<>+0(SB)/4, $0x00000017
+DATA iq2ssigns8<>+4(SB)/4, $0x00000016
+DATA iq2ssigns8<>+8(SB)/4, $0x00000015
+DATA iq2ssigns8<>+12(SB)/4, $0x00000014
+DATA iq2ssigns8<>+16(SB)/4, $0x00000013
+DATA iq2ssigns8<>+20(SB)/4, $0x00000012
+DATA iq2ssigns8<>+24(SB)/4, $0x00000011
+DATA iq2ssigns8<>+28(SB)/4, $0x00000010
+GLOBL iq2ssigns8<>(SB), RODATA|NOPTR, $32
+
+DATA iq2ssigns16<>+0(SB)/4, $0x0000000f
+DATA iq2ssigns16<>+4(SB)/4, $0x0000000e
+DATA iq2ssigns16<>+8(SB)/4, $0x0000000d
+DATA iq2ssigns16<>+12(SB)/4, $0x0000000c
+DATA iq2ssigns16<>+16(SB)/4, $0x0000000b
+DATA iq2ssigns16<>+20(SB)/4, $0x0000000a
+DATA iq2ssigns16<>+24(SB)/4, $0x00000009
+DATA iq2ssigns16<>+28(SB)/4, $0x00000008
+GLOBL iq2ssigns16<>(SB), RODATA|NOPTR, $32
+
+DATA iq2ssigns24<>+0(SB)/4, $0x00000007
+DATA iq2ssigns24<>+4(SB)/4, $0x00000006
+DATA iq2ssigns24<>+8(SB)/4, $0x00000005
+DATA iq2ssigns24<>+12(SB)/4, $0x00000004
+DATA iq2ssigns24<>+16(SB)/4, $0x00000003
+DATA iq2ssigns24<>+20(SB)/4, $0x00000002
+DATA iq2ssigns24<>+24(SB)/4, $0x00000001
+DATA iq2ssigns24<>+28(SB)/4, $0x00000000
+GLOBL iq2ssigns24<>(SB), RODATA|NOPTR, $32
+
+DATA iq2sspread<>+0(SB)/4, $0x80008000
+DATA iq2sspread<>+4(SB)/4, $0x80008000
+DATA iq2sspread<>+8(SB)/4, $0x80088008
+DATA iq2sspread<>+12(SB)/4, $0x80088008
+DATA iq2sspread<>+16(SB)/4, $0x80008000
+DATA iq2sspread<>+20(SB)/4, $0x80008000
+DATA iq2sspread<>+24(SB)/4, $0x80088008
+DATA iq2sspread<>+28(SB)/4, $0x80088008
+GLOBL iq2sspread<>(SB), RODATA|NOPTR, $32
+
+DATA iq2splaces<>+0(SB)/4, $0x00400100
+DATA iq2splaces<>+4(SB)/4, $0x00040010
+DATA iq2splaces<>+8(SB)/4, $0x00400100
+DATA iq2splaces<>+12(SB)/4, $0x00040010
+DATA iq2splaces<>+16(SB)/4, $0x00400100
+DATA iq2splaces<>+20(SB)/4, $0x00040010
+DATA iq2splaces<>+24(SB)/4, $0x00400100
+DATA iq2splaces<>+28(SB)/4, $0x00040010
+GLOBL iq2splaces<>(SB), RODATA|NOPTR, $32
+
+DATA nibble<>+0(SB)/4, $0x0000000f
+DATA nibble<>+4(SB)/4, $0x0000000f
+DATA nibble<>+8(SB)/4, $0x0000000f
+DATA nibble<>+12(SB)/4, $0x0000000f
+DATA nibble<>+16(SB)/4, $0x0000000f
+DATA nibble<>+20(SB)/4, $0x0000000f
+DATA nibble<>+24(SB)/4, $0x0000000f
+DATA nibble<>+28(SB)/4, $0x0000000f
+GLOBL nibble<>(SB), RODATA|NOPTR, $32
+
+DATA iq2shigh<>+0(SB)/4, $0x03000300
+DATA iq2shigh<>+4(SB)/4, $0x03000300
+DATA iq2shigh<>+8(SB)/4, $0x03000300
+DATA iq2shigh<>+12(SB)/4, $0x03000300
+DATA iq2shigh<>+16(SB)/4, $0x03000300
+DATA iq2shigh<>+20(SB)/4, $0x03000300
+DATA iq2shigh<>+24(SB)/4, $0x03000300
+DATA iq2shigh<>+28(SB)/4, $0x03000300
+GLOBL iq2shigh<>(SB), RODATA|NOPTR, $32
+
+DATA half<>+0(SB)/4, $0x3f000000
+DATA half<>+4(SB)/4, $0x3f000000
+DATA half<>+8(SB)/4, $0x3f000000
+DATA half<>+12(SB)/4, $0x3f000000
+DATA half<>+16(SB)/4, $0x3f000000
+DATA half<>+20(SB)/4, $0x3f000000
+DATA half<>+24(SB)/4, $0x3f000000
+DATA half<>+28(SB)/4, $0x3f000000
+GLOBL half<>(SB), RODATA|NOPTR, $32
+
+DATA quarter<>+0(SB)/4, $0x3e800000
+DATA quarter<>+4(SB)/4, $0x3e800000
+DATA quarter<>+8(SB)/4, $0x3e800000
+DATA quarter<>+12(SB)/4, $0x3e800000
+DATA quarter<>+16(SB)/4, $0x3e800000
+DATA quarter<>+20(SB)/4, $0x3e800000
+DATA quarter<>+24(SB)/4, $0x3e800000
+DATA quarter<>+28(SB)/4, $0x3e800000
+GLOBL quarter<>(SB), RODATA|NOPTR, $32
+
+// func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·StreamIQ2S(SB), NOSPLIT, $512-64
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVQ         grid+56(FP), R8
+	VMOVDQU      iq2slevels<>+0(SB), Y8
+	VMOVDQU      iq2sshifts<>+0(SB), Y9
+	MOVL         $0x80000000, R9
+	VMOVD        R9, X10
+	VPBROADCASTD X10, Y10
+	MOVQ         blocks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	VPBROADCASTW (CX), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVZXBQ    74(CX), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, (SP)
+	VPMOVZXBW    2(CX), Y12
+	VPMOVZXBQ    66(CX), Y13
+	VPSHUFB      iq2sspread<>+0(SB), Y13, Y13
+	VPMULLW      iq2splaces<>+0(SB), Y13, Y13
+	VPAND        iq2shigh<>+0(SB), Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VMOVDQU      Y12, 64(SP)
+	VPMOVZXBQ    78(CX), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 32(SP)
+	VPMOVZXBW    18(CX), Y11
+	VPMOVZXBQ    70(CX), Y12
+	VPSHUFB      iq2sspread<>+0(SB), Y12, Y12
+	VPMULLW      iq2splaces<>+0(SB), Y12, Y12
+	VPAND        iq2shigh<>+0(SB), Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VMOVDQU      Y11, 96(SP)
+	VPBROADCASTD 34(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS (SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      64(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      66(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       (DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 4(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      68(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      70(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       64(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 38(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 8(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      72(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      74(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       128(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 12(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      76(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      78(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       192(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 42(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 16(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      80(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      82(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       256(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 20(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      84(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      86(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       320(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 46(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 24(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      88(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      90(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       384(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 28(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      92(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      94(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       448(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 50(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 32(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      96(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      98(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       512(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 36(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      100(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      102(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       576(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 54(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 40(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      104(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      106(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       640(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 44(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      108(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      110(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       704(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 58(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 48(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      112(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      114(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       768(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 52(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      116(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      118(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       832(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTD 62(CX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 56(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      120(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      122(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       896(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 60(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      124(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      126(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       960(DI), Y13, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y1, Y1
+	VPBROADCASTW (CX)(AX*1), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVZXBQ    74(CX)(AX*1), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 128(SP)
+	VPMOVZXBW    2(CX)(AX*1), Y12
+	VPMOVZXBQ    66(CX)(AX*1), Y13
+	VPSHUFB      iq2sspread<>+0(SB), Y13, Y13
+	VPMULLW      iq2splaces<>+0(SB), Y13, Y13
+	VPAND        iq2shigh<>+0(SB), Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VMOVDQU      Y12, 192(SP)
+	VPMOVZXBQ    78(CX)(AX*1), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 160(SP)
+	VPMOVZXBW    18(CX)(AX*1), Y11
+	VPMOVZXBQ    70(CX)(AX*1), Y12
+	VPSHUFB      iq2sspread<>+0(SB), Y12, Y12
+	VPMULLW      iq2splaces<>+0(SB), Y12, Y12
+	VPAND        iq2shigh<>+0(SB), Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VMOVDQU      Y11, 224(SP)
+	VPBROADCASTD 34(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 128(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      192(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      194(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       (DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 132(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      196(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      198(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       64(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 38(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 136(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      200(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      202(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       128(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 140(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      204(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      206(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       192(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 42(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 144(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      208(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      210(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       256(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 148(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      212(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      214(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       320(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 46(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 152(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      216(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      218(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       384(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 156(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      220(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      222(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       448(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 50(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 160(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      224(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      226(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       512(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 164(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      228(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      230(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       576(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 54(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 168(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      232(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      234(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       640(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 172(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      236(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      238(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       704(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 58(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 176(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      240(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      242(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       768(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 180(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      244(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      246(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       832(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTD 62(CX)(AX*1), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 184(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      248(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      250(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       896(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 188(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      252(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      254(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       960(DI), Y13, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y3, Y3
+	VPBROADCASTW (CX)(AX*2), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVZXBQ    74(CX)(AX*2), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 256(SP)
+	VPMOVZXBW    2(CX)(AX*2), Y12
+	VPMOVZXBQ    66(CX)(AX*2), Y13
+	VPSHUFB      iq2sspread<>+0(SB), Y13, Y13
+	VPMULLW      iq2splaces<>+0(SB), Y13, Y13
+	VPAND        iq2shigh<>+0(SB), Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VMOVDQU      Y12, 320(SP)
+	VPMOVZXBQ    78(CX)(AX*2), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 288(SP)
+	VPMOVZXBW    18(CX)(AX*2), Y11
+	VPMOVZXBQ    70(CX)(AX*2), Y12
+	VPSHUFB      iq2sspread<>+0(SB), Y12, Y12
+	VPMULLW      iq2splaces<>+0(SB), Y12, Y12
+	VPAND        iq2shigh<>+0(SB), Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VMOVDQU      Y11, 352(SP)
+	VPBROADCASTD 34(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 256(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      320(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      322(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       (DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 260(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      324(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      326(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       64(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 38(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 264(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      328(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      330(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       128(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 268(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      332(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      334(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       192(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 42(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 272(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      336(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      338(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       256(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 276(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      340(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      342(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       320(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 46(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 280(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      344(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      346(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       384(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 284(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      348(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      350(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       448(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 50(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 288(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      352(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      354(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       512(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 292(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      356(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      358(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       576(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 54(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 296(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      360(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      362(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       640(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 300(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      364(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      366(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       704(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 58(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 304(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      368(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      370(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       768(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 308(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      372(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      374(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       832(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTD 62(CX)(AX*2), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 312(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      376(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      378(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       896(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 316(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      380(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      382(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       960(DI), Y13, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y5, Y5
+	VPBROADCASTW (DX), X11
+	VCVTPH2PS    X11, Y11
+	VPMOVZXBQ    74(DX), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 384(SP)
+	VPMOVZXBW    2(DX), Y12
+	VPMOVZXBQ    66(DX), Y13
+	VPSHUFB      iq2sspread<>+0(SB), Y13, Y13
+	VPMULLW      iq2splaces<>+0(SB), Y13, Y13
+	VPAND        iq2shigh<>+0(SB), Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VMOVDQU      Y12, 448(SP)
+	VPMOVZXBQ    78(DX), Y12
+	VPSLLQ       $0x1c, Y12, Y13
+	VPOR         Y13, Y12, Y12
+	VPAND        nibble<>+0(SB), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VADDPS       half<>+0(SB), Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMULPS       quarter<>+0(SB), Y12, Y12
+	VMOVUPS      Y12, 416(SP)
+	VPMOVZXBW    18(DX), Y11
+	VPMOVZXBQ    70(DX), Y12
+	VPSHUFB      iq2sspread<>+0(SB), Y12, Y12
+	VPMULLW      iq2splaces<>+0(SB), Y12, Y12
+	VPAND        iq2shigh<>+0(SB), Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VMOVDQU      Y11, 480(SP)
+	VPBROADCASTD 34(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 384(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      448(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      450(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       (DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       32(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 388(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      452(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      454(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       64(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       96(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 38(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 392(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      456(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      458(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       128(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       160(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 396(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      460(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      462(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       192(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       224(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 42(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 400(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      464(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      466(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       256(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       288(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 404(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      468(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      470(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       320(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       352(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 46(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 408(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      472(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      474(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       384(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       416(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 412(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      476(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      478(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       448(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       480(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 50(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 416(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      480(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      482(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       512(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       544(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 420(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      484(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      486(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       576(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       608(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 54(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 424(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      488(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      490(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       640(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       672(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 428(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      492(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      494(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       704(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       736(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 58(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 432(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      496(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      498(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       768(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       800(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 436(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      500(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      502(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       832(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       864(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VPBROADCASTD 62(DX), Y11
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 440(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      504(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns0<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      506(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns8<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       896(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       928(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	VMOVAPS      Y8, Y12
+	VBROADCASTSS 444(SP), Y13
+	VMULPS       Y13, Y12, Y12
+	MOVWQZX      508(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y13
+	VPSLLVD      iq2ssigns16<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y13, Y13
+	MOVWQZX      510(SP), R10
+	VPBROADCASTD (R8)(R10*2), Y14
+	VPSRLVD      Y9, Y14, Y14
+	VPERMPS      Y12, Y14, Y12
+	VPSLLVD      iq2ssigns24<>+0(SB), Y11, Y14
+	VPAND        Y10, Y14, Y14
+	VPXOR        Y14, Y12, Y12
+	VMULPS       960(DI), Y13, Y13
+	VADDPS       Y13, Y6, Y6
+	VMULPS       992(DI), Y12, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         $+82, CX
+	ADDQ         $+82, DX
+	ADDQ         $+82, BX
+	ADDQ         $+82, SI
+	ADDQ         $+1024, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X0, X2, X2
+	VMOVLHPS     X2, X1, X0
+	VMOVHLPS     X1, X2, X1
+	VADDPS       X1, X0, X0
+	VADDPS       Y5, Y4, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VADDPS       Y7, Y6, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VMOVLHPS     X3, X2, X1
+	VMOVHLPS     X2, X3, X2
+	VADDPS       X2, X1, X1
+	VSHUFPS      $0x88, X1, X0, X2
+	VSHUFPS      $0xdd, X1, X0, X0
+	VADDPS       X0, X2, X2
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      X2, (AX)
+	VZEROUPPER
+	RET

@@ -128,3 +128,103 @@ func Max(x *float32, blocks uintptr) float32
 //
 //go:noescape
 func RopeNeoX(x *float32, cos *float32, sin *float32, blocks uintptr)
+
+// DecodeF32 unpacks blocks of 16 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeF32(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamF32 multiplies 4 rows of blocks of 16 values with 1 row of activations.
+//
+//go:noescape
+func StreamF32(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeF16 unpacks blocks of 16 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamF16 multiplies 4 rows of blocks of 16 values with 1 row of activations.
+//
+//go:noescape
+func StreamF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeBF16 unpacks blocks of 16 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeBF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamBF16 multiplies 4 rows of blocks of 16 values with 1 row of activations.
+//
+//go:noescape
+func StreamBF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeQ8x0 unpacks blocks of 32 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamQ8x0 multiplies 4 rows of blocks of 32 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ8x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeQ4x0 unpacks blocks of 32 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ4x0(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+
+// StreamQ4x0 multiplies 4 rows of blocks of 32 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ4x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+
+// DecodeQ4x1 unpacks blocks of 32 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ4x1(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+
+// StreamQ4x1 multiplies 4 rows of blocks of 32 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ4x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+
+// DecodeQ4K unpacks blocks of 256 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ4K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamQ4K multiplies 4 rows of blocks of 256 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ4K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeQ5K unpacks blocks of 256 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ5K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamQ5K multiplies 4 rows of blocks of 256 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ5K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeQ6K unpacks blocks of 256 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ6K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
+// StreamQ6K multiplies 4 rows of blocks of 256 values with 1 row of activations.
+//
+//go:noescape
+func StreamQ6K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+
+// DecodeIQ2S unpacks blocks of 256 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *uint16)
+
+// StreamIQ2S multiplies 4 rows of blocks of 256 values with 1 row of activations.
+//
+//go:noescape
+func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)

@@ -5977,3 +5977,4542 @@ blocks:
 blocks_end:
 	VZEROUPPER
 	RET
+
+// func DecodeF32(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·DecodeF32(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VMOVUPS    (CX), Z0
+	VMOVUPS    Z0, (AX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamF32(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·StreamF32(SB), NOSPLIT, $0-56
+	MOVQ   ldw+24(FP), AX
+	MOVQ   w+16(FP), CX
+	LEAQ   (AX)(AX*2), DX
+	ADDQ   CX, DX
+	MOVQ   AX, BX
+	SHLQ   $0x03, BX
+	ADDQ   CX, BX
+	LEAQ   (AX)(AX*2), SI
+	ADDQ   BX, SI
+	MOVQ   x+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VMOVUPS    (CX), Z5
+	VMOVUPS    (DI), Z4
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z0, Z0
+	VMOVUPS    (CX)(AX*1), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z1, Z1
+	VMOVUPS    (CX)(AX*2), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z2, Z2
+	VMOVUPS    (DX), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z3, Z3
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·DecodeF16(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VCVTPH2PS  (CX), Z0
+	VMOVUPS    Z0, (AX)
+	ADDQ       $+32, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·StreamF16(SB), NOSPLIT, $0-56
+	MOVQ   ldw+24(FP), AX
+	MOVQ   w+16(FP), CX
+	LEAQ   (AX)(AX*2), DX
+	ADDQ   CX, DX
+	MOVQ   AX, BX
+	SHLQ   $0x03, BX
+	ADDQ   CX, BX
+	LEAQ   (AX)(AX*2), SI
+	ADDQ   BX, SI
+	MOVQ   x+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VCVTPH2PS  (CX), Z5
+	VMOVUPS    (DI), Z4
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z0, Z0
+	VCVTPH2PS  (CX)(AX*1), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z1, Z1
+	VCVTPH2PS  (CX)(AX*2), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z2, Z2
+	VCVTPH2PS  (DX), Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z3, Z3
+	ADDQ       $+32, CX
+	ADDQ       $+32, DX
+	ADDQ       $+32, BX
+	ADDQ       $+32, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeBF16(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·DecodeBF16(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0 (CX)(DX*1)
+	VPMOVZXWD  (CX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (AX)
+	ADDQ       $+32, CX
+	ADDQ       $+64, AX
+	DECQ       BX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamBF16(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·StreamBF16(SB), NOSPLIT, $0-56
+	MOVQ   ldw+24(FP), AX
+	MOVQ   w+16(FP), CX
+	LEAQ   (AX)(AX*2), DX
+	ADDQ   CX, DX
+	MOVQ   AX, BX
+	SHLQ   $0x03, BX
+	ADDQ   CX, BX
+	LEAQ   (AX)(AX*2), SI
+	ADDQ   BX, SI
+	MOVQ   x+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(AX*1)
+	PREFETCHT0 (BX)(AX*2)
+	PREFETCHT0 (SI)
+	VPMOVZXWD  (CX), Z5
+	VPSLLD     $0x10, Z5, Z5
+	VMOVUPS    (DI), Z4
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z0, Z0
+	VPMOVZXWD  (CX)(AX*1), Z5
+	VPSLLD     $0x10, Z5, Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z1, Z1
+	VPMOVZXWD  (CX)(AX*2), Z5
+	VPSLLD     $0x10, Z5, Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z2, Z2
+	VPMOVZXWD  (DX), Z5
+	VPSLLD     $0x10, Z5, Z5
+	VMULPS     Z4, Z5, Z5
+	VADDPS     Z5, Z3, Z3
+	ADDQ       $+32, CX
+	ADDQ       $+32, DX
+	ADDQ       $+32, BX
+	ADDQ       $+32, SI
+	ADDQ       $+64, DI
+	DECQ       R8
+	JNZ        blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·DecodeQ8x0(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	VPBROADCASTW (CX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VPMOVSXBD    18(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $+34, CX
+	ADDQ         $+128, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+// func StreamQ8x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·StreamQ8x0(SB), NOSPLIT, $0-56
+	MOVQ   ldw+24(FP), AX
+	MOVQ   w+16(FP), CX
+	LEAQ   (AX)(AX*2), DX
+	ADDQ   CX, DX
+	MOVQ   AX, BX
+	SHLQ   $0x03, BX
+	ADDQ   CX, BX
+	LEAQ   (AX)(AX*2), SI
+	ADDQ   BX, SI
+	MOVQ   x+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   blocks+48(FP), R8
+	TESTQ  R8, R8
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	VPBROADCASTW (CX), Y4
+	VCVTPH2PS    Y4, Z5
+	VPMOVSXBD    2(CX), Z6
+	VCVTDQ2PS    Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS      (DI), Z4
+	VMULPS       Z4, Z6, Z6
+	VADDPS       Z6, Z0, Z0
+	VPBROADCASTW (CX)(AX*1), Y6
+	VCVTPH2PS    Y6, Z6
+	VPMOVSXBD    2(CX)(AX*1), Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z6, Z7, Z7
+	VMULPS       Z4, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VPBROADCASTW (CX)(AX*2), Y7
+	VCVTPH2PS    Y7, Z7
+	VPMOVSXBD    2(CX)(AX*2), Z8
+	VCVTDQ2PS    Z8, Z8
+	VMULPS       Z7, Z8, Z8
+	VMULPS       Z4, Z8, Z8
+	VADDPS       Z8, Z2, Z2
+	VPBROADCASTW (DX), Y8
+	VCVTPH2PS    Y8, Z8
+	VPMOVSXBD    2(DX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z8, Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VPMOVSXBD    18(CX), Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VMOVUPS      64(DI), Z5
+	VMULPS       Z5, Z4, Z4
+	VADDPS       Z4, Z0, Z0
+	VPMOVSXBD    18(CX)(AX*1), Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VADDPS       Z4, Z1, Z1
+	VPMOVSXBD    18(CX)(AX*2), Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z7, Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VADDPS       Z4, Z2, Z2
+	VPMOVSXBD    18(DX), Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z8, Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         $+34, CX
+	ADDQ         $+34, DX
+	ADDQ         $+34, BX
+	ADDQ         $+34, SI
+	ADDQ         $+128, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4x0(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·DecodeQ4x0(SB), NOSPLIT, $0-40
+	MOVQ      dst+0(FP), AX
+	MOVQ      src+8(FP), CX
+	MOVQ      ahead+24(FP), DX
+	MOVQ      halves+32(FP), BX
+	VMOVDQU32 nibbles8<>+0(SB), Z0
+	MOVQ      blocks+16(FP), SI
+	TESTQ     SI, SI
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	MOVWQZX      (CX), DI
+	VBROADCASTSS (BX)(DI*4), Z1
+	VMULPS       Z0, Z1, Z1
+	VPMOVZXBD    2(CX), Z2
+	VPERMPS      Z1, Z2, Z3
+	VMOVUPS      Z3, (AX)
+	VPSRLD       $0x04, Z2, Z2
+	VPERMPS      Z1, Z2, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $+18, CX
+	ADDQ         $+128, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA nibbles8<>+0(SB)/4, $0xc1000000
+DATA nibbles8<>+4(SB)/4, $0xc0e00000
+DATA nibbles8<>+8(SB)/4, $0xc0c00000
+DATA nibbles8<>+12(SB)/4, $0xc0a00000
+DATA nibbles8<>+16(SB)/4, $0xc0800000
+DATA nibbles8<>+20(SB)/4, $0xc0400000
+DATA nibbles8<>+24(SB)/4, $0xc0000000
+DATA nibbles8<>+28(SB)/4, $0xbf800000
+DATA nibbles8<>+32(SB)/4, $0x00000000
+DATA nibbles8<>+36(SB)/4, $0x3f800000
+DATA nibbles8<>+40(SB)/4, $0x40000000
+DATA nibbles8<>+44(SB)/4, $0x40400000
+DATA nibbles8<>+48(SB)/4, $0x40800000
+DATA nibbles8<>+52(SB)/4, $0x40a00000
+DATA nibbles8<>+56(SB)/4, $0x40c00000
+DATA nibbles8<>+60(SB)/4, $0x40e00000
+GLOBL nibbles8<>(SB), RODATA|NOPTR, $64
+
+// func StreamQ4x0(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·StreamQ4x0(SB), NOSPLIT, $0-64
+	MOVQ      ldw+24(FP), AX
+	MOVQ      w+16(FP), CX
+	LEAQ      (AX)(AX*2), DX
+	ADDQ      CX, DX
+	MOVQ      AX, BX
+	SHLQ      $0x03, BX
+	ADDQ      CX, BX
+	LEAQ      (AX)(AX*2), SI
+	ADDQ      BX, SI
+	MOVQ      x+32(FP), DI
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z1, Z1, Z1
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	MOVQ      halves+56(FP), R8
+	VMOVDQU32 nibbles8<>+0(SB), Z4
+	MOVQ      blocks+48(FP), R9
+	TESTQ     R9, R9
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	MOVWQZX      (CX), R10
+	VBROADCASTSS (R8)(R10*4), Z6
+	VMULPS       Z4, Z6, Z6
+	VPMOVZXBD    2(CX), Z7
+	VPERMPS      Z6, Z7, Z8
+	VMOVUPS      (DI), Z5
+	VMULPS       Z5, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	MOVWQZX      (CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Z8
+	VMULPS       Z4, Z8, Z8
+	VPMOVZXBD    2(CX)(AX*1), Z9
+	VPERMPS      Z8, Z9, Z10
+	VMULPS       Z5, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	MOVWQZX      (CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Z10
+	VMULPS       Z4, Z10, Z10
+	VPMOVZXBD    2(CX)(AX*2), Z11
+	VPERMPS      Z10, Z11, Z12
+	VMULPS       Z5, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	MOVWQZX      (DX), R10
+	VBROADCASTSS (R8)(R10*4), Z12
+	VMULPS       Z4, Z12, Z12
+	VPMOVZXBD    2(DX), Z13
+	VPERMPS      Z12, Z13, Z14
+	VMULPS       Z5, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z6, Z7, Z6
+	VMOVUPS      64(DI), Z5
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z8, Z9, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z1, Z1
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z10, Z11, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z2, Z2
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z12, Z13, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z3, Z3
+	ADDQ         $+18, CX
+	ADDQ         $+18, DX
+	ADDQ         $+18, BX
+	ADDQ         $+18, SI
+	ADDQ         $+128, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4x1(dst *float32, src *byte, blocks uintptr, ahead uintptr, halves *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·DecodeQ4x1(SB), NOSPLIT, $0-40
+	MOVQ      dst+0(FP), AX
+	MOVQ      src+8(FP), CX
+	MOVQ      ahead+24(FP), DX
+	MOVQ      halves+32(FP), BX
+	VMOVDQU32 nibbles16<>+0(SB), Z0
+	MOVQ      blocks+16(FP), SI
+	TESTQ     SI, SI
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	MOVWQZX      (CX), DI
+	VBROADCASTSS (BX)(DI*4), Z1
+	VMULPS       Z0, Z1, Z1
+	MOVWQZX      2(CX), DI
+	VBROADCASTSS (BX)(DI*4), Z2
+	VADDPS       Z2, Z1, Z1
+	VPMOVZXBD    4(CX), Z2
+	VPERMPS      Z1, Z2, Z3
+	VMOVUPS      Z3, (AX)
+	VPSRLD       $0x04, Z2, Z2
+	VPERMPS      Z1, Z2, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $+20, CX
+	ADDQ         $+128, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA nibbles16<>+0(SB)/4, $0x00000000
+DATA nibbles16<>+4(SB)/4, $0x3f800000
+DATA nibbles16<>+8(SB)/4, $0x40000000
+DATA nibbles16<>+12(SB)/4, $0x40400000
+DATA nibbles16<>+16(SB)/4, $0x40800000
+DATA nibbles16<>+20(SB)/4, $0x40a00000
+DATA nibbles16<>+24(SB)/4, $0x40c00000
+DATA nibbles16<>+28(SB)/4, $0x40e00000
+DATA nibbles16<>+32(SB)/4, $0x41000000
+DATA nibbles16<>+36(SB)/4, $0x41100000
+DATA nibbles16<>+40(SB)/4, $0x41200000
+DATA nibbles16<>+44(SB)/4, $0x41300000
+DATA nibbles16<>+48(SB)/4, $0x41400000
+DATA nibbles16<>+52(SB)/4, $0x41500000
+DATA nibbles16<>+56(SB)/4, $0x41600000
+DATA nibbles16<>+60(SB)/4, $0x41700000
+GLOBL nibbles16<>(SB), RODATA|NOPTR, $64
+
+// func StreamQ4x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, halves *float32)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·StreamQ4x1(SB), NOSPLIT, $0-64
+	MOVQ      ldw+24(FP), AX
+	MOVQ      w+16(FP), CX
+	LEAQ      (AX)(AX*2), DX
+	ADDQ      CX, DX
+	MOVQ      AX, BX
+	SHLQ      $0x03, BX
+	ADDQ      CX, BX
+	LEAQ      (AX)(AX*2), SI
+	ADDQ      BX, SI
+	MOVQ      x+32(FP), DI
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z1, Z1, Z1
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	MOVQ      halves+56(FP), R8
+	VMOVDQU32 nibbles16<>+0(SB), Z4
+	MOVQ      blocks+48(FP), R9
+	TESTQ     R9, R9
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   (SI)
+	MOVWQZX      (CX), R10
+	VBROADCASTSS (R8)(R10*4), Z6
+	VMULPS       Z4, Z6, Z6
+	MOVWQZX      2(CX), R10
+	VBROADCASTSS (R8)(R10*4), Z5
+	VADDPS       Z5, Z6, Z6
+	VPMOVZXBD    4(CX), Z7
+	VPERMPS      Z6, Z7, Z8
+	VMOVUPS      (DI), Z5
+	VMULPS       Z5, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	MOVWQZX      (CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Z8
+	VMULPS       Z4, Z8, Z8
+	MOVWQZX      2(CX)(AX*1), R10
+	VBROADCASTSS (R8)(R10*4), Z9
+	VADDPS       Z9, Z8, Z8
+	VPMOVZXBD    4(CX)(AX*1), Z9
+	VPERMPS      Z8, Z9, Z10
+	VMULPS       Z5, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	MOVWQZX      (CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Z10
+	VMULPS       Z4, Z10, Z10
+	MOVWQZX      2(CX)(AX*2), R10
+	VBROADCASTSS (R8)(R10*4), Z11
+	VADDPS       Z11, Z10, Z10
+	VPMOVZXBD    4(CX)(AX*2), Z11
+	VPERMPS      Z10, Z11, Z12
+	VMULPS       Z5, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	MOVWQZX      (DX), R10
+	VBROADCASTSS (R8)(R10*4), Z12
+	VMULPS       Z4, Z12, Z12
+	MOVWQZX      2(DX), R10
+	VBROADCASTSS (R8)(R10*4), Z13
+	VADDPS       Z13, Z12, Z12
+	VPMOVZXBD    4(DX), Z13
+	VPERMPS      Z12, Z13, Z14
+	VMULPS       Z5, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z6, Z7, Z6
+	VMOVUPS      64(DI), Z5
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z8, Z9, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z1, Z1
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z10, Z11, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z2, Z2
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z12, Z13, Z6
+	VMULPS       Z5, Z6, Z6
+	VADDPS       Z6, Z3, Z3
+	ADDQ         $+20, CX
+	ADDQ         $+20, DX
+	ADDQ         $+20, BX
+	ADDQ         $+20, SI
+	ADDQ         $+128, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ4K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, AVX512F, F16C, MMX+
+TEXT ·DecodeQ4K(SB), NOSPLIT, $128-32
+	MOVQ      dst+0(FP), AX
+	MOVQ      src+8(FP), CX
+	MOVQ      ahead+24(FP), DX
+	VMOVDQU32 low16<>+0(SB), Z0
+	MOVQ      blocks+16(FP), BX
+	TESTQ     BX, BX
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	PREFETCHT0   128(CX)(DX*1)
+	MOVL         4(CX), SI
+	MOVL         8(CX), DI
+	MOVL         12(CX), R8
+	MOVL         R8, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         SI, R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORL          R10, R9
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, R9
+	ORQ          SI, R9
+	VMOVQ        R9, X1
+	MOVL         R8, SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         DI, R8
+	SHRL         $0x02, R8
+	ANDL         $0x30303030, R8
+	ORL          R8, SI
+	ANDL         $0x3f3f3f3f, DI
+	SHLQ         $0x20, SI
+	ORQ          DI, SI
+	VPINSRQ      $0x01, SI, X1, X1
+	VMOVD        (CX), X2
+	VCVTPH2PS    X2, X2
+	VMOVSHDUP    X2, X3
+	VBROADCASTSS X2, Y2
+	VBROADCASTSS X3, Y3
+	VINSERTF64X4 $0x01, Y3, Z2, Z3
+	VPMOVZXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z3, Z1, Z1
+	VMOVUPS      Z1, (SP)
+	VMULPS.BCST  (SP), Z0, Z4
+	VSUBPS.BCST  32(SP), Z4, Z4
+	VPMOVZXBD    16(CX), Z1
+	VPERMPS      Z4, Z1, Z3
+	VMOVUPS      Z3, (AX)
+	VPMOVZXBD    32(CX), Z3
+	VPERMPS      Z4, Z3, Z4
+	VMOVUPS      Z4, 64(AX)
+	VMULPS.BCST  4(SP), Z0, Z4
+	VSUBPS.BCST  36(SP), Z4, Z4
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z4, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VPSRLD       $0x04, Z3, Z3
+	VPERMPS      Z4, Z3, Z1
+	VMOVUPS      Z1, 192(AX)
+	VMULPS.BCST  8(SP), Z0, Z4
+	VSUBPS.BCST  40(SP), Z4, Z4
+	VPMOVZXBD    48(CX), Z1
+	VPERMPS      Z4, Z1, Z3
+	VMOVUPS      Z3, 256(AX)
+	VPMOVZXBD    64(CX), Z3
+	VPERMPS      Z4, Z3, Z4
+	VMOVUPS      Z4, 320(AX)
+	VMULPS.BCST  12(SP), Z0, Z4
+	VSUBPS.BCST  44(SP), Z4, Z4
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z4, Z1, Z1
+	VMOVUPS      Z1, 384(AX)
+	VPSRLD       $0x04, Z3, Z3
+	VPERMPS      Z4, Z3, Z1
+	VMOVUPS      Z1, 448(AX)
+	VMULPS.BCST  16(SP), Z0, Z4
+	VSUBPS.BCST  48(SP), Z4, Z4
+	VPMOVZXBD    80(CX), Z1
+	VPERMPS      Z4, Z1, Z3
+	VMOVUPS      Z3, 512(AX)
+	VPMOVZXBD    96(CX), Z3
+	VPERMPS      Z4, Z3, Z4
+	VMOVUPS      Z4, 576(AX)
+	VMULPS.BCST  20(SP), Z0, Z4
+	VSUBPS.BCST  52(SP), Z4, Z4
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z4, Z1, Z1
+	VMOVUPS      Z1, 640(AX)
+	VPSRLD       $0x04, Z3, Z3
+	VPERMPS      Z4, Z3, Z1
+	VMOVUPS      Z1, 704(AX)
+	VMULPS.BCST  24(SP), Z0, Z4
+	VSUBPS.BCST  56(SP), Z4, Z4
+	VPMOVZXBD    112(CX), Z1
+	VPERMPS      Z4, Z1, Z3
+	VMOVUPS      Z3, 768(AX)
+	VPMOVZXBD    128(CX), Z3
+	VPERMPS      Z4, Z3, Z4
+	VMOVUPS      Z4, 832(AX)
+	VMULPS.BCST  28(SP), Z0, Z4
+	VSUBPS.BCST  60(SP), Z4, Z4
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z4, Z1, Z1
+	VMOVUPS      Z1, 896(AX)
+	VPSRLD       $0x04, Z3, Z3
+	VPERMPS      Z4, Z3, Z1
+	VMOVUPS      Z1, 960(AX)
+	ADDQ         $+144, CX
+	ADDQ         $+1024, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA low16<>+0(SB)/4, $0x00000000
+DATA low16<>+4(SB)/4, $0x3f800000
+DATA low16<>+8(SB)/4, $0x40000000
+DATA low16<>+12(SB)/4, $0x40400000
+DATA low16<>+16(SB)/4, $0x40800000
+DATA low16<>+20(SB)/4, $0x40a00000
+DATA low16<>+24(SB)/4, $0x40c00000
+DATA low16<>+28(SB)/4, $0x40e00000
+DATA low16<>+32(SB)/4, $0x41000000
+DATA low16<>+36(SB)/4, $0x41100000
+DATA low16<>+40(SB)/4, $0x41200000
+DATA low16<>+44(SB)/4, $0x41300000
+DATA low16<>+48(SB)/4, $0x41400000
+DATA low16<>+52(SB)/4, $0x41500000
+DATA low16<>+56(SB)/4, $0x41600000
+DATA low16<>+60(SB)/4, $0x41700000
+GLOBL low16<>(SB), RODATA|NOPTR, $64
+
+// func StreamQ4K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, F16C, MMX+
+TEXT ·StreamQ4K(SB), NOSPLIT, $512-56
+	MOVQ      ldw+24(FP), AX
+	MOVQ      w+16(FP), CX
+	LEAQ      (AX)(AX*2), DX
+	ADDQ      CX, DX
+	MOVQ      AX, BX
+	SHLQ      $0x03, BX
+	ADDQ      CX, BX
+	LEAQ      (AX)(AX*2), SI
+	ADDQ      BX, SI
+	MOVQ      x+32(FP), DI
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z1, Z1, Z1
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	VMOVDQU32 low16<>+0(SB), Z4
+	MOVQ      blocks+48(FP), R8
+	TESTQ     R8, R8
+	JZ        blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   128(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   128(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	MOVL         4(CX), R9
+	MOVL         8(CX), R10
+	MOVL         12(CX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X5
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X5, X5
+	VMOVD        (CX), X6
+	VCVTPH2PS    X6, X6
+	VMOVSHDUP    X6, X7
+	VBROADCASTSS X6, Y6
+	VBROADCASTSS X7, Y7
+	VINSERTF64X4 $0x01, Y7, Z6, Z7
+	VPMOVZXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z7, Z5, Z5
+	VMOVUPS      Z5, (SP)
+	VMULPS.BCST  (SP), Z4, Z8
+	VSUBPS.BCST  32(SP), Z8, Z8
+	VPMOVZXBD    16(CX), Z7
+	VPERMPS      Z8, Z7, Z9
+	VMOVUPS      (DI), Z5
+	VMULPS       Z5, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	MOVL         4(CX)(AX*1), R9
+	MOVL         8(CX)(AX*1), R10
+	MOVL         12(CX)(AX*1), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X9
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X9, X9
+	VMOVD        (CX)(AX*1), X6
+	VCVTPH2PS    X6, X6
+	VMOVSHDUP    X6, X10
+	VBROADCASTSS X6, Y6
+	VBROADCASTSS X10, Y10
+	VINSERTF64X4 $0x01, Y10, Z6, Z10
+	VPMOVZXBD    X9, Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z10, Z9, Z9
+	VMOVUPS      Z9, 128(SP)
+	VMULPS.BCST  128(SP), Z4, Z10
+	VSUBPS.BCST  160(SP), Z10, Z10
+	VPMOVZXBD    16(CX)(AX*1), Z9
+	VPERMPS      Z10, Z9, Z11
+	VMULPS       Z5, Z11, Z11
+	VADDPS       Z11, Z1, Z1
+	MOVL         4(CX)(AX*2), R9
+	MOVL         8(CX)(AX*2), R10
+	MOVL         12(CX)(AX*2), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X11
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X11, X11
+	VMOVD        (CX)(AX*2), X6
+	VCVTPH2PS    X6, X6
+	VMOVSHDUP    X6, X12
+	VBROADCASTSS X6, Y6
+	VBROADCASTSS X12, Y12
+	VINSERTF64X4 $0x01, Y12, Z6, Z12
+	VPMOVZXBD    X11, Z11
+	VCVTDQ2PS    Z11, Z11
+	VMULPS       Z12, Z11, Z11
+	VMOVUPS      Z11, 256(SP)
+	VMULPS.BCST  256(SP), Z4, Z12
+	VSUBPS.BCST  288(SP), Z12, Z12
+	VPMOVZXBD    16(CX)(AX*2), Z11
+	VPERMPS      Z12, Z11, Z13
+	VMULPS       Z5, Z13, Z13
+	VADDPS       Z13, Z2, Z2
+	MOVL         4(DX), R9
+	MOVL         8(DX), R10
+	MOVL         12(DX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X13
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X13, X13
+	VMOVD        (DX), X6
+	VCVTPH2PS    X6, X6
+	VMOVSHDUP    X6, X14
+	VBROADCASTSS X6, Y6
+	VBROADCASTSS X14, Y14
+	VINSERTF64X4 $0x01, Y14, Z6, Z14
+	VPMOVZXBD    X13, Z13
+	VCVTDQ2PS    Z13, Z13
+	VMULPS       Z14, Z13, Z13
+	VMOVUPS      Z13, 384(SP)
+	VMULPS.BCST  384(SP), Z4, Z14
+	VSUBPS.BCST  416(SP), Z14, Z14
+	VPMOVZXBD    16(DX), Z13
+	VPERMPS      Z14, Z13, Z15
+	VMULPS       Z5, Z15, Z15
+	VADDPS       Z15, Z3, Z3
+	VPMOVZXBD    32(CX), Z5
+	VPERMPS      Z8, Z5, Z8
+	VMOVUPS      64(DI), Z15
+	VMULPS       Z15, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VPMOVZXBD    32(CX)(AX*1), Z8
+	VPERMPS      Z10, Z8, Z10
+	VMULPS       Z15, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPMOVZXBD    32(CX)(AX*2), Z10
+	VPERMPS      Z12, Z10, Z12
+	VMULPS       Z15, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	VPMOVZXBD    32(DX), Z12
+	VPERMPS      Z14, Z12, Z14
+	VMULPS       Z15, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  4(SP), Z4, Z14
+	VSUBPS.BCST  36(SP), Z14, Z14
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z14, Z7, Z15
+	VMOVUPS      128(DI), Z7
+	VMULPS       Z7, Z15, Z15
+	VADDPS       Z15, Z0, Z0
+	VMULPS.BCST  132(SP), Z4, Z15
+	VSUBPS.BCST  164(SP), Z15, Z15
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z15, Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS.BCST  260(SP), Z4, Z9
+	VSUBPS.BCST  292(SP), Z9, Z9
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z9, Z11, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VMULPS.BCST  388(SP), Z4, Z11
+	VSUBPS.BCST  420(SP), Z11, Z11
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z11, Z13, Z13
+	VMULPS       Z7, Z13, Z13
+	VADDPS       Z13, Z3, Z3
+	VPSRLD       $0x04, Z5, Z5
+	VPERMPS      Z14, Z5, Z7
+	VMOVUPS      192(DI), Z5
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VPSRLD       $0x04, Z8, Z8
+	VPERMPS      Z15, Z8, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VPSRLD       $0x04, Z10, Z10
+	VPERMPS      Z9, Z10, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VPSRLD       $0x04, Z12, Z12
+	VPERMPS      Z11, Z12, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  8(SP), Z4, Z8
+	VSUBPS.BCST  40(SP), Z8, Z8
+	VPMOVZXBD    48(CX), Z7
+	VPERMPS      Z8, Z7, Z9
+	VMOVUPS      256(DI), Z5
+	VMULPS       Z5, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS.BCST  136(SP), Z4, Z10
+	VSUBPS.BCST  168(SP), Z10, Z10
+	VPMOVZXBD    48(CX)(AX*1), Z9
+	VPERMPS      Z10, Z9, Z11
+	VMULPS       Z5, Z11, Z11
+	VADDPS       Z11, Z1, Z1
+	VMULPS.BCST  264(SP), Z4, Z12
+	VSUBPS.BCST  296(SP), Z12, Z12
+	VPMOVZXBD    48(CX)(AX*2), Z11
+	VPERMPS      Z12, Z11, Z13
+	VMULPS       Z5, Z13, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS.BCST  392(SP), Z4, Z14
+	VSUBPS.BCST  424(SP), Z14, Z14
+	VPMOVZXBD    48(DX), Z13
+	VPERMPS      Z14, Z13, Z15
+	VMULPS       Z5, Z15, Z15
+	VADDPS       Z15, Z3, Z3
+	VPMOVZXBD    64(CX), Z5
+	VPERMPS      Z8, Z5, Z8
+	VMOVUPS      320(DI), Z15
+	VMULPS       Z15, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VPMOVZXBD    64(CX)(AX*1), Z8
+	VPERMPS      Z10, Z8, Z10
+	VMULPS       Z15, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPMOVZXBD    64(CX)(AX*2), Z10
+	VPERMPS      Z12, Z10, Z12
+	VMULPS       Z15, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	VPMOVZXBD    64(DX), Z12
+	VPERMPS      Z14, Z12, Z14
+	VMULPS       Z15, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  12(SP), Z4, Z14
+	VSUBPS.BCST  44(SP), Z14, Z14
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z14, Z7, Z15
+	VMOVUPS      384(DI), Z7
+	VMULPS       Z7, Z15, Z15
+	VADDPS       Z15, Z0, Z0
+	VMULPS.BCST  140(SP), Z4, Z15
+	VSUBPS.BCST  172(SP), Z15, Z15
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z15, Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS.BCST  268(SP), Z4, Z9
+	VSUBPS.BCST  300(SP), Z9, Z9
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z9, Z11, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VMULPS.BCST  396(SP), Z4, Z11
+	VSUBPS.BCST  428(SP), Z11, Z11
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z11, Z13, Z13
+	VMULPS       Z7, Z13, Z13
+	VADDPS       Z13, Z3, Z3
+	VPSRLD       $0x04, Z5, Z5
+	VPERMPS      Z14, Z5, Z7
+	VMOVUPS      448(DI), Z5
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VPSRLD       $0x04, Z8, Z8
+	VPERMPS      Z15, Z8, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VPSRLD       $0x04, Z10, Z10
+	VPERMPS      Z9, Z10, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VPSRLD       $0x04, Z12, Z12
+	VPERMPS      Z11, Z12, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  16(SP), Z4, Z8
+	VSUBPS.BCST  48(SP), Z8, Z8
+	VPMOVZXBD    80(CX), Z7
+	VPERMPS      Z8, Z7, Z9
+	VMOVUPS      512(DI), Z5
+	VMULPS       Z5, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS.BCST  144(SP), Z4, Z10
+	VSUBPS.BCST  176(SP), Z10, Z10
+	VPMOVZXBD    80(CX)(AX*1), Z9
+	VPERMPS      Z10, Z9, Z11
+	VMULPS       Z5, Z11, Z11
+	VADDPS       Z11, Z1, Z1
+	VMULPS.BCST  272(SP), Z4, Z12
+	VSUBPS.BCST  304(SP), Z12, Z12
+	VPMOVZXBD    80(CX)(AX*2), Z11
+	VPERMPS      Z12, Z11, Z13
+	VMULPS       Z5, Z13, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS.BCST  400(SP), Z4, Z14
+	VSUBPS.BCST  432(SP), Z14, Z14
+	VPMOVZXBD    80(DX), Z13
+	VPERMPS      Z14, Z13, Z15
+	VMULPS       Z5, Z15, Z15
+	VADDPS       Z15, Z3, Z3
+	VPMOVZXBD    96(CX), Z5
+	VPERMPS      Z8, Z5, Z8
+	VMOVUPS      576(DI), Z15
+	VMULPS       Z15, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VPMOVZXBD    96(CX)(AX*1), Z8
+	VPERMPS      Z10, Z8, Z10
+	VMULPS       Z15, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPMOVZXBD    96(CX)(AX*2), Z10
+	VPERMPS      Z12, Z10, Z12
+	VMULPS       Z15, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	VPMOVZXBD    96(DX), Z12
+	VPERMPS      Z14, Z12, Z14
+	VMULPS       Z15, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  20(SP), Z4, Z14
+	VSUBPS.BCST  52(SP), Z14, Z14
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z14, Z7, Z15
+	VMOVUPS      640(DI), Z7
+	VMULPS       Z7, Z15, Z15
+	VADDPS       Z15, Z0, Z0
+	VMULPS.BCST  148(SP), Z4, Z15
+	VSUBPS.BCST  180(SP), Z15, Z15
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z15, Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS.BCST  276(SP), Z4, Z9
+	VSUBPS.BCST  308(SP), Z9, Z9
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z9, Z11, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VMULPS.BCST  404(SP), Z4, Z11
+	VSUBPS.BCST  436(SP), Z11, Z11
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z11, Z13, Z13
+	VMULPS       Z7, Z13, Z13
+	VADDPS       Z13, Z3, Z3
+	VPSRLD       $0x04, Z5, Z5
+	VPERMPS      Z14, Z5, Z7
+	VMOVUPS      704(DI), Z5
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VPSRLD       $0x04, Z8, Z8
+	VPERMPS      Z15, Z8, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VPSRLD       $0x04, Z10, Z10
+	VPERMPS      Z9, Z10, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VPSRLD       $0x04, Z12, Z12
+	VPERMPS      Z11, Z12, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  24(SP), Z4, Z8
+	VSUBPS.BCST  56(SP), Z8, Z8
+	VPMOVZXBD    112(CX), Z7
+	VPERMPS      Z8, Z7, Z9
+	VMOVUPS      768(DI), Z5
+	VMULPS       Z5, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS.BCST  152(SP), Z4, Z10
+	VSUBPS.BCST  184(SP), Z10, Z10
+	VPMOVZXBD    112(CX)(AX*1), Z9
+	VPERMPS      Z10, Z9, Z11
+	VMULPS       Z5, Z11, Z11
+	VADDPS       Z11, Z1, Z1
+	VMULPS.BCST  280(SP), Z4, Z12
+	VSUBPS.BCST  312(SP), Z12, Z12
+	VPMOVZXBD    112(CX)(AX*2), Z11
+	VPERMPS      Z12, Z11, Z13
+	VMULPS       Z5, Z13, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS.BCST  408(SP), Z4, Z14
+	VSUBPS.BCST  440(SP), Z14, Z14
+	VPMOVZXBD    112(DX), Z13
+	VPERMPS      Z14, Z13, Z15
+	VMULPS       Z5, Z15, Z15
+	VADDPS       Z15, Z3, Z3
+	VPMOVZXBD    128(CX), Z5
+	VPERMPS      Z8, Z5, Z8
+	VMOVUPS      832(DI), Z15
+	VMULPS       Z15, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VPMOVZXBD    128(CX)(AX*1), Z8
+	VPERMPS      Z10, Z8, Z10
+	VMULPS       Z15, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPMOVZXBD    128(CX)(AX*2), Z10
+	VPERMPS      Z12, Z10, Z12
+	VMULPS       Z15, Z12, Z12
+	VADDPS       Z12, Z2, Z2
+	VPMOVZXBD    128(DX), Z12
+	VPERMPS      Z14, Z12, Z14
+	VMULPS       Z15, Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  28(SP), Z4, Z14
+	VSUBPS.BCST  60(SP), Z14, Z14
+	VPSRLD       $0x04, Z7, Z7
+	VPERMPS      Z14, Z7, Z15
+	VMOVUPS      896(DI), Z7
+	VMULPS       Z7, Z15, Z15
+	VADDPS       Z15, Z0, Z0
+	VMULPS.BCST  156(SP), Z4, Z15
+	VSUBPS.BCST  188(SP), Z15, Z15
+	VPSRLD       $0x04, Z9, Z9
+	VPERMPS      Z15, Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS.BCST  284(SP), Z4, Z9
+	VSUBPS.BCST  316(SP), Z9, Z9
+	VPSRLD       $0x04, Z11, Z11
+	VPERMPS      Z9, Z11, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VMULPS.BCST  412(SP), Z4, Z11
+	VSUBPS.BCST  444(SP), Z11, Z11
+	VPSRLD       $0x04, Z13, Z13
+	VPERMPS      Z11, Z13, Z13
+	VMULPS       Z7, Z13, Z13
+	VADDPS       Z13, Z3, Z3
+	VPSRLD       $0x04, Z5, Z5
+	VPERMPS      Z14, Z5, Z7
+	VMOVUPS      960(DI), Z5
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VPSRLD       $0x04, Z8, Z8
+	VPERMPS      Z15, Z8, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VPSRLD       $0x04, Z10, Z10
+	VPERMPS      Z9, Z10, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VPSRLD       $0x04, Z12, Z12
+	VPERMPS      Z11, Z12, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	ADDQ         $+144, CX
+	ADDQ         $+144, DX
+	ADDQ         $+144, BX
+	ADDQ         $+144, SI
+	ADDQ         $+1024, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ5K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, AVX512F, F16C, MMX+
+TEXT ·DecodeQ5K(SB), NOSPLIT, $128-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	VMOVDQU32    low16<>+0(SB), Z0
+	VMOVDQU32    high32<>+0(SB), Z1
+	MOVL         $0x0000000f, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
+	MOVQ         blocks+16(FP), BX
+	TESTQ        BX, BX
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	PREFETCHT0   128(CX)(DX*1)
+	MOVL         4(CX), SI
+	MOVL         8(CX), DI
+	MOVL         12(CX), R8
+	MOVL         R8, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         SI, R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORL          R10, R9
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, R9
+	ORQ          SI, R9
+	VMOVQ        R9, X3
+	MOVL         R8, SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         DI, R8
+	SHRL         $0x02, R8
+	ANDL         $0x30303030, R8
+	ORL          R8, SI
+	ANDL         $0x3f3f3f3f, DI
+	SHLQ         $0x20, SI
+	ORQ          DI, SI
+	VPINSRQ      $0x01, SI, X3, X3
+	VMOVD        (CX), X4
+	VCVTPH2PS    X4, X4
+	VMOVSHDUP    X4, X5
+	VBROADCASTSS X4, Y4
+	VBROADCASTSS X5, Y5
+	VINSERTF64X4 $0x01, Y5, Z4, Z5
+	VPMOVZXBD    X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z5, Z3, Z3
+	VMOVUPS      Z3, (SP)
+	VPMOVZXBD    16(CX), Z6
+	VPMOVZXBD    32(CX), Z7
+	VMULPS.BCST  (SP), Z0, Z8
+	VSUBPS.BCST  32(SP), Z8, Z8
+	VMULPS.BCST  (SP), Z1, Z9
+	VSUBPS.BCST  32(SP), Z9, Z9
+	VPMOVZXBD    48(CX), Z3
+	VPSLLD       $0x04, Z6, Z5
+	VPTERNLOGD   $0xd8, Z2, Z3, Z5
+	VPERMI2PS    Z9, Z8, Z5
+	VMOVUPS      Z5, (AX)
+	VPMOVZXBD    64(CX), Z5
+	VPSLLD       $0x04, Z7, Z10
+	VPTERNLOGD   $0xd8, Z2, Z5, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 64(AX)
+	VMULPS.BCST  4(SP), Z0, Z8
+	VSUBPS.BCST  36(SP), Z8, Z8
+	VMULPS.BCST  4(SP), Z1, Z9
+	VSUBPS.BCST  36(SP), Z9, Z9
+	VPSRLD       $0x04, Z3, Z3
+	VPSLLD       $0x03, Z6, Z10
+	VPTERNLOGD   $0xd8, Z2, Z3, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 128(AX)
+	VPSRLD       $0x04, Z5, Z5
+	VPSLLD       $0x03, Z7, Z3
+	VPTERNLOGD   $0xd8, Z2, Z5, Z3
+	VPERMI2PS    Z9, Z8, Z3
+	VMOVUPS      Z3, 192(AX)
+	VMULPS.BCST  8(SP), Z0, Z8
+	VSUBPS.BCST  40(SP), Z8, Z8
+	VMULPS.BCST  8(SP), Z1, Z9
+	VSUBPS.BCST  40(SP), Z9, Z9
+	VPMOVZXBD    80(CX), Z3
+	VPSLLD       $0x02, Z6, Z5
+	VPTERNLOGD   $0xd8, Z2, Z3, Z5
+	VPERMI2PS    Z9, Z8, Z5
+	VMOVUPS      Z5, 256(AX)
+	VPMOVZXBD    96(CX), Z5
+	VPSLLD       $0x02, Z7, Z10
+	VPTERNLOGD   $0xd8, Z2, Z5, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 320(AX)
+	VMULPS.BCST  12(SP), Z0, Z8
+	VSUBPS.BCST  44(SP), Z8, Z8
+	VMULPS.BCST  12(SP), Z1, Z9
+	VSUBPS.BCST  44(SP), Z9, Z9
+	VPSRLD       $0x04, Z3, Z3
+	VPSLLD       $0x01, Z6, Z10
+	VPTERNLOGD   $0xd8, Z2, Z3, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 384(AX)
+	VPSRLD       $0x04, Z5, Z5
+	VPSLLD       $0x01, Z7, Z3
+	VPTERNLOGD   $0xd8, Z2, Z5, Z3
+	VPERMI2PS    Z9, Z8, Z3
+	VMOVUPS      Z3, 448(AX)
+	VMULPS.BCST  16(SP), Z0, Z8
+	VSUBPS.BCST  48(SP), Z8, Z8
+	VMULPS.BCST  16(SP), Z1, Z9
+	VSUBPS.BCST  48(SP), Z9, Z9
+	VPMOVZXBD    112(CX), Z3
+	VPSRLD       $0x00, Z6, Z5
+	VPTERNLOGD   $0xd8, Z2, Z3, Z5
+	VPERMI2PS    Z9, Z8, Z5
+	VMOVUPS      Z5, 512(AX)
+	VPMOVZXBD    128(CX), Z5
+	VPSRLD       $0x00, Z7, Z10
+	VPTERNLOGD   $0xd8, Z2, Z5, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 576(AX)
+	VMULPS.BCST  20(SP), Z0, Z8
+	VSUBPS.BCST  52(SP), Z8, Z8
+	VMULPS.BCST  20(SP), Z1, Z9
+	VSUBPS.BCST  52(SP), Z9, Z9
+	VPSRLD       $0x04, Z3, Z3
+	VPSRLD       $0x01, Z6, Z10
+	VPTERNLOGD   $0xd8, Z2, Z3, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 640(AX)
+	VPSRLD       $0x04, Z5, Z5
+	VPSRLD       $0x01, Z7, Z3
+	VPTERNLOGD   $0xd8, Z2, Z5, Z3
+	VPERMI2PS    Z9, Z8, Z3
+	VMOVUPS      Z3, 704(AX)
+	VMULPS.BCST  24(SP), Z0, Z8
+	VSUBPS.BCST  56(SP), Z8, Z8
+	VMULPS.BCST  24(SP), Z1, Z9
+	VSUBPS.BCST  56(SP), Z9, Z9
+	VPMOVZXBD    144(CX), Z3
+	VPSRLD       $0x02, Z6, Z5
+	VPTERNLOGD   $0xd8, Z2, Z3, Z5
+	VPERMI2PS    Z9, Z8, Z5
+	VMOVUPS      Z5, 768(AX)
+	VPMOVZXBD    160(CX), Z5
+	VPSRLD       $0x02, Z7, Z10
+	VPTERNLOGD   $0xd8, Z2, Z5, Z10
+	VPERMI2PS    Z9, Z8, Z10
+	VMOVUPS      Z10, 832(AX)
+	VMULPS.BCST  28(SP), Z0, Z8
+	VSUBPS.BCST  60(SP), Z8, Z8
+	VMULPS.BCST  28(SP), Z1, Z9
+	VSUBPS.BCST  60(SP), Z9, Z9
+	VPSRLD       $0x04, Z3, Z3
+	VPSRLD       $0x03, Z6, Z6
+	VPTERNLOGD   $0xd8, Z2, Z3, Z6
+	VPERMI2PS    Z9, Z8, Z6
+	VMOVUPS      Z6, 896(AX)
+	VPSRLD       $0x04, Z5, Z5
+	VPSRLD       $0x03, Z7, Z3
+	VPTERNLOGD   $0xd8, Z2, Z5, Z3
+	VPERMI2PS    Z9, Z8, Z3
+	VMOVUPS      Z3, 960(AX)
+	ADDQ         $+176, CX
+	ADDQ         $+1024, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA high32<>+0(SB)/4, $0x41800000
+DATA high32<>+4(SB)/4, $0x41880000
+DATA high32<>+8(SB)/4, $0x41900000
+DATA high32<>+12(SB)/4, $0x41980000
+DATA high32<>+16(SB)/4, $0x41a00000
+DATA high32<>+20(SB)/4, $0x41a80000
+DATA high32<>+24(SB)/4, $0x41b00000
+DATA high32<>+28(SB)/4, $0x41b80000
+DATA high32<>+32(SB)/4, $0x41c00000
+DATA high32<>+36(SB)/4, $0x41c80000
+DATA high32<>+40(SB)/4, $0x41d00000
+DATA high32<>+44(SB)/4, $0x41d80000
+DATA high32<>+48(SB)/4, $0x41e00000
+DATA high32<>+52(SB)/4, $0x41e80000
+DATA high32<>+56(SB)/4, $0x41f00000
+DATA high32<>+60(SB)/4, $0x41f80000
+GLOBL high32<>(SB), RODATA|NOPTR, $64
+
+// func StreamQ5K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, F16C, MMX+
+TEXT ·StreamQ5K(SB), NOSPLIT, $512-56
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VMOVDQU32    low16<>+0(SB), Z4
+	VMOVDQU32    high32<>+0(SB), Z5
+	MOVL         $0x0000000f, R8
+	VMOVD        R8, X6
+	VPBROADCASTD X6, Z6
+	MOVQ         blocks+48(FP), R8
+	TESTQ        R8, R8
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   128(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   128(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	MOVL         4(CX), R9
+	MOVL         8(CX), R10
+	MOVL         12(CX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X7
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X7, X7
+	VMOVD        (CX), X8
+	VCVTPH2PS    X8, X8
+	VMOVSHDUP    X8, X9
+	VBROADCASTSS X8, Y8
+	VBROADCASTSS X9, Y9
+	VINSERTF64X4 $0x01, Y9, Z8, Z9
+	VPMOVZXBD    X7, Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z9, Z7, Z7
+	VMOVUPS      Z7, (SP)
+	VPMOVZXBD    16(CX), Z10
+	VPMOVZXBD    32(CX), Z11
+	VMULPS.BCST  (SP), Z4, Z12
+	VSUBPS.BCST  32(SP), Z12, Z12
+	VMULPS.BCST  (SP), Z5, Z13
+	VSUBPS.BCST  32(SP), Z13, Z13
+	VPMOVZXBD    48(CX), Z7
+	VPSLLD       $0x04, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       (DI), Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPMOVZXBD    64(CX), Z9
+	VPSLLD       $0x04, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       64(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VMULPS.BCST  4(SP), Z4, Z12
+	VSUBPS.BCST  36(SP), Z12, Z12
+	VMULPS.BCST  4(SP), Z5, Z13
+	VSUBPS.BCST  36(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x03, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       128(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       192(DI), Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMULPS.BCST  8(SP), Z4, Z12
+	VSUBPS.BCST  40(SP), Z12, Z12
+	VMULPS.BCST  8(SP), Z5, Z13
+	VSUBPS.BCST  40(SP), Z13, Z13
+	VPMOVZXBD    80(CX), Z7
+	VPSLLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       256(DI), Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPMOVZXBD    96(CX), Z9
+	VPSLLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       320(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VMULPS.BCST  12(SP), Z4, Z12
+	VSUBPS.BCST  44(SP), Z12, Z12
+	VMULPS.BCST  12(SP), Z5, Z13
+	VSUBPS.BCST  44(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       384(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       448(DI), Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMULPS.BCST  16(SP), Z4, Z12
+	VSUBPS.BCST  48(SP), Z12, Z12
+	VMULPS.BCST  16(SP), Z5, Z13
+	VSUBPS.BCST  48(SP), Z13, Z13
+	VPMOVZXBD    112(CX), Z7
+	VPSRLD       $0x00, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       512(DI), Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPMOVZXBD    128(CX), Z9
+	VPSRLD       $0x00, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       576(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VMULPS.BCST  20(SP), Z4, Z12
+	VSUBPS.BCST  52(SP), Z12, Z12
+	VMULPS.BCST  20(SP), Z5, Z13
+	VSUBPS.BCST  52(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       640(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       704(DI), Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMULPS.BCST  24(SP), Z4, Z12
+	VSUBPS.BCST  56(SP), Z12, Z12
+	VMULPS.BCST  24(SP), Z5, Z13
+	VSUBPS.BCST  56(SP), Z13, Z13
+	VPMOVZXBD    144(CX), Z7
+	VPSRLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       768(DI), Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPMOVZXBD    160(CX), Z9
+	VPSRLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       832(DI), Z14, Z14
+	VADDPS       Z14, Z0, Z0
+	VMULPS.BCST  28(SP), Z4, Z12
+	VSUBPS.BCST  60(SP), Z12, Z12
+	VMULPS.BCST  28(SP), Z5, Z13
+	VSUBPS.BCST  60(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x03, Z10, Z10
+	VPTERNLOGD   $0xd8, Z6, Z7, Z10
+	VPERMI2PS    Z13, Z12, Z10
+	VMULPS       896(DI), Z10, Z10
+	VADDPS       Z10, Z0, Z0
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       960(DI), Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	MOVL         4(CX)(AX*1), R9
+	MOVL         8(CX)(AX*1), R10
+	MOVL         12(CX)(AX*1), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X7
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X7, X7
+	VMOVD        (CX)(AX*1), X8
+	VCVTPH2PS    X8, X8
+	VMOVSHDUP    X8, X9
+	VBROADCASTSS X8, Y8
+	VBROADCASTSS X9, Y9
+	VINSERTF64X4 $0x01, Y9, Z8, Z9
+	VPMOVZXBD    X7, Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z9, Z7, Z7
+	VMOVUPS      Z7, 128(SP)
+	VPMOVZXBD    16(CX)(AX*1), Z10
+	VPMOVZXBD    32(CX)(AX*1), Z11
+	VMULPS.BCST  128(SP), Z4, Z12
+	VSUBPS.BCST  160(SP), Z12, Z12
+	VMULPS.BCST  128(SP), Z5, Z13
+	VSUBPS.BCST  160(SP), Z13, Z13
+	VPMOVZXBD    48(CX)(AX*1), Z7
+	VPSLLD       $0x04, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       (DI), Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VPMOVZXBD    64(CX)(AX*1), Z9
+	VPSLLD       $0x04, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       64(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VMULPS.BCST  132(SP), Z4, Z12
+	VSUBPS.BCST  164(SP), Z12, Z12
+	VMULPS.BCST  132(SP), Z5, Z13
+	VSUBPS.BCST  164(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x03, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       128(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       192(DI), Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMULPS.BCST  136(SP), Z4, Z12
+	VSUBPS.BCST  168(SP), Z12, Z12
+	VMULPS.BCST  136(SP), Z5, Z13
+	VSUBPS.BCST  168(SP), Z13, Z13
+	VPMOVZXBD    80(CX)(AX*1), Z7
+	VPSLLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       256(DI), Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VPMOVZXBD    96(CX)(AX*1), Z9
+	VPSLLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       320(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VMULPS.BCST  140(SP), Z4, Z12
+	VSUBPS.BCST  172(SP), Z12, Z12
+	VMULPS.BCST  140(SP), Z5, Z13
+	VSUBPS.BCST  172(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       384(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       448(DI), Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMULPS.BCST  144(SP), Z4, Z12
+	VSUBPS.BCST  176(SP), Z12, Z12
+	VMULPS.BCST  144(SP), Z5, Z13
+	VSUBPS.BCST  176(SP), Z13, Z13
+	VPMOVZXBD    112(CX)(AX*1), Z7
+	VPSRLD       $0x00, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       512(DI), Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VPMOVZXBD    128(CX)(AX*1), Z9
+	VPSRLD       $0x00, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       576(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VMULPS.BCST  148(SP), Z4, Z12
+	VSUBPS.BCST  180(SP), Z12, Z12
+	VMULPS.BCST  148(SP), Z5, Z13
+	VSUBPS.BCST  180(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       640(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       704(DI), Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMULPS.BCST  152(SP), Z4, Z12
+	VSUBPS.BCST  184(SP), Z12, Z12
+	VMULPS.BCST  152(SP), Z5, Z13
+	VSUBPS.BCST  184(SP), Z13, Z13
+	VPMOVZXBD    144(CX)(AX*1), Z7
+	VPSRLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       768(DI), Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VPMOVZXBD    160(CX)(AX*1), Z9
+	VPSRLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       832(DI), Z14, Z14
+	VADDPS       Z14, Z1, Z1
+	VMULPS.BCST  156(SP), Z4, Z12
+	VSUBPS.BCST  188(SP), Z12, Z12
+	VMULPS.BCST  156(SP), Z5, Z13
+	VSUBPS.BCST  188(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x03, Z10, Z10
+	VPTERNLOGD   $0xd8, Z6, Z7, Z10
+	VPERMI2PS    Z13, Z12, Z10
+	VMULPS       896(DI), Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       960(DI), Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	MOVL         4(CX)(AX*2), R9
+	MOVL         8(CX)(AX*2), R10
+	MOVL         12(CX)(AX*2), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X7
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X7, X7
+	VMOVD        (CX)(AX*2), X8
+	VCVTPH2PS    X8, X8
+	VMOVSHDUP    X8, X9
+	VBROADCASTSS X8, Y8
+	VBROADCASTSS X9, Y9
+	VINSERTF64X4 $0x01, Y9, Z8, Z9
+	VPMOVZXBD    X7, Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z9, Z7, Z7
+	VMOVUPS      Z7, 256(SP)
+	VPMOVZXBD    16(CX)(AX*2), Z10
+	VPMOVZXBD    32(CX)(AX*2), Z11
+	VMULPS.BCST  256(SP), Z4, Z12
+	VSUBPS.BCST  288(SP), Z12, Z12
+	VMULPS.BCST  256(SP), Z5, Z13
+	VSUBPS.BCST  288(SP), Z13, Z13
+	VPMOVZXBD    48(CX)(AX*2), Z7
+	VPSLLD       $0x04, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       (DI), Z9, Z9
+	VADDPS       Z9, Z2, Z2
+	VPMOVZXBD    64(CX)(AX*2), Z9
+	VPSLLD       $0x04, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       64(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VMULPS.BCST  260(SP), Z4, Z12
+	VSUBPS.BCST  292(SP), Z12, Z12
+	VMULPS.BCST  260(SP), Z5, Z13
+	VSUBPS.BCST  292(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x03, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       128(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       192(DI), Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMULPS.BCST  264(SP), Z4, Z12
+	VSUBPS.BCST  296(SP), Z12, Z12
+	VMULPS.BCST  264(SP), Z5, Z13
+	VSUBPS.BCST  296(SP), Z13, Z13
+	VPMOVZXBD    80(CX)(AX*2), Z7
+	VPSLLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       256(DI), Z9, Z9
+	VADDPS       Z9, Z2, Z2
+	VPMOVZXBD    96(CX)(AX*2), Z9
+	VPSLLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       320(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VMULPS.BCST  268(SP), Z4, Z12
+	VSUBPS.BCST  300(SP), Z12, Z12
+	VMULPS.BCST  268(SP), Z5, Z13
+	VSUBPS.BCST  300(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       384(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       448(DI), Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMULPS.BCST  272(SP), Z4, Z12
+	VSUBPS.BCST  304(SP), Z12, Z12
+	VMULPS.BCST  272(SP), Z5, Z13
+	VSUBPS.BCST  304(SP), Z13, Z13
+	VPMOVZXBD    112(CX)(AX*2), Z7
+	VPSRLD       $0x00, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       512(DI), Z9, Z9
+	VADDPS       Z9, Z2, Z2
+	VPMOVZXBD    128(CX)(AX*2), Z9
+	VPSRLD       $0x00, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       576(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VMULPS.BCST  276(SP), Z4, Z12
+	VSUBPS.BCST  308(SP), Z12, Z12
+	VMULPS.BCST  276(SP), Z5, Z13
+	VSUBPS.BCST  308(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       640(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       704(DI), Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMULPS.BCST  280(SP), Z4, Z12
+	VSUBPS.BCST  312(SP), Z12, Z12
+	VMULPS.BCST  280(SP), Z5, Z13
+	VSUBPS.BCST  312(SP), Z13, Z13
+	VPMOVZXBD    144(CX)(AX*2), Z7
+	VPSRLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       768(DI), Z9, Z9
+	VADDPS       Z9, Z2, Z2
+	VPMOVZXBD    160(CX)(AX*2), Z9
+	VPSRLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       832(DI), Z14, Z14
+	VADDPS       Z14, Z2, Z2
+	VMULPS.BCST  284(SP), Z4, Z12
+	VSUBPS.BCST  316(SP), Z12, Z12
+	VMULPS.BCST  284(SP), Z5, Z13
+	VSUBPS.BCST  316(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x03, Z10, Z10
+	VPTERNLOGD   $0xd8, Z6, Z7, Z10
+	VPERMI2PS    Z13, Z12, Z10
+	VMULPS       896(DI), Z10, Z10
+	VADDPS       Z10, Z2, Z2
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       960(DI), Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	MOVL         4(DX), R9
+	MOVL         8(DX), R10
+	MOVL         12(DX), R11
+	MOVL         R11, R12
+	ANDL         $0x0f0f0f0f, R12
+	MOVL         R9, R13
+	SHRL         $0x02, R13
+	ANDL         $0x30303030, R13
+	ORL          R13, R12
+	ANDL         $0x3f3f3f3f, R9
+	SHLQ         $0x20, R12
+	ORQ          R9, R12
+	VMOVQ        R12, X7
+	MOVL         R11, R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         R10, R11
+	SHRL         $0x02, R11
+	ANDL         $0x30303030, R11
+	ORL          R11, R9
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R10, R9
+	VPINSRQ      $0x01, R9, X7, X7
+	VMOVD        (DX), X8
+	VCVTPH2PS    X8, X8
+	VMOVSHDUP    X8, X9
+	VBROADCASTSS X8, Y8
+	VBROADCASTSS X9, Y9
+	VINSERTF64X4 $0x01, Y9, Z8, Z9
+	VPMOVZXBD    X7, Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z9, Z7, Z7
+	VMOVUPS      Z7, 384(SP)
+	VPMOVZXBD    16(DX), Z10
+	VPMOVZXBD    32(DX), Z11
+	VMULPS.BCST  384(SP), Z4, Z12
+	VSUBPS.BCST  416(SP), Z12, Z12
+	VMULPS.BCST  384(SP), Z5, Z13
+	VSUBPS.BCST  416(SP), Z13, Z13
+	VPMOVZXBD    48(DX), Z7
+	VPSLLD       $0x04, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       (DI), Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VPMOVZXBD    64(DX), Z9
+	VPSLLD       $0x04, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       64(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  388(SP), Z4, Z12
+	VSUBPS.BCST  420(SP), Z12, Z12
+	VMULPS.BCST  388(SP), Z5, Z13
+	VSUBPS.BCST  420(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x03, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       128(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       192(DI), Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  392(SP), Z4, Z12
+	VSUBPS.BCST  424(SP), Z12, Z12
+	VMULPS.BCST  392(SP), Z5, Z13
+	VSUBPS.BCST  424(SP), Z13, Z13
+	VPMOVZXBD    80(DX), Z7
+	VPSLLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       256(DI), Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VPMOVZXBD    96(DX), Z9
+	VPSLLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       320(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  396(SP), Z4, Z12
+	VSUBPS.BCST  428(SP), Z12, Z12
+	VMULPS.BCST  396(SP), Z5, Z13
+	VSUBPS.BCST  428(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSLLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       384(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VPSRLD       $0x04, Z9, Z9
+	VPSLLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       448(DI), Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  400(SP), Z4, Z12
+	VSUBPS.BCST  432(SP), Z12, Z12
+	VMULPS.BCST  400(SP), Z5, Z13
+	VSUBPS.BCST  432(SP), Z13, Z13
+	VPMOVZXBD    112(DX), Z7
+	VPSRLD       $0x00, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       512(DI), Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VPMOVZXBD    128(DX), Z9
+	VPSRLD       $0x00, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       576(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  404(SP), Z4, Z12
+	VSUBPS.BCST  436(SP), Z12, Z12
+	VMULPS.BCST  404(SP), Z5, Z13
+	VSUBPS.BCST  436(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x01, Z10, Z14
+	VPTERNLOGD   $0xd8, Z6, Z7, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       640(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x01, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       704(DI), Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS.BCST  408(SP), Z4, Z12
+	VSUBPS.BCST  440(SP), Z12, Z12
+	VMULPS.BCST  408(SP), Z5, Z13
+	VSUBPS.BCST  440(SP), Z13, Z13
+	VPMOVZXBD    144(DX), Z7
+	VPSRLD       $0x02, Z10, Z9
+	VPTERNLOGD   $0xd8, Z6, Z7, Z9
+	VPERMI2PS    Z13, Z12, Z9
+	VMULPS       768(DI), Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VPMOVZXBD    160(DX), Z9
+	VPSRLD       $0x02, Z11, Z14
+	VPTERNLOGD   $0xd8, Z6, Z9, Z14
+	VPERMI2PS    Z13, Z12, Z14
+	VMULPS       832(DI), Z14, Z14
+	VADDPS       Z14, Z3, Z3
+	VMULPS.BCST  412(SP), Z4, Z12
+	VSUBPS.BCST  444(SP), Z12, Z12
+	VMULPS.BCST  412(SP), Z5, Z13
+	VSUBPS.BCST  444(SP), Z13, Z13
+	VPSRLD       $0x04, Z7, Z7
+	VPSRLD       $0x03, Z10, Z10
+	VPTERNLOGD   $0xd8, Z6, Z7, Z10
+	VPERMI2PS    Z13, Z12, Z10
+	VMULPS       896(DI), Z10, Z10
+	VADDPS       Z10, Z3, Z3
+	VPSRLD       $0x04, Z9, Z9
+	VPSRLD       $0x03, Z11, Z7
+	VPTERNLOGD   $0xd8, Z6, Z9, Z7
+	VPERMI2PS    Z13, Z12, Z7
+	VMULPS       960(DI), Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	ADDQ         $+176, CX
+	ADDQ         $+176, DX
+	ADDQ         $+176, BX
+	ADDQ         $+176, SI
+	ADDQ         $+1024, DI
+	DECQ         R8
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeQ6K(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+TEXT ·DecodeQ6K(SB), NOSPLIT, $128-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVL         $0x0f0f0f0f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x3f3f3f3f, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	MOVL         $0x20202020, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
+	VMOVDQU32    q6kup<>+0(SB), Z3
+	VMOVDQU32    q6kdown<>+0(SB), Z4
+	MOVQ         blocks+16(FP), BX
+	TESTQ        BX, BX
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0      (CX)(DX*1)
+	PREFETCHT0      64(CX)(DX*1)
+	PREFETCHT0      128(CX)(DX*1)
+	PREFETCHT0      192(CX)(DX*1)
+	VPBROADCASTW    208(CX), Y5
+	VCVTPH2PS       Y5, Z5
+	VPMOVSXBD       192(CX), Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z5, Z6, Z6
+	VMOVUPS         Z6, (SP)
+	VMOVDQU32       (CX), Z5
+	VBROADCASTI64X4 128(CX), Z6
+	VPSLLVQ         Z3, Z6, Z6
+	VPTERNLOGD      $0xd8, Z0, Z5, Z6
+	VPANDD          Z1, Z6, Z6
+	VPSUBB          Z2, Z6, Z6
+	VPMOVSXBD       X6, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     (SP), Z5, Z5
+	VMOVUPS         Z5, (AX)
+	VEXTRACTI32X4   $0x01, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     4(SP), Z5, Z5
+	VMOVUPS         Z5, 64(AX)
+	VEXTRACTI32X4   $0x02, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     8(SP), Z5, Z5
+	VMOVUPS         Z5, 128(AX)
+	VEXTRACTI32X4   $0x03, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     12(SP), Z5, Z5
+	VMOVUPS         Z5, 192(AX)
+	VPSRLW          $0x04, (CX), Z5
+	VBROADCASTI64X4 128(CX), Z6
+	VPSRLVQ         Z4, Z6, Z6
+	VPTERNLOGD      $0xd8, Z0, Z5, Z6
+	VPANDD          Z1, Z6, Z6
+	VPSUBB          Z2, Z6, Z6
+	VPMOVSXBD       X6, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     16(SP), Z5, Z5
+	VMOVUPS         Z5, 256(AX)
+	VEXTRACTI32X4   $0x01, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     20(SP), Z5, Z5
+	VMOVUPS         Z5, 320(AX)
+	VEXTRACTI32X4   $0x02, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     24(SP), Z5, Z5
+	VMOVUPS         Z5, 384(AX)
+	VEXTRACTI32X4   $0x03, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     28(SP), Z5, Z5
+	VMOVUPS         Z5, 448(AX)
+	VMOVDQU32       64(CX), Z5
+	VBROADCASTI64X4 160(CX), Z6
+	VPSLLVQ         Z3, Z6, Z6
+	VPTERNLOGD      $0xd8, Z0, Z5, Z6
+	VPANDD          Z1, Z6, Z6
+	VPSUBB          Z2, Z6, Z6
+	VPMOVSXBD       X6, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     32(SP), Z5, Z5
+	VMOVUPS         Z5, 512(AX)
+	VEXTRACTI32X4   $0x01, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     36(SP), Z5, Z5
+	VMOVUPS         Z5, 576(AX)
+	VEXTRACTI32X4   $0x02, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     40(SP), Z5, Z5
+	VMOVUPS         Z5, 640(AX)
+	VEXTRACTI32X4   $0x03, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     44(SP), Z5, Z5
+	VMOVUPS         Z5, 704(AX)
+	VPSRLW          $0x04, 64(CX), Z5
+	VBROADCASTI64X4 160(CX), Z6
+	VPSRLVQ         Z4, Z6, Z6
+	VPTERNLOGD      $0xd8, Z0, Z5, Z6
+	VPANDD          Z1, Z6, Z6
+	VPSUBB          Z2, Z6, Z6
+	VPMOVSXBD       X6, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     48(SP), Z5, Z5
+	VMOVUPS         Z5, 768(AX)
+	VEXTRACTI32X4   $0x01, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     52(SP), Z5, Z5
+	VMOVUPS         Z5, 832(AX)
+	VEXTRACTI32X4   $0x02, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     56(SP), Z5, Z5
+	VMOVUPS         Z5, 896(AX)
+	VEXTRACTI32X4   $0x03, Z6, X5
+	VPMOVSXBD       X5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS.BCST     60(SP), Z5, Z5
+	VMOVUPS         Z5, 960(AX)
+	ADDQ            $+210, CX
+	ADDQ            $+1024, AX
+	DECQ            BX
+	JNZ             blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA q6kup<>+0(SB)/8, $0x0000000000000004
+DATA q6kup<>+8(SB)/8, $0x0000000000000004
+DATA q6kup<>+16(SB)/8, $0x0000000000000004
+DATA q6kup<>+24(SB)/8, $0x0000000000000004
+DATA q6kup<>+32(SB)/8, $0x0000000000000002
+DATA q6kup<>+40(SB)/8, $0x0000000000000002
+DATA q6kup<>+48(SB)/8, $0x0000000000000002
+DATA q6kup<>+56(SB)/8, $0x0000000000000002
+GLOBL q6kup<>(SB), RODATA|NOPTR, $64
+
+DATA q6kdown<>+0(SB)/8, $0x0000000000000000
+DATA q6kdown<>+8(SB)/8, $0x0000000000000000
+DATA q6kdown<>+16(SB)/8, $0x0000000000000000
+DATA q6kdown<>+24(SB)/8, $0x0000000000000000
+DATA q6kdown<>+32(SB)/8, $0x0000000000000002
+DATA q6kdown<>+40(SB)/8, $0x0000000000000002
+DATA q6kdown<>+48(SB)/8, $0x0000000000000002
+DATA q6kdown<>+56(SB)/8, $0x0000000000000002
+GLOBL q6kdown<>(SB), RODATA|NOPTR, $64
+
+// func StreamQ6K(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·StreamQ6K(SB), NOSPLIT, $512-56
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	MOVL         $0x0f0f0f0f, R8
+	VMOVD        R8, X4
+	VPBROADCASTD X4, Z4
+	MOVL         $0x3f3f3f3f, R8
+	VMOVD        R8, X5
+	VPBROADCASTD X5, Z5
+	MOVL         $0x20202020, R8
+	VMOVD        R8, X6
+	VPBROADCASTD X6, Z6
+	VMOVDQU32    q6kup<>+0(SB), Z7
+	VMOVDQU32    q6kdown<>+0(SB), Z8
+	MOVQ         blocks+48(FP), R8
+	TESTQ        R8, R8
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(BX)
+	PREFETCHT0      (BX)(AX*1)
+	PREFETCHT0      64(BX)(AX*1)
+	PREFETCHT0      128(BX)(AX*1)
+	PREFETCHT0      192(BX)(AX*1)
+	PREFETCHT0      (BX)(AX*2)
+	PREFETCHT0      64(BX)(AX*2)
+	PREFETCHT0      128(BX)(AX*2)
+	PREFETCHT0      192(BX)(AX*2)
+	PREFETCHT0      (SI)
+	PREFETCHT0      64(SI)
+	PREFETCHT0      128(SI)
+	PREFETCHT0      192(SI)
+	VPBROADCASTW    208(CX), Y9
+	VCVTPH2PS       Y9, Z9
+	VPMOVSXBD       192(CX), Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VMOVUPS         Z10, (SP)
+	VMOVDQU32       (CX), Z9
+	VBROADCASTI64X4 128(CX), Z10
+	VPSLLVQ         Z7, Z10, Z10
+	VPTERNLOGD      $0xd8, Z4, Z9, Z10
+	VPANDD          Z5, Z10, Z10
+	VPSUBB          Z6, Z10, Z10
+	VPMOVSXBD       X10, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     (SP), Z11, Z11
+	VMOVUPS         (DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VPBROADCASTW    208(CX)(AX*1), Y11
+	VCVTPH2PS       Y11, Z11
+	VPMOVSXBD       192(CX)(AX*1), Z12
+	VCVTDQ2PS       Z12, Z12
+	VMULPS          Z11, Z12, Z12
+	VMOVUPS         Z12, 128(SP)
+	VMOVDQU32       (CX)(AX*1), Z11
+	VBROADCASTI64X4 128(CX)(AX*1), Z12
+	VPSLLVQ         Z7, Z12, Z12
+	VPTERNLOGD      $0xd8, Z4, Z11, Z12
+	VPANDD          Z5, Z12, Z12
+	VPSUBB          Z6, Z12, Z12
+	VPMOVSXBD       X12, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     128(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VPBROADCASTW    208(CX)(AX*2), Y11
+	VCVTPH2PS       Y11, Z11
+	VPMOVSXBD       192(CX)(AX*2), Z13
+	VCVTDQ2PS       Z13, Z13
+	VMULPS          Z11, Z13, Z13
+	VMOVUPS         Z13, 256(SP)
+	VMOVDQU32       (CX)(AX*2), Z11
+	VBROADCASTI64X4 128(CX)(AX*2), Z13
+	VPSLLVQ         Z7, Z13, Z13
+	VPTERNLOGD      $0xd8, Z4, Z11, Z13
+	VPANDD          Z5, Z13, Z13
+	VPSUBB          Z6, Z13, Z13
+	VPMOVSXBD       X13, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     256(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VPBROADCASTW    208(DX), Y11
+	VCVTPH2PS       Y11, Z11
+	VPMOVSXBD       192(DX), Z14
+	VCVTDQ2PS       Z14, Z14
+	VMULPS          Z11, Z14, Z14
+	VMOVUPS         Z14, 384(SP)
+	VMOVDQU32       (DX), Z11
+	VBROADCASTI64X4 128(DX), Z14
+	VPSLLVQ         Z7, Z14, Z14
+	VPTERNLOGD      $0xd8, Z4, Z11, Z14
+	VPANDD          Z5, Z14, Z14
+	VPSUBB          Z6, Z14, Z14
+	VPMOVSXBD       X14, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     384(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x01, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     4(SP), Z11, Z11
+	VMOVUPS         64(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x01, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     132(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x01, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     260(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x01, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     388(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x02, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     8(SP), Z11, Z11
+	VMOVUPS         128(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x02, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     136(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x02, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     264(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x02, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     392(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x03, Z10, X9
+	VPMOVSXBD       X9, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     12(SP), Z10, Z10
+	VMOVUPS         192(DI), Z9
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z0, Z0
+	VEXTRACTI32X4   $0x03, Z12, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     140(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z1, Z1
+	VEXTRACTI32X4   $0x03, Z13, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     268(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z2, Z2
+	VEXTRACTI32X4   $0x03, Z14, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     396(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z3, Z3
+	VPSRLW          $0x04, (CX), Z9
+	VBROADCASTI64X4 128(CX), Z10
+	VPSRLVQ         Z8, Z10, Z10
+	VPTERNLOGD      $0xd8, Z4, Z9, Z10
+	VPANDD          Z5, Z10, Z10
+	VPSUBB          Z6, Z10, Z10
+	VPMOVSXBD       X10, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     16(SP), Z11, Z11
+	VMOVUPS         256(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VPSRLW          $0x04, (CX)(AX*1), Z11
+	VBROADCASTI64X4 128(CX)(AX*1), Z12
+	VPSRLVQ         Z8, Z12, Z12
+	VPTERNLOGD      $0xd8, Z4, Z11, Z12
+	VPANDD          Z5, Z12, Z12
+	VPSUBB          Z6, Z12, Z12
+	VPMOVSXBD       X12, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     144(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VPSRLW          $0x04, (CX)(AX*2), Z11
+	VBROADCASTI64X4 128(CX)(AX*2), Z13
+	VPSRLVQ         Z8, Z13, Z13
+	VPTERNLOGD      $0xd8, Z4, Z11, Z13
+	VPANDD          Z5, Z13, Z13
+	VPSUBB          Z6, Z13, Z13
+	VPMOVSXBD       X13, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     272(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VPSRLW          $0x04, (DX), Z11
+	VBROADCASTI64X4 128(DX), Z14
+	VPSRLVQ         Z8, Z14, Z14
+	VPTERNLOGD      $0xd8, Z4, Z11, Z14
+	VPANDD          Z5, Z14, Z14
+	VPSUBB          Z6, Z14, Z14
+	VPMOVSXBD       X14, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     400(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x01, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     20(SP), Z11, Z11
+	VMOVUPS         320(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x01, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     148(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x01, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     276(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x01, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     404(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x02, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     24(SP), Z11, Z11
+	VMOVUPS         384(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x02, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     152(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x02, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     280(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x02, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     408(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x03, Z10, X9
+	VPMOVSXBD       X9, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     28(SP), Z10, Z10
+	VMOVUPS         448(DI), Z9
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z0, Z0
+	VEXTRACTI32X4   $0x03, Z12, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     156(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z1, Z1
+	VEXTRACTI32X4   $0x03, Z13, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     284(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z2, Z2
+	VEXTRACTI32X4   $0x03, Z14, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     412(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z3, Z3
+	VMOVDQU32       64(CX), Z9
+	VBROADCASTI64X4 160(CX), Z10
+	VPSLLVQ         Z7, Z10, Z10
+	VPTERNLOGD      $0xd8, Z4, Z9, Z10
+	VPANDD          Z5, Z10, Z10
+	VPSUBB          Z6, Z10, Z10
+	VPMOVSXBD       X10, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     32(SP), Z11, Z11
+	VMOVUPS         512(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VMOVDQU32       64(CX)(AX*1), Z11
+	VBROADCASTI64X4 160(CX)(AX*1), Z12
+	VPSLLVQ         Z7, Z12, Z12
+	VPTERNLOGD      $0xd8, Z4, Z11, Z12
+	VPANDD          Z5, Z12, Z12
+	VPSUBB          Z6, Z12, Z12
+	VPMOVSXBD       X12, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     160(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VMOVDQU32       64(CX)(AX*2), Z11
+	VBROADCASTI64X4 160(CX)(AX*2), Z13
+	VPSLLVQ         Z7, Z13, Z13
+	VPTERNLOGD      $0xd8, Z4, Z11, Z13
+	VPANDD          Z5, Z13, Z13
+	VPSUBB          Z6, Z13, Z13
+	VPMOVSXBD       X13, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     288(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VMOVDQU32       64(DX), Z11
+	VBROADCASTI64X4 160(DX), Z14
+	VPSLLVQ         Z7, Z14, Z14
+	VPTERNLOGD      $0xd8, Z4, Z11, Z14
+	VPANDD          Z5, Z14, Z14
+	VPSUBB          Z6, Z14, Z14
+	VPMOVSXBD       X14, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     416(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x01, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     36(SP), Z11, Z11
+	VMOVUPS         576(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x01, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     164(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x01, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     292(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x01, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     420(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x02, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     40(SP), Z11, Z11
+	VMOVUPS         640(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x02, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     168(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x02, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     296(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x02, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     424(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x03, Z10, X9
+	VPMOVSXBD       X9, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     44(SP), Z10, Z10
+	VMOVUPS         704(DI), Z9
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z0, Z0
+	VEXTRACTI32X4   $0x03, Z12, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     172(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z1, Z1
+	VEXTRACTI32X4   $0x03, Z13, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     300(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z2, Z2
+	VEXTRACTI32X4   $0x03, Z14, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     428(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z3, Z3
+	VPSRLW          $0x04, 64(CX), Z9
+	VBROADCASTI64X4 160(CX), Z10
+	VPSRLVQ         Z8, Z10, Z10
+	VPTERNLOGD      $0xd8, Z4, Z9, Z10
+	VPANDD          Z5, Z10, Z10
+	VPSUBB          Z6, Z10, Z10
+	VPMOVSXBD       X10, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     48(SP), Z11, Z11
+	VMOVUPS         768(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VPSRLW          $0x04, 64(CX)(AX*1), Z11
+	VBROADCASTI64X4 160(CX)(AX*1), Z12
+	VPSRLVQ         Z8, Z12, Z12
+	VPTERNLOGD      $0xd8, Z4, Z11, Z12
+	VPANDD          Z5, Z12, Z12
+	VPSUBB          Z6, Z12, Z12
+	VPMOVSXBD       X12, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     176(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VPSRLW          $0x04, 64(CX)(AX*2), Z11
+	VBROADCASTI64X4 160(CX)(AX*2), Z13
+	VPSRLVQ         Z8, Z13, Z13
+	VPTERNLOGD      $0xd8, Z4, Z11, Z13
+	VPANDD          Z5, Z13, Z13
+	VPSUBB          Z6, Z13, Z13
+	VPMOVSXBD       X13, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     304(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VPSRLW          $0x04, 64(DX), Z11
+	VBROADCASTI64X4 160(DX), Z14
+	VPSRLVQ         Z8, Z14, Z14
+	VPTERNLOGD      $0xd8, Z4, Z11, Z14
+	VPANDD          Z5, Z14, Z14
+	VPSUBB          Z6, Z14, Z14
+	VPMOVSXBD       X14, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     432(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x01, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     52(SP), Z11, Z11
+	VMOVUPS         832(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x01, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     180(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x01, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     308(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x01, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     436(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x02, Z10, X9
+	VPMOVSXBD       X9, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     56(SP), Z11, Z11
+	VMOVUPS         896(DI), Z9
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z0, Z0
+	VEXTRACTI32X4   $0x02, Z12, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     184(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z1, Z1
+	VEXTRACTI32X4   $0x02, Z13, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     312(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z2, Z2
+	VEXTRACTI32X4   $0x02, Z14, X11
+	VPMOVSXBD       X11, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS.BCST     440(SP), Z11, Z11
+	VMULPS          Z9, Z11, Z11
+	VADDPS          Z11, Z3, Z3
+	VEXTRACTI32X4   $0x03, Z10, X9
+	VPMOVSXBD       X9, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     60(SP), Z10, Z10
+	VMOVUPS         960(DI), Z9
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z0, Z0
+	VEXTRACTI32X4   $0x03, Z12, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     188(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z1, Z1
+	VEXTRACTI32X4   $0x03, Z13, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     316(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z2, Z2
+	VEXTRACTI32X4   $0x03, Z14, X10
+	VPMOVSXBD       X10, Z10
+	VCVTDQ2PS       Z10, Z10
+	VMULPS.BCST     444(SP), Z10, Z10
+	VMULPS          Z9, Z10, Z10
+	VADDPS          Z10, Z3, Z3
+	ADDQ            $+210, CX
+	ADDQ            $+210, DX
+	ADDQ            $+210, BX
+	ADDQ            $+210, SI
+	ADDQ            $+1024, DI
+	DECQ            R8
+	JNZ             blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET
+
+// func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *uint16)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+TEXT ·DecodeIQ2S(SB), NOSPLIT, $128-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         ahead+24(FP), DX
+	MOVQ         grid+32(FP), BX
+	VMOVDQU32    iq2slevels<>+0(SB), Z0
+	VMOVDQU32    iq2sshifts<>+0(SB), Z1
+	MOVL         $0x80000000, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Z2
+	MOVL         $0x0000ff00, SI
+	KMOVW        SI, K1
+	MOVQ         blocks+16(FP), SI
+	TESTQ        SI, SI
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	PREFETCHT0   64(CX)(DX*1)
+	VPBROADCASTW (CX), Y3
+	VCVTPH2PS    Y3, Z3
+	VPMOVZXBQ    74(CX), Z4
+	VPSLLQ       $0x1c, Z4, Z5
+	VPORD        Z5, Z4, Z4
+	VPANDD       nibble<>+0(SB), Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VADDPS       half<>+0(SB), Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       quarter<>+0(SB), Z4, Z4
+	VMOVUPS      Z4, (SP)
+	VPMOVZXBW    2(CX), Z3
+	VPMOVZXBQ    66(CX), Z4
+	VPSHUFB      iq2sspread<>+0(SB), Z4, Z4
+	VPMULLW      iq2splaces<>+0(SB), Z4, Z4
+	VPANDD       iq2shigh<>+0(SB), Z4, Z4
+	VPORD        Z4, Z3, Z3
+	VMOVDQU32    Z3, 64(SP)
+	VPBROADCASTD 34(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  (SP), Z4, Z4
+	MOVWQZX      64(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      66(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, (AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  4(SP), Z4, Z4
+	MOVWQZX      68(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      70(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 64(AX)
+	VPBROADCASTD 38(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  8(SP), Z4, Z4
+	MOVWQZX      72(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      74(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 128(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  12(SP), Z4, Z4
+	MOVWQZX      76(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      78(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 192(AX)
+	VPBROADCASTD 42(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  16(SP), Z4, Z4
+	MOVWQZX      80(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      82(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 256(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  20(SP), Z4, Z4
+	MOVWQZX      84(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      86(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 320(AX)
+	VPBROADCASTD 46(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  24(SP), Z4, Z4
+	MOVWQZX      88(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      90(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 384(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  28(SP), Z4, Z4
+	MOVWQZX      92(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      94(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 448(AX)
+	VPBROADCASTD 50(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  32(SP), Z4, Z4
+	MOVWQZX      96(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      98(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 512(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  36(SP), Z4, Z4
+	MOVWQZX      100(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      102(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 576(AX)
+	VPBROADCASTD 54(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  40(SP), Z4, Z4
+	MOVWQZX      104(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      106(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 640(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  44(SP), Z4, Z4
+	MOVWQZX      108(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      110(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 704(AX)
+	VPBROADCASTD 58(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  48(SP), Z4, Z4
+	MOVWQZX      112(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      114(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 768(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  52(SP), Z4, Z4
+	MOVWQZX      116(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      118(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 832(AX)
+	VPBROADCASTD 62(CX), Z3
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  56(SP), Z4, Z4
+	MOVWQZX      120(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      122(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns0<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 896(AX)
+	VMOVAPS      Z0, Z4
+	VMULPS.BCST  60(SP), Z4, Z4
+	MOVWQZX      124(SP), DI
+	VPBROADCASTD (BX)(DI*2), Z5
+	MOVWQZX      126(SP), DI
+	VPBROADCASTD (BX)(DI*2), K1, Z5
+	VPSRLVD      Z1, Z5, Z5
+	VPERMPS      Z4, Z5, Z4
+	VPSLLVD      iq2ssigns16<>+0(SB), Z3, Z5
+	VPTERNLOGD   $0x78, Z2, Z5, Z4
+	VMOVUPS      Z4, 960(AX)
+	ADDQ         $+82, CX
+	ADDQ         $+1024, AX
+	DECQ         SI
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
+DATA iq2slevels<>+0(SB)/4, $0x41000000
+DATA iq2slevels<>+4(SB)/4, $0x41c80000
+DATA iq2slevels<>+8(SB)/4, $0x422c0000
+DATA iq2slevels<>+12(SB)/4, $0x00000000
+DATA iq2slevels<>+16(SB)/4, $0x41000000
+DATA iq2slevels<>+20(SB)/4, $0x41c80000
+DATA iq2slevels<>+24(SB)/4, $0x422c0000
+DATA iq2slevels<>+28(SB)/4, $0x00000000
+DATA iq2slevels<>+32(SB)/4, $0x41000000
+DATA iq2slevels<>+36(SB)/4, $0x41c80000
+DATA iq2slevels<>+40(SB)/4, $0x422c0000
+DATA iq2slevels<>+44(SB)/4, $0x00000000
+DATA iq2slevels<>+48(SB)/4, $0x41000000
+DATA iq2slevels<>+52(SB)/4, $0x41c80000
+DATA iq2slevels<>+56(SB)/4, $0x422c0000
+DATA iq2slevels<>+60(SB)/4, $0x00000000
+GLOBL iq2slevels<>(SB), RODATA|NOPTR, $64
+
+DATA iq2sshifts<>+0(SB)/4, $0x00000000
+DATA iq2sshifts<>+4(SB)/4, $0x00000002
+DATA iq2sshifts<>+8(SB)/4, $0x00000004
+DATA iq2sshifts<>+12(SB)/4, $0x00000006
+DATA iq2sshifts<>+16(SB)/4, $0x00000008
+DATA iq2sshifts<>+20(SB)/4, $0x0000000a
+DATA iq2sshifts<>+24(SB)/4, $0x0000000c
+DATA iq2sshifts<>+28(SB)/4, $0x0000000e
+DATA iq2sshifts<>+32(SB)/4, $0x00000000
+DATA iq2sshifts<>+36(SB)/4, $0x00000002
+DATA iq2sshifts<>+40(SB)/4, $0x00000004
+DATA iq2sshifts<>+44(SB)/4, $0x00000006
+DATA iq2sshifts<>+48(SB)/4, $0x00000008
+DATA iq2sshifts<>+52(SB)/4, $0x0000000a
+DATA iq2sshifts<>+56(SB)/4, $0x0000000c
+DATA iq2sshifts<>+60(SB)/4, $0x0000000e
+GLOBL iq2sshifts<>(SB), RODATA|NOPTR, $64
+
+DATA iq2ssigns0<>+0(SB)/4, $0x0000001f
+DATA iq2ssigns0<>+4(SB)/4, $0x0000001e
+DATA iq2ssigns0<>+8(SB)/4, $0x0000001d
+DATA iq2ssigns0<>+12(SB)/4, $0x0000001c
+DATA iq2ssigns0<>+16(SB)/4, $0x0000001b
+DATA iq2ssigns0<>+20(SB)/4, $0x0000001a
+DATA iq2ssigns0<>+24(SB)/4, $0x00000019
+DATA iq2ssigns0<>+28(SB)/4, $0x00000018
+DATA iq2ssigns0<>+32(SB)/4, $0x00000017
+DATA iq2ssigns0<>+36(SB)/4, $0x00000016
+DATA iq2ssigns0<>+40(SB)/4, $0x00000015
+DATA iq2ssigns0<>+44(SB)/4, $0x00000014
+DATA iq2ssigns0<>+48(SB)/4, $0x00000013
+DATA iq2ssigns0<>+52(SB)/4, $0x00000012
+DATA iq2ssigns0<>+56(SB)/4, $0x00000011
+DATA iq2ssigns0<>+60(SB)/4, $0x00000010
+GLOBL iq2ssigns0<>(SB), RODATA|NOPTR, $64
+
+DATA iq2ssigns16<>+0(SB)/4, $0x0000000f
+DATA iq2ssigns16<>+4(SB)/4, $0x0000000e
+DATA iq2ssigns16<>+8(SB)/4, $0x0000000d
+DATA iq2ssigns16<>+12(SB)/4, $0x0000000c
+DATA iq2ssigns16<>+16(SB)/4, $0x0000000b
+DATA iq2ssigns16<>+20(SB)/4, $0x0000000a
+DATA iq2ssigns16<>+24(SB)/4, $0x00000009
+DATA iq2ssigns16<>+28(SB)/4, $0x00000008
+DATA iq2ssigns16<>+32(SB)/4, $0x00000007
+DATA iq2ssigns16<>+36(SB)/4, $0x00000006
+DATA iq2ssigns16<>+40(SB)/4, $0x00000005
+DATA iq2ssigns16<>+44(SB)/4, $0x00000004
+DATA iq2ssigns16<>+48(SB)/4, $0x00000003
+DATA iq2ssigns16<>+52(SB)/4, $0x00000002
+DATA iq2ssigns16<>+56(SB)/4, $0x00000001
+DATA iq2ssigns16<>+60(SB)/4, $0x00000000
+GLOBL iq2ssigns16<>(SB), RODATA|NOPTR, $64
+
+DATA iq2sspread<>+0(SB)/4, $0x80008000
+DATA iq2sspread<>+4(SB)/4, $0x80008000
+DATA iq2sspread<>+8(SB)/4, $0x80088008
+DATA iq2sspread<>+12(SB)/4, $0x80088008
+DATA iq2sspread<>+16(SB)/4, $0x80008000
+DATA iq2sspread<>+20(SB)/4, $0x80008000
+DATA iq2sspread<>+24(SB)/4, $0x80088008
+DATA iq2sspread<>+28(SB)/4, $0x80088008
+DATA iq2sspread<>+32(SB)/4, $0x80008000
+DATA iq2sspread<>+36(SB)/4, $0x80008000
+DATA iq2sspread<>+40(SB)/4, $0x80088008
+DATA iq2sspread<>+44(SB)/4, $0x80088008
+DATA iq2sspread<>+48(SB)/4, $0x80008000
+DATA iq2sspread<>+52(SB)/4, $0x80008000
+DATA iq2sspread<>+56(SB)/4, $0x80088008
+DATA iq2sspread<>+60(SB)/4, $0x80088008
+GLOBL iq2sspread<>(SB), RODATA|NOPTR, $64
+
+DATA iq2splaces<>+0(SB)/4, $0x00400100
+DATA iq2splaces<>+4(SB)/4, $0x00040010
+DATA iq2splaces<>+8(SB)/4, $0x00400100
+DATA iq2splaces<>+12(SB)/4, $0x00040010
+DATA iq2splaces<>+16(SB)/4, $0x00400100
+DATA iq2splaces<>+20(SB)/4, $0x00040010
+DATA iq2splaces<>+24(SB)/4, $0x00400100
+DATA iq2splaces<>+28(SB)/4, $0x00040010
+DATA iq2splaces<>+32(SB)/4, $0x00400100
+DATA iq2splaces<>+36(SB)/4, $0x00040010
+DATA iq2splaces<>+40(SB)/4, $0x00400100
+DATA iq2splaces<>+44(SB)/4, $0x00040010
+DATA iq2splaces<>+48(SB)/4, $0x00400100
+DATA iq2splaces<>+52(SB)/4, $0x00040010
+DATA iq2splaces<>+56(SB)/4, $0x00400100
+DATA iq2splaces<>+60(SB)/4, $0x00040010
+GLOBL iq2splaces<>(SB), RODATA|NOPTR, $64
+
+DATA nibble<>+0(SB)/4, $0x0000000f
+DATA nibble<>+4(SB)/4, $0x0000000f
+DATA nibble<>+8(SB)/4, $0x0000000f
+DATA nibble<>+12(SB)/4, $0x0000000f
+DATA nibble<>+16(SB)/4, $0x0000000f
+DATA nibble<>+20(SB)/4, $0x0000000f
+DATA nibble<>+24(SB)/4, $0x0000000f
+DATA nibble<>+28(SB)/4, $0x0000000f
+DATA nibble<>+32(SB)/4, $0x0000000f
+DATA nibble<>+36(SB)/4, $0x0000000f
+DATA nibble<>+40(SB)/4, $0x0000000f
+DATA nibble<>+44(SB)/4, $0x0000000f
+DATA nibble<>+48(SB)/4, $0x0000000f
+DATA nibble<>+52(SB)/4, $0x0000000f
+DATA nibble<>+56(SB)/4, $0x0000000f
+DATA nibble<>+60(SB)/4, $0x0000000f
+GLOBL nibble<>(SB), RODATA|NOPTR, $64
+
+DATA iq2shigh<>+0(SB)/4, $0x03000300
+DATA iq2shigh<>+4(SB)/4, $0x03000300
+DATA iq2shigh<>+8(SB)/4, $0x03000300
+DATA iq2shigh<>+12(SB)/4, $0x03000300
+DATA iq2shigh<>+16(SB)/4, $0x03000300
+DATA iq2shigh<>+20(SB)/4, $0x03000300
+DATA iq2shigh<>+24(SB)/4, $0x03000300
+DATA iq2shigh<>+28(SB)/4, $0x03000300
+DATA iq2shigh<>+32(SB)/4, $0x03000300
+DATA iq2shigh<>+36(SB)/4, $0x03000300
+DATA iq2shigh<>+40(SB)/4, $0x03000300
+DATA iq2shigh<>+44(SB)/4, $0x03000300
+DATA iq2shigh<>+48(SB)/4, $0x03000300
+DATA iq2shigh<>+52(SB)/4, $0x03000300
+DATA iq2shigh<>+56(SB)/4, $0x03000300
+DATA iq2shigh<>+60(SB)/4, $0x03000300
+GLOBL iq2shigh<>(SB), RODATA|NOPTR, $64
+
+DATA half<>+0(SB)/4, $0x3f000000
+DATA half<>+4(SB)/4, $0x3f000000
+DATA half<>+8(SB)/4, $0x3f000000
+DATA half<>+12(SB)/4, $0x3f000000
+DATA half<>+16(SB)/4, $0x3f000000
+DATA half<>+20(SB)/4, $0x3f000000
+DATA half<>+24(SB)/4, $0x3f000000
+DATA half<>+28(SB)/4, $0x3f000000
+DATA half<>+32(SB)/4, $0x3f000000
+DATA half<>+36(SB)/4, $0x3f000000
+DATA half<>+40(SB)/4, $0x3f000000
+DATA half<>+44(SB)/4, $0x3f000000
+DATA half<>+48(SB)/4, $0x3f000000
+DATA half<>+52(SB)/4, $0x3f000000
+DATA half<>+56(SB)/4, $0x3f000000
+DATA half<>+60(SB)/4, $0x3f000000
+GLOBL half<>(SB), RODATA|NOPTR, $64
+
+DATA quarter<>+0(SB)/4, $0x3e800000
+DATA quarter<>+4(SB)/4, $0x3e800000
+DATA quarter<>+8(SB)/4, $0x3e800000
+DATA quarter<>+12(SB)/4, $0x3e800000
+DATA quarter<>+16(SB)/4, $0x3e800000
+DATA quarter<>+20(SB)/4, $0x3e800000
+DATA quarter<>+24(SB)/4, $0x3e800000
+DATA quarter<>+28(SB)/4, $0x3e800000
+DATA quarter<>+32(SB)/4, $0x3e800000
+DATA quarter<>+36(SB)/4, $0x3e800000
+DATA quarter<>+40(SB)/4, $0x3e800000
+DATA quarter<>+44(SB)/4, $0x3e800000
+DATA quarter<>+48(SB)/4, $0x3e800000
+DATA quarter<>+52(SB)/4, $0x3e800000
+DATA quarter<>+56(SB)/4, $0x3e800000
+DATA quarter<>+60(SB)/4, $0x3e800000
+GLOBL quarter<>(SB), RODATA|NOPTR, $64
+
+// func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·StreamIQ2S(SB), NOSPLIT, $512-64
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	LEAQ         (AX)(AX*2), SI
+	ADDQ         BX, SI
+	MOVQ         x+32(FP), DI
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         grid+56(FP), R8
+	VMOVDQU32    iq2slevels<>+0(SB), Z4
+	VMOVDQU32    iq2sshifts<>+0(SB), Z5
+	MOVL         $0x80000000, R9
+	VMOVD        R9, X6
+	VPBROADCASTD X6, Z6
+	MOVL         $0x0000ff00, R9
+	KMOVW        R9, K1
+	MOVQ         blocks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           blocks_end
+
+blocks:
+	PREFETCHT0   (BX)
+	PREFETCHT0   64(BX)
+	PREFETCHT0   (BX)(AX*1)
+	PREFETCHT0   64(BX)(AX*1)
+	PREFETCHT0   (BX)(AX*2)
+	PREFETCHT0   64(BX)(AX*2)
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	VPBROADCASTW (CX), Y7
+	VCVTPH2PS    Y7, Z7
+	VPMOVZXBQ    74(CX), Z8
+	VPSLLQ       $0x1c, Z8, Z9
+	VPORD        Z9, Z8, Z8
+	VPANDD       nibble<>+0(SB), Z8, Z8
+	VCVTDQ2PS    Z8, Z8
+	VADDPS       half<>+0(SB), Z8, Z8
+	VMULPS       Z7, Z8, Z8
+	VMULPS       quarter<>+0(SB), Z8, Z8
+	VMOVUPS      Z8, (SP)
+	VPMOVZXBW    2(CX), Z7
+	VPMOVZXBQ    66(CX), Z8
+	VPSHUFB      iq2sspread<>+0(SB), Z8, Z8
+	VPMULLW      iq2splaces<>+0(SB), Z8, Z8
+	VPANDD       iq2shigh<>+0(SB), Z8, Z8
+	VPORD        Z8, Z7, Z7
+	VMOVDQU32    Z7, 64(SP)
+	VPBROADCASTD 34(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  (SP), Z9, Z9
+	MOVWQZX      64(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      66(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      (DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTW (CX)(AX*1), Y9
+	VCVTPH2PS    Y9, Z9
+	VPMOVZXBQ    74(CX)(AX*1), Z10
+	VPSLLQ       $0x1c, Z10, Z11
+	VPORD        Z11, Z10, Z10
+	VPANDD       nibble<>+0(SB), Z10, Z10
+	VCVTDQ2PS    Z10, Z10
+	VADDPS       half<>+0(SB), Z10, Z10
+	VMULPS       Z9, Z10, Z10
+	VMULPS       quarter<>+0(SB), Z10, Z10
+	VMOVUPS      Z10, 128(SP)
+	VPMOVZXBW    2(CX)(AX*1), Z9
+	VPMOVZXBQ    66(CX)(AX*1), Z10
+	VPSHUFB      iq2sspread<>+0(SB), Z10, Z10
+	VPMULLW      iq2splaces<>+0(SB), Z10, Z10
+	VPANDD       iq2shigh<>+0(SB), Z10, Z10
+	VPORD        Z10, Z9, Z9
+	VMOVDQU32    Z9, 192(SP)
+	VPBROADCASTD 34(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  128(SP), Z10, Z10
+	MOVWQZX      192(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      194(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTW (CX)(AX*2), Y10
+	VCVTPH2PS    Y10, Z10
+	VPMOVZXBQ    74(CX)(AX*2), Z11
+	VPSLLQ       $0x1c, Z11, Z12
+	VPORD        Z12, Z11, Z11
+	VPANDD       nibble<>+0(SB), Z11, Z11
+	VCVTDQ2PS    Z11, Z11
+	VADDPS       half<>+0(SB), Z11, Z11
+	VMULPS       Z10, Z11, Z11
+	VMULPS       quarter<>+0(SB), Z11, Z11
+	VMOVUPS      Z11, 256(SP)
+	VPMOVZXBW    2(CX)(AX*2), Z10
+	VPMOVZXBQ    66(CX)(AX*2), Z11
+	VPSHUFB      iq2sspread<>+0(SB), Z11, Z11
+	VPMULLW      iq2splaces<>+0(SB), Z11, Z11
+	VPANDD       iq2shigh<>+0(SB), Z11, Z11
+	VPORD        Z11, Z10, Z10
+	VMOVDQU32    Z10, 320(SP)
+	VPBROADCASTD 34(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  256(SP), Z11, Z11
+	MOVWQZX      320(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      322(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTW (DX), Y11
+	VCVTPH2PS    Y11, Z11
+	VPMOVZXBQ    74(DX), Z12
+	VPSLLQ       $0x1c, Z12, Z13
+	VPORD        Z13, Z12, Z12
+	VPANDD       nibble<>+0(SB), Z12, Z12
+	VCVTDQ2PS    Z12, Z12
+	VADDPS       half<>+0(SB), Z12, Z12
+	VMULPS       Z11, Z12, Z12
+	VMULPS       quarter<>+0(SB), Z12, Z12
+	VMOVUPS      Z12, 384(SP)
+	VPMOVZXBW    2(DX), Z11
+	VPMOVZXBQ    66(DX), Z12
+	VPSHUFB      iq2sspread<>+0(SB), Z12, Z12
+	VPMULLW      iq2splaces<>+0(SB), Z12, Z12
+	VPANDD       iq2shigh<>+0(SB), Z12, Z12
+	VPORD        Z12, Z11, Z11
+	VMOVDQU32    Z11, 448(SP)
+	VPBROADCASTD 34(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  384(SP), Z12, Z12
+	MOVWQZX      448(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      450(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  4(SP), Z7, Z7
+	MOVWQZX      68(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      70(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      64(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  132(SP), Z7, Z7
+	MOVWQZX      196(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      198(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  260(SP), Z7, Z7
+	MOVWQZX      324(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      326(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  388(SP), Z7, Z7
+	MOVWQZX      452(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      454(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 38(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  8(SP), Z9, Z9
+	MOVWQZX      72(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      74(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      128(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 38(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  136(SP), Z10, Z10
+	MOVWQZX      200(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      202(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 38(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  264(SP), Z11, Z11
+	MOVWQZX      328(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      330(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 38(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  392(SP), Z12, Z12
+	MOVWQZX      456(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      458(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  12(SP), Z7, Z7
+	MOVWQZX      76(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      78(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      192(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  140(SP), Z7, Z7
+	MOVWQZX      204(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      206(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  268(SP), Z7, Z7
+	MOVWQZX      332(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      334(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  396(SP), Z7, Z7
+	MOVWQZX      460(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      462(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 42(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  16(SP), Z9, Z9
+	MOVWQZX      80(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      82(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      256(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 42(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  144(SP), Z10, Z10
+	MOVWQZX      208(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      210(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 42(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  272(SP), Z11, Z11
+	MOVWQZX      336(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      338(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 42(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  400(SP), Z12, Z12
+	MOVWQZX      464(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      466(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  20(SP), Z7, Z7
+	MOVWQZX      84(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      86(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      320(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  148(SP), Z7, Z7
+	MOVWQZX      212(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      214(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  276(SP), Z7, Z7
+	MOVWQZX      340(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      342(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  404(SP), Z7, Z7
+	MOVWQZX      468(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      470(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 46(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  24(SP), Z9, Z9
+	MOVWQZX      88(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      90(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      384(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 46(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  152(SP), Z10, Z10
+	MOVWQZX      216(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      218(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 46(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  280(SP), Z11, Z11
+	MOVWQZX      344(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      346(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 46(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  408(SP), Z12, Z12
+	MOVWQZX      472(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      474(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  28(SP), Z7, Z7
+	MOVWQZX      92(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      94(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      448(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  156(SP), Z7, Z7
+	MOVWQZX      220(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      222(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  284(SP), Z7, Z7
+	MOVWQZX      348(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      350(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  412(SP), Z7, Z7
+	MOVWQZX      476(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      478(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 50(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  32(SP), Z9, Z9
+	MOVWQZX      96(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      98(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      512(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 50(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  160(SP), Z10, Z10
+	MOVWQZX      224(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      226(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 50(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  288(SP), Z11, Z11
+	MOVWQZX      352(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      354(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 50(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  416(SP), Z12, Z12
+	MOVWQZX      480(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      482(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  36(SP), Z7, Z7
+	MOVWQZX      100(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      102(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      576(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  164(SP), Z7, Z7
+	MOVWQZX      228(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      230(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  292(SP), Z7, Z7
+	MOVWQZX      356(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      358(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  420(SP), Z7, Z7
+	MOVWQZX      484(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      486(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 54(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  40(SP), Z9, Z9
+	MOVWQZX      104(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      106(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      640(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 54(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  168(SP), Z10, Z10
+	MOVWQZX      232(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      234(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 54(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  296(SP), Z11, Z11
+	MOVWQZX      360(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      362(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 54(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  424(SP), Z12, Z12
+	MOVWQZX      488(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      490(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  44(SP), Z7, Z7
+	MOVWQZX      108(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      110(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      704(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  172(SP), Z7, Z7
+	MOVWQZX      236(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      238(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  300(SP), Z7, Z7
+	MOVWQZX      364(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      366(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  428(SP), Z7, Z7
+	MOVWQZX      492(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      494(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 58(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  48(SP), Z9, Z9
+	MOVWQZX      112(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      114(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      768(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 58(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  176(SP), Z10, Z10
+	MOVWQZX      240(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      242(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 58(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  304(SP), Z11, Z11
+	MOVWQZX      368(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      370(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 58(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  432(SP), Z12, Z12
+	MOVWQZX      496(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      498(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  52(SP), Z7, Z7
+	MOVWQZX      116(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      118(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      832(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  180(SP), Z7, Z7
+	MOVWQZX      244(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      246(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  308(SP), Z7, Z7
+	MOVWQZX      372(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      374(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  436(SP), Z7, Z7
+	MOVWQZX      500(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      502(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VPBROADCASTD 62(CX), Z8
+	VMOVAPS      Z4, Z9
+	VMULPS.BCST  56(SP), Z9, Z9
+	MOVWQZX      120(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z7
+	MOVWQZX      122(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z7
+	VPSRLVD      Z5, Z7, Z7
+	VPERMPS      Z9, Z7, Z9
+	VPSLLVD      iq2ssigns0<>+0(SB), Z8, Z7
+	VPTERNLOGD   $0x78, Z6, Z7, Z9
+	VMOVUPS      896(DI), Z7
+	VMULPS       Z7, Z9, Z9
+	VADDPS       Z9, Z0, Z0
+	VPBROADCASTD 62(CX)(AX*1), Z9
+	VMOVAPS      Z4, Z10
+	VMULPS.BCST  184(SP), Z10, Z10
+	MOVWQZX      248(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z11
+	MOVWQZX      250(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z11
+	VPSRLVD      Z5, Z11, Z11
+	VPERMPS      Z10, Z11, Z10
+	VPSLLVD      iq2ssigns0<>+0(SB), Z9, Z11
+	VPTERNLOGD   $0x78, Z6, Z11, Z10
+	VMULPS       Z7, Z10, Z10
+	VADDPS       Z10, Z1, Z1
+	VPBROADCASTD 62(CX)(AX*2), Z10
+	VMOVAPS      Z4, Z11
+	VMULPS.BCST  312(SP), Z11, Z11
+	MOVWQZX      376(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      378(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z11, Z12, Z11
+	VPSLLVD      iq2ssigns0<>+0(SB), Z10, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z11
+	VMULPS       Z7, Z11, Z11
+	VADDPS       Z11, Z2, Z2
+	VPBROADCASTD 62(DX), Z11
+	VMOVAPS      Z4, Z12
+	VMULPS.BCST  440(SP), Z12, Z12
+	MOVWQZX      504(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z13
+	MOVWQZX      506(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z13
+	VPSRLVD      Z5, Z13, Z13
+	VPERMPS      Z12, Z13, Z12
+	VPSLLVD      iq2ssigns0<>+0(SB), Z11, Z13
+	VPTERNLOGD   $0x78, Z6, Z13, Z12
+	VMULPS       Z7, Z12, Z12
+	VADDPS       Z12, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  60(SP), Z7, Z7
+	MOVWQZX      124(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      126(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z8, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMOVUPS      960(DI), Z8
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z0, Z0
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  188(SP), Z7, Z7
+	MOVWQZX      252(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z12
+	MOVWQZX      254(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z12
+	VPSRLVD      Z5, Z12, Z12
+	VPERMPS      Z7, Z12, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z9, Z12
+	VPTERNLOGD   $0x78, Z6, Z12, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z1, Z1
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  316(SP), Z7, Z7
+	MOVWQZX      380(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      382(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z10, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z2, Z2
+	VMOVAPS      Z4, Z7
+	VMULPS.BCST  444(SP), Z7, Z7
+	MOVWQZX      508(SP), R10
+	VPBROADCASTD (R8)(R10*2), Z9
+	MOVWQZX      510(SP), R10
+	VPBROADCASTD (R8)(R10*2), K1, Z9
+	VPSRLVD      Z5, Z9, Z9
+	VPERMPS      Z7, Z9, Z7
+	VPSLLVD      iq2ssigns16<>+0(SB), Z11, Z9
+	VPTERNLOGD   $0x78, Z6, Z9, Z7
+	VMULPS       Z8, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	ADDQ         $+82, CX
+	ADDQ         $+82, DX
+	ADDQ         $+82, BX
+	ADDQ         $+82, SI
+	ADDQ         $+1024, DI
+	DECQ         R9
+	JNZ          blocks
+
+blocks_end:
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF32X4 $0x01, Y4, X0
+	VADDPS        X4, X0, X0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y4
+	VEXTRACTF32X4 $0x01, Y4, X1
+	VADDPS        X4, X1, X1
+	VMOVLHPS      X1, X0, X4
+	VMOVHLPS      X0, X1, X0
+	VADDPS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VSHUFPS       $0x88, X0, X4, X1
+	VSHUFPS       $0xdd, X0, X4, X0
+	VADDPS        X0, X1, X1
+	MOVQ          dst+0(FP), AX
+	VMOVUPS       X1, (AX)
+	VZEROUPPER
+	RET

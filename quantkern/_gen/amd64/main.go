@@ -53,5 +53,9 @@ func main() {
 	absMaxBits()
 	maxF32()
 	ropeNeoX()
+	for _, p := range packings {
+		p.decode()
+		p.stream()
+	}
 	Generate()
 }

@@ -1,0 +1,66 @@
+package quantkern
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Repack copies a matrix into the layout of I2_S when the kernels in use are
+// fast for that one and not for the matrix's own: a uniform TQ1_0, I2_S_B or
+// I2_S_C matrix with rows of whole groups of 128. The copy has the same trits,
+// undefined codes included, and the same scale, so that MulTernary gives the
+// same bits; bytes is its size. Otherwise t itself comes back and bytes is 0.
+//
+// each runs fn over pieces that cover [0, rows), concurrently if it likes, and
+// returns what went wrong, upon which the copy is dropped; nil means here and
+// now.
+func (t *Ternary) Repack(each func(rows int, fn func(lo, hi int)) error) (packed *Ternary, bytes int, err error) {
+	if !t.gainsFromI2S() {
+		return t, 0, nil
+	}
+	c, err := Lookup("I2_S")
+	if err != nil {
+		return nil, 0, err
+	}
+	bytes = c.Size(t.Rows, t.Cols)
+	data := make([]byte, bytes)
+	tail := data[bytes-i2sTail:]
+	binary.LittleEndian.PutUint32(tail, math.Float32bits(t.Scale))
+	rows := func(lo, hi int) {
+		trits := make([]int8, t.Cols)
+		for r := lo; r < hi; r++ {
+			t.Trits(trits, r)
+			packA(data[r*t.Cols/4:(r+1)*t.Cols/4], asBytes(trits))
+		}
+	}
+	if each == nil {
+		rows(0, t.Rows)
+	} else if err := each(t.Rows, rows); err != nil {
+		return nil, 0, err
+	}
+	return &Ternary{Codec: c, Rows: t.Rows, Cols: t.Cols, Data: data, Uniform: true, Scale: t.Scale}, bytes, nil
+}
+
+func (t *Ternary) gainsFromI2S() bool {
+	_, own := active.tiles[t.Codec.Name]
+	_, i2s := active.tiles["I2_S"]
+	return i2s && !own && t.Uniform && t.Rows > 0 && t.Cols > 0 && t.Cols%halfCodes == 0
+}
+
+// packA packs trits (-1 to 2, as bytes) in groups of I2_S, eight codes at a
+// time.
+func packA(dst, trits []byte) {
+	w := planesA.width
+	for ; len(dst) >= w && len(trits) >= 4*w; dst, trits = dst[w:], trits[4*w:] {
+		for i := 0; i < w; i += 8 {
+			var v uint64
+			for plane := range 4 {
+				v |= plusOne(binary.LittleEndian.Uint64(trits[plane*w+i:])) << (planesA.first + planesA.step*plane)
+			}
+			binary.LittleEndian.PutUint64(dst[i:], v)
+		}
+	}
+}
+
+// plusOne is the inverse of lessOne.
+func plusOne(trits uint64) uint64 { return ((trits ^ lanes80) + lanes01) & lanes03 }
