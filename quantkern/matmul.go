@@ -228,3 +228,13 @@ func mulDenseTiles(dst []float32, stride int, data []byte, rowBytes, rows, cols 
 		}
 	}
 }
+
+// DotRow is Dot of row r of a rows × cols matrix of any codec with x, the value
+// that MulDense gives.
+func DotRow(c *Codec, data []byte, rows, cols, r int, x []float32, scratch *Scratch) float32 {
+	checkRow(len(x), cols, rows, r)
+	size := c.rowBytes(cols)
+	scratch.one = grow(scratch.one, 1)
+	MulDense(scratch.one, 1, c, data[r*size:(r+1)*size], 1, cols, 0, 1, x, 1, scratch)
+	return scratch.one[0]
+}

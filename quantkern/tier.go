@@ -22,7 +22,9 @@ type tier struct {
 
 	dotF32, dotF16 denseTiles
 
-	packed map[string]packed // by codec
+	packed      map[string]packed // by codec
+	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
+	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
 	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
@@ -56,6 +58,10 @@ type tiles struct {
 // denseTiles are the products of float32 or float16 rows (w) with float32
 // activation rows: one with one, and four with one and with four (or nil).
 type denseTiles struct{ one, x1, x4 denseTile }
+
+// screenTile bounds the products of one group of a Screen (see screenUpper) with
+// activation rows ldy apart, two widths each; rows of dst are ldd apart.
+type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
 

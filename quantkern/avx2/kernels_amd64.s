@@ -1630,6 +1630,257 @@ done:
 	VZEROUPPER
 	RET
 
+// func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·Screenx1(SB), NOSPLIT, $0-64
+	MOVQ  codes+16(FP), AX
+	MOVQ  y+24(FP), CX
+	MOVQ  ldy+32(FP), DX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	MOVQ  chunks+40(FP), DX
+	TESTQ DX, DX
+	JZ    chunks_end
+
+chunks:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	VMOVDQU    (CX), Y4
+	VPMOVSXBW  (AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y0, Y0
+	VPMOVSXBW  64(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y1, Y1
+	VPMOVSXBW  128(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y2, Y2
+	VPMOVSXBW  192(AX), Y5
+	VPMADDWD   Y4, Y5, Y4
+	VPADDD     Y4, Y3, Y3
+	VMOVDQU    32(CX), Y4
+	VPMOVSXBW  16(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y0, Y0
+	VPMOVSXBW  80(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y1, Y1
+	VPMOVSXBW  144(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y2, Y2
+	VPMOVSXBW  208(AX), Y5
+	VPMADDWD   Y4, Y5, Y4
+	VPADDD     Y4, Y3, Y3
+	VMOVDQU    64(CX), Y4
+	VPMOVSXBW  32(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y0, Y0
+	VPMOVSXBW  96(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y1, Y1
+	VPMOVSXBW  160(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y2, Y2
+	VPMOVSXBW  224(AX), Y5
+	VPMADDWD   Y4, Y5, Y4
+	VPADDD     Y4, Y3, Y3
+	VMOVDQU    96(CX), Y4
+	VPMOVSXBW  48(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y0, Y0
+	VPMOVSXBW  112(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y1, Y1
+	VPMOVSXBW  176(AX), Y5
+	VPMADDWD   Y4, Y5, Y5
+	VPADDD     Y5, Y2, Y2
+	VPMOVSXBW  240(AX), Y5
+	VPMADDWD   Y4, Y5, Y4
+	VPADDD     Y4, Y3, Y3
+	ADDQ       $+256, AX
+	ADDQ       $+128, CX
+	DECQ       DX
+	JNZ        chunks
+
+chunks_end:
+	MOVQ         dst+0(FP), AX
+	MOVQ         ldd+8(FP), CX
+	MOVQ         coefs+48(FP), CX
+	MOVQ         widths+56(FP), DX
+	VPHADDD      Y1, Y0, Y0
+	VPHADDD      Y3, Y2, Y2
+	VPHADDD      Y2, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDD       X0, X1, X1
+	VCVTDQ2PS    X1, X1
+	VMULPS       (CX), X1, X1
+	VBROADCASTSS (DX), X0
+	VMULPS       16(CX), X0, X0
+	VBROADCASTSS 4(DX), X2
+	VMULPS       32(CX), X2, X2
+	VADDPS       X2, X0, X0
+	VADDPS       X0, X1, X1
+	VMOVUPS      X1, (AX)
+	VZEROUPPER
+	RET
+
+// func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·Screenx2(SB), NOSPLIT, $0-64
+	MOVQ  codes+16(FP), AX
+	MOVQ  y+24(FP), CX
+	MOVQ  ldy+32(FP), DX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  chunks+40(FP), BX
+	TESTQ BX, BX
+	JZ    chunks_end
+
+chunks:
+	PREFETCHT0 4096(AX)
+	PREFETCHT0 4160(AX)
+	PREFETCHT0 4224(AX)
+	PREFETCHT0 4288(AX)
+	VMOVDQU    (CX), Y8
+	VMOVDQU    (CX)(DX*1), Y9
+	VPMOVSXBW  (AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y0, Y0
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMOVSXBW  64(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y1, Y1
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMOVSXBW  128(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y2, Y2
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMOVSXBW  192(AX), Y10
+	VPMADDWD   Y8, Y10, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   Y9, Y10, Y8
+	VPADDD     Y8, Y7, Y7
+	VMOVDQU    32(CX), Y8
+	VMOVDQU    32(CX)(DX*1), Y9
+	VPMOVSXBW  16(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y0, Y0
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMOVSXBW  80(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y1, Y1
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMOVSXBW  144(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y2, Y2
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMOVSXBW  208(AX), Y10
+	VPMADDWD   Y8, Y10, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   Y9, Y10, Y8
+	VPADDD     Y8, Y7, Y7
+	VMOVDQU    64(CX), Y8
+	VMOVDQU    64(CX)(DX*1), Y9
+	VPMOVSXBW  32(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y0, Y0
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMOVSXBW  96(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y1, Y1
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMOVSXBW  160(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y2, Y2
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMOVSXBW  224(AX), Y10
+	VPMADDWD   Y8, Y10, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   Y9, Y10, Y8
+	VPADDD     Y8, Y7, Y7
+	VMOVDQU    96(CX), Y8
+	VMOVDQU    96(CX)(DX*1), Y9
+	VPMOVSXBW  48(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y0, Y0
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMOVSXBW  112(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y1, Y1
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMOVSXBW  176(AX), Y10
+	VPMADDWD   Y8, Y10, Y11
+	VPADDD     Y11, Y2, Y2
+	VPMADDWD   Y9, Y10, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMOVSXBW  240(AX), Y10
+	VPMADDWD   Y8, Y10, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   Y9, Y10, Y8
+	VPADDD     Y8, Y7, Y7
+	ADDQ       $+256, AX
+	ADDQ       $+128, CX
+	DECQ       BX
+	JNZ        chunks
+
+chunks_end:
+	MOVQ         dst+0(FP), AX
+	MOVQ         ldd+8(FP), CX
+	MOVQ         coefs+48(FP), DX
+	MOVQ         widths+56(FP), BX
+	VPHADDD      Y1, Y0, Y0
+	VPHADDD      Y3, Y2, Y2
+	VPHADDD      Y2, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDD       X0, X1, X1
+	VCVTDQ2PS    X1, X1
+	VMULPS       (DX), X1, X1
+	VBROADCASTSS (BX), X0
+	VMULPS       16(DX), X0, X0
+	VBROADCASTSS 4(BX), X2
+	VMULPS       32(DX), X2, X2
+	VADDPS       X2, X0, X0
+	VADDPS       X0, X1, X1
+	VMOVUPS      X1, (AX)
+	ADDQ         CX, AX
+	VPHADDD      Y5, Y4, Y4
+	VPHADDD      Y7, Y6, Y6
+	VPHADDD      Y6, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X0
+	VPADDD       X4, X0, X0
+	VCVTDQ2PS    X0, X0
+	VMULPS       (DX), X0, X0
+	VBROADCASTSS 8(BX), X1
+	VMULPS       16(DX), X1, X1
+	VBROADCASTSS 12(BX), X2
+	VMULPS       32(DX), X2, X2
+	VADDPS       X2, X1, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (AX)
+	VZEROUPPER
+	RET
+
 // func DotF32(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
 // Requires: AVX, AVX2
 TEXT ·DotF32(SB), NOSPLIT, $0-56
@@ -2059,6 +2310,201 @@ rows_end:
 	VMOVUPS Y5, 160(AX)
 	VMOVUPS Y6, 192(AX)
 	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+DATA codeorder<>+0(SB)/4, $0x00000000
+DATA codeorder<>+4(SB)/4, $0x00000004
+DATA codeorder<>+8(SB)/4, $0x00000001
+DATA codeorder<>+12(SB)/4, $0x00000005
+DATA codeorder<>+16(SB)/4, $0x00000000
+DATA codeorder<>+20(SB)/4, $0x00000004
+DATA codeorder<>+24(SB)/4, $0x00000001
+DATA codeorder<>+28(SB)/4, $0x00000005
+GLOBL codeorder<>(SB), RODATA|NOPTR, $32
+
+// func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
+// Requires: AVX, AVX2, SSE2
+TEXT ·ScreenCodes(SB), NOSPLIT, $0-44
+	MOVQ         codes+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVL         $0x4b400000, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y2
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS inverse+28(FP), Y1
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	MOVQ         chunks+16(FP), DX
+	TESTQ        DX, DX
+	JZ           chunks_end
+
+chunks:
+	VMOVUPS      (CX), Y8
+	VMULPS       Y1, Y8, Y10
+	VADDPS       Y2, Y10, Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y3, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y4, Y4
+	VPMULLD      Y10, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      32(CX), Y8
+	VMULPS       Y1, Y8, Y11
+	VADDPS       Y2, Y11, Y11
+	VPSUBD       Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y5, Y5
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y6, Y6
+	VPMULLD      Y11, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSWB    Y10, Y10, Y10
+	VMOVDQU      codeorder<>+0(SB), Y8
+	VPERMD       Y10, Y8, Y10
+	VMOVDQU      X10, (AX)
+	VMOVUPS      64(CX), Y8
+	VMULPS       Y1, Y8, Y10
+	VADDPS       Y2, Y10, Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y3, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y4, Y4
+	VPMULLD      Y10, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      96(CX), Y8
+	VMULPS       Y1, Y8, Y11
+	VADDPS       Y2, Y11, Y11
+	VPSUBD       Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y5, Y5
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y6, Y6
+	VPMULLD      Y11, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSWB    Y10, Y10, Y10
+	VMOVDQU      codeorder<>+0(SB), Y8
+	VPERMD       Y10, Y8, Y10
+	VMOVDQU      X10, 16(AX)
+	VMOVUPS      128(CX), Y8
+	VMULPS       Y1, Y8, Y10
+	VADDPS       Y2, Y10, Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y3, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y4, Y4
+	VPMULLD      Y10, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      160(CX), Y8
+	VMULPS       Y1, Y8, Y11
+	VADDPS       Y2, Y11, Y11
+	VPSUBD       Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y5, Y5
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y6, Y6
+	VPMULLD      Y11, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSWB    Y10, Y10, Y10
+	VMOVDQU      codeorder<>+0(SB), Y8
+	VPERMD       Y10, Y8, Y10
+	VMOVDQU      X10, 32(AX)
+	VMOVUPS      192(CX), Y8
+	VMULPS       Y1, Y8, Y10
+	VADDPS       Y2, Y10, Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y3, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y4, Y4
+	VPMULLD      Y10, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      224(CX), Y8
+	VMULPS       Y1, Y8, Y11
+	VADDPS       Y2, Y11, Y11
+	VPSUBD       Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y9
+	VMULPS       Y0, Y9, Y9
+	VSUBPS       Y9, Y8, Y9
+	VMULPS       Y9, Y9, Y9
+	VCVTPS2PD    X9, Y8
+	VADDPD       Y8, Y5, Y5
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y6, Y6
+	VPMULLD      Y11, Y11, Y8
+	VPADDD       Y8, Y7, Y7
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSWB    Y10, Y10, Y10
+	VMOVDQU      codeorder<>+0(SB), Y8
+	VPERMD       Y10, Y8, Y10
+	VMOVDQU      X10, 48(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+256, CX
+	DECQ         DX
+	JNZ          chunks
+
+chunks_end:
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPD       X3, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, miss+32(FP)
+	VEXTRACTF128 $0x01, Y7, X0
+	VPADDD       X7, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPADDD       X1, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, norm+40(FP)
 	VZEROUPPER
 	RET
 

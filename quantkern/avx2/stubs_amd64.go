@@ -29,6 +29,16 @@ func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //go:noescape
 func Quantize(q *int8, x *float32, chunks uintptr, tail uintptr, s float32) int32
 
+// Screenx1 bounds the products of 4 rows of 8-bit codes with 1 rows of activations.
+//
+//go:noescape
+func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+
+// Screenx2 bounds the products of 4 rows of 8-bit codes with 2 rows of activations.
+//
+//go:noescape
+func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //
 //go:noescape
@@ -68,6 +78,11 @@ func WeightedF16x1(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //
 //go:noescape
 func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
+
+// ScreenCodes rounds a row to codes and returns Σ(w−scale·q)² and Σq².
+//
+//go:noescape
+func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
 
 // ExpSum replaces x by exp(x-max), 16 values a block, and returns their sum in float64 lanes.
 //

@@ -25,12 +25,17 @@ func main() {
 			}
 		}
 		quantize512()
+		for n := 1; n <= 4; n++ {
+			screenTile(n)
+		}
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)
 			ternaryTile256(l, 2)
 		}
 		quantize256()
+		screenTile(1)
+		screenTile(2)
 	default:
 		fmt.Fprintln(os.Stderr, "TIER must be avx2 or avx512")
 		os.Exit(2)
@@ -44,6 +49,7 @@ func main() {
 		weighted("Weighted"+e.name+"x1", e.elem, 1)
 		weighted("Weighted"+e.name+"x4", e.elem, 4)
 	}
+	screenCodes()
 	constants := expTable()
 	expSum(constants)
 	sumSquares()

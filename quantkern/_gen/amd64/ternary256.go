@@ -72,13 +72,7 @@ func ternaryTile256(l layout, n int) {
 	Label("done")
 	e := newEpilogue()
 	for i, c := range acc {
-		VPHADDD(c[1], c[0], c[0])
-		VPHADDD(c[3], c[2], c[2])
-		VPHADDD(c[2], c[0], c[0])
-		x := XMM()
-		VEXTRACTI128(U8(1), c[0], x)
-		VPADDD(c[0].AsX(), x, x)
-		e.put(i, rows, i == n-1, x)
+		e.put(i, rows, i == n-1, sumInts(c))
 	}
 	VZEROUPPER()
 	RET()

@@ -1,0 +1,106 @@
+package quantkern
+
+import (
+	"math"
+	"slices"
+)
+
+// Shortlist collects the rows of a Screen that can be among the k largest
+// products with one activation row. Workers fill one each, over rows of their
+// own; Merge brings them together.
+type Shortlist struct {
+	k      int
+	lows   []float32 // the k largest lower bounds so far, a heap with the smallest on top
+	floor  float32   // the k-th largest of them; -Inf while there are fewer
+	ids    []int32
+	uppers []float32
+	limit  int // length at which those below floor are thrown out
+}
+
+// leastList is the length from which a Shortlist is worth cleaning.
+const leastList = 1024
+
+// Reset empties the list; k is at least 1.
+func (l *Shortlist) Reset(k int) {
+	l.k, l.floor, l.limit = k, float32(math.Inf(-1)), leastList
+	l.lows, l.ids, l.uppers = l.lows[:0], l.ids[:0], l.uppers[:0]
+}
+
+// Bytes is the memory held.
+func (l *Shortlist) Bytes() int { return 4 * (cap(l.lows) + cap(l.ids) + cap(l.uppers)) }
+
+// Offer takes the upper bounds of rows r0, r0+1, … with activation row i.
+func (l *Shortlist) Offer(s *Screen, a *ScreenActs, i, r0 int, uppers []float32) {
+	for j, u := range uppers[:min(len(uppers), s.rows-r0)] {
+		if u < l.floor {
+			continue
+		}
+		l.ids = append(l.ids, int32(r0+j))
+		l.uppers = append(l.uppers, u)
+		l.raise(s.lower(r0+j, i, u, a))
+		if len(l.ids) >= l.limit {
+			l.clean(l.floor)
+			l.limit = max(leastList, 2*len(l.ids))
+		}
+	}
+}
+
+// raise keeps low if it is among the k largest.
+func (l *Shortlist) raise(low float32) {
+	h := l.lows
+	switch {
+	case len(h) < l.k:
+		h = append(h, low)
+		for i := len(h) - 1; i > 0 && h[i] < h[(i-1)/2]; i = (i - 1) / 2 {
+			h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
+		}
+		l.lows = h
+	case low > h[0]:
+		h[0] = low
+		for i := 0; ; {
+			child := 2*i + 1
+			if child+1 < len(h) && h[child+1] < h[child] {
+				child++
+			}
+			if child >= len(h) || h[i] <= h[child] {
+				break
+			}
+			h[i], h[child] = h[child], h[i]
+			i = child
+		}
+	}
+	if len(l.lows) == l.k {
+		l.floor = l.lows[0]
+	}
+}
+
+// clean throws out the rows whose upper bounds are below floor.
+func (l *Shortlist) clean(floor float32) {
+	n := 0
+	for i, u := range l.uppers {
+		if u >= floor {
+			l.ids[n], l.uppers[n] = l.ids[i], u
+			n++
+		}
+	}
+	l.ids, l.uppers = l.ids[:n], l.uppers[:n]
+}
+
+// Merge adds what other, a list of the same k over other rows, holds.
+func (l *Shortlist) Merge(other *Shortlist) {
+	for _, low := range other.lows {
+		l.raise(low)
+	}
+	l.ids = append(l.ids, other.ids...)
+	l.uppers = append(l.uppers, other.uppers...)
+}
+
+// Rows returns the rows that can be among the k largest of all rows offered,
+// in ascending order; the slice is valid until the next call.
+func (l *Shortlist) Rows() []int32 {
+	l.clean(l.floor)
+	// The bounds no longer matter: only the ids are put in order.
+	slices.Sort(l.ids)
+	l.uppers = l.uppers[:0]
+	return l.ids
+}
