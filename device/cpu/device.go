@@ -3,6 +3,7 @@ package cpu
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -21,10 +22,15 @@ type cpuDevice struct {
 	turn   *semaphore.Weighted // held by the one call that works; first come, first served
 	work   workspace           // guarded by turn
 
+	screened screened
+	calls    atomic.Uint64 // to parts, so far
+	working  atomic.Bool   // one of them has the turn
+
 	// Guarded by turn.
-	closed  bool
-	weights weights
-	parts   map[closer]struct{}
+	closed     bool
+	weights    weights
+	parts      map[closer]struct{}
+	screenMode string
 }
 
 // closer is a loaded part; free gives back what it holds, with turn held.
@@ -32,13 +38,15 @@ type closer interface{ free() }
 
 var _ device.Device = (*cpuDevice)(nil)
 
-func newDevice(name, tier string, workers int) *cpuDevice {
+func newDevice(name, tier, screening string, workers int) *cpuDevice {
 	d := &cpuDevice{
 		info:  describe(name, tier, workers),
 		team:  newTeam(name, workers),
 		lead:  newLead(name),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},
+
+		screenMode: screening,
 	}
 	d.pool.ledger = &d.ledger
 	d.weights = weights{device: name, ledger: &d.ledger, mapped: map[*gguf.Tensor]int{}}
@@ -136,6 +144,8 @@ func (d *cpuDevice) begin(ctx context.Context, p closer) (time.Time, error) {
 		d.turn.Release(1)
 		return start, fmt.Errorf("cpu: part on %s: %w", d.info.Name, device.ErrClosed)
 	}
+	d.calls.Add(1)
+	d.working.Store(true)
 	return start, nil
 }
 
@@ -143,6 +153,7 @@ func (d *cpuDevice) begin(ctx context.Context, p closer) (time.Time, error) {
 func (d *cpuDevice) end(start time.Time, done device.Worked) {
 	now := time.Now()
 	d.work.settle()
+	d.working.Store(false)
 	d.turn.Release(1)
 	if done != nil {
 		done(start, now)

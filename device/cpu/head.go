@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"slices"
 
 	"tritflow/device"
 	"tritflow/gguf"
@@ -17,6 +18,9 @@ type head struct {
 	out    *linear
 	hidden int
 	vocab  int
+
+	screening *screening
+	wanted    bool // the call at hand could have used it
 }
 
 // LoadHead takes the head over in place; a tied one is counted once with the
@@ -28,8 +32,12 @@ func (d *cpuDevice) LoadHead(ctx context.Context, g *graph.Head) (device.Head, e
 			if p.norm, err = p.held.norm(&g.Norm, p.hidden); err != nil {
 				return err
 			}
-			p.out, err = p.held.linear(&g.Out)
-			return err
+			if p.out, err = p.held.linear(&g.Out); err != nil {
+				return err
+			}
+			p.screening = newScreening(d, d.screenMode, p.out)
+			d.screened.last.Store(p.screening)
+			return nil
 		})
 	})
 }
@@ -55,6 +63,7 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	w := &p.dev.work
 	l := newLogits(&p.dev.pool, b, p.vocab)
 	w.rows.takeOutputs(b, l.computed)
+	w.screen.copy = p.screenable(b, l.computed)
 	w.head, w.logits, w.x, w.width = p, l, h.data, h.width
 	if err := p.dev.lead.do(ctx, w.calls.score); err != nil {
 		l.Release()
@@ -64,13 +73,22 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	for i := range l.answers {
 		l.answers[i].err = b.Seqs[b.Rows[b.Outputs[i].Row].Seq].Err
 	}
+	if p.wanted {
+		p.wanted = false
+		p.screening.want()
+	}
 	return l, nil
 }
 
 // Close gives the head back.
 func (p *head) Close() error { return p.dev.unload(p) }
 
-func (p *head) free() { p.held.release() }
+func (p *head) free() {
+	if p.screening != nil {
+		p.screening.free()
+	}
+	p.held.release()
+}
 
 // score runs the head's jobs over the selected rows.
 func (w *workspace) score(ctx context.Context) error {
@@ -79,19 +97,47 @@ func (w *workspace) score(ctx context.Context) error {
 		return nil
 	}
 	w.feed(w.floats(&w.norm, n*p.hidden), n, p.hidden, anyTernary(p.out))
+	if w.screen.copy != nil {
+		w.screen.acts.Reset(n, p.hidden)
+		w.screen.able = grow(&w.dev.ledger, w.screen.able, n)
+	}
 	if err := w.runRows(ctx, w.jobs.headNorm); err != nil {
 		return err
 	}
+	w.left = w.left[:0]
+	if w.screen.copy != nil {
+		var err error
+		if w.left, err = w.screenAll(ctx, w.left); err != nil {
+			return err
+		}
+		// The full head sees the rows that are left as its only input.
+		for j, i := range w.left {
+			copy(w.row(w.in.x, j), w.row(w.in.x, int(i)))
+		}
+		w.in.n = len(w.left)
+	} else {
+		for i := range n {
+			w.left = append(w.left, int32(i))
+		}
+	}
+	if len(w.left) == 0 {
+		return nil
+	}
+	w.dev.screened.full.Add(uint64(len(w.left)))
+	w.logits.room(w.left)
 	if err := w.runOutputs(ctx, p.vocab, w.jobs.vocabulary); err != nil {
 		return err
 	}
-	return w.runRows(ctx, w.jobs.answer)
+	return w.run(ctx, len(w.left), 1, w.jobs.answer)
 }
 
 // headNorm normalizes the rows that are asked for.
 func (w *workspace) headNorm(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		w.normalize(i, w.residual(i), w.head.norm)
+		if w.screen.copy != nil {
+			w.screen.able[i] = w.screen.acts.Quantize(i, w.row(w.in.x, i))
+		}
 	}
 }
 
@@ -100,13 +146,13 @@ func (w *workspace) vocabulary(worker, lo, hi int) {
 	w.head.out.mul(w.logits.data, w.head.vocab, lo, hi, &w.in, &w.workers[worker].kernels)
 }
 
-// answer checks rows [lo, hi) and picks the largest logits.
+// answer checks rows [lo, hi) of the full head and picks the largest logits.
 func (w *workspace) answer(worker, lo, hi int) {
 	me := &w.workers[worker]
-	for i := lo; i < hi; i++ {
-		x := w.answerRow(i)
+	for j := lo; j < hi; j++ {
+		i, x := int(w.left[j]), w.logits.row(j)
 		w.rows.check(i, x)
-		top := w.logits.answers[w.logits.computed[i]].top
+		top := w.top(i)
 		if len(top) == 0 || w.rows.bad[i] >= 0 {
 			continue
 		}
@@ -117,8 +163,7 @@ func (w *workspace) answer(worker, lo, hi int) {
 	}
 }
 
-// answerRow is the logits of compact row i.
+// answerRow is the logits of compact row i, which the full head answered.
 func (w *workspace) answerRow(i int) []float32 {
-	vocab := w.head.vocab
-	return w.logits.data[i*vocab : (i+1)*vocab]
+	return w.logits.row(slices.Index(w.left, int32(i)))
 }

@@ -10,23 +10,25 @@ import (
 // logits are the head's answers in host memory.
 type logits struct {
 	home     *pool
-	data     []float32 // [len(computed), vocab]
+	data     []float32 // [rows that the full head answers, vocab]
 	vocab    int
 	answers  []answer // one per Batch.Outputs entry
-	computed []int32  // output of each row of data
+	computed []int32  // outputs to be answered: the compact rows
 	released atomic.Bool
 }
 
 // answer is what one output gets.
 type answer struct {
-	full []float32
-	top  []device.Candidate
-	err  error // of its sequence
+	full      []float32
+	wantsFull bool
+	top       []device.Candidate
+	err       error // of its sequence
 }
 
 var _ device.Logits = (*logits)(nil)
 
-// newLogits makes room for the outputs of sequences that have not failed.
+// newLogits makes room for the candidates of the outputs of sequences that
+// have not failed.
 func newLogits(home *pool, b *device.Batch, vocab int) *logits {
 	l := &logits{home: home, vocab: vocab, answers: make([]answer, len(b.Outputs))}
 	candidates := 0
@@ -36,17 +38,29 @@ func newLogits(home *pool, b *device.Batch, vocab int) *logits {
 			candidates += clampTop(o.TopK, vocab)
 		}
 	}
-	l.data = home.get(len(l.computed) * vocab)
 	top := make([]device.Candidate, candidates)
-	for i, output := range l.computed {
+	for _, output := range l.computed {
 		o, a := b.Outputs[output], &l.answers[output]
 		k := clampTop(o.TopK, vocab)
 		a.top, top = top[:k:k], top[k:]
-		if o.Full {
-			a.full = l.data[i*vocab : (i+1)*vocab : (i+1)*vocab]
-		}
+		a.wantsFull = o.Full
 	}
 	return l
+}
+
+// room makes room for the whole rows of the given compact rows.
+func (l *logits) room(rows []int32) {
+	l.data = l.home.get(len(rows) * l.vocab)
+	for j, i := range rows {
+		if a := &l.answers[l.computed[i]]; a.wantsFull {
+			a.full = l.row(j)
+		}
+	}
+}
+
+// row is row j of data.
+func (l *logits) row(j int) []float32 {
+	return l.data[j*l.vocab : (j+1)*l.vocab : (j+1)*l.vocab]
 }
 
 func clampTop(k, vocab int) int { return max(0, min(k, vocab)) }
@@ -70,7 +84,9 @@ func (l *logits) Row(i int) (device.Scores, error) {
 // Release gives the buffer back; once is enough and more does no harm.
 func (l *logits) Release() {
 	if l.released.CompareAndSwap(false, true) {
-		l.home.put(l.data)
+		if l.data != nil {
+			l.home.put(l.data)
+		}
 		l.data, l.answers = nil, nil
 	}
 }

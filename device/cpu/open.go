@@ -19,7 +19,9 @@ func init() { device.Register("cpu", Open) }
 // Open opens a CPU device. The argument of the spec is the number of workers,
 // 1 to 1024; more than the machine has cores is allowed (it is slower, and
 // changes no bit). Without one there is a worker for each physical core that
-// the process may use. A bad argument is a *device.SpecError.
+// the process may use. TRITFLOW_SCREEN=off keeps the device from making
+// screening copies of heads (see device.Screener). A bad argument or variable is
+// a *device.SpecError.
 func Open(s device.Spec, index int) (device.Device, error) {
 	workers := defaultWorkers()
 	if s.Arg != "" {
@@ -36,7 +38,11 @@ func Open(s device.Spec, index int) (device.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cpu: %w", err)
 	}
-	return newDevice(fmt.Sprintf("cpu:%d", index), tier, workers), nil
+	screening, err := screenMode()
+	if err != nil {
+		return nil, err
+	}
+	return newDevice(fmt.Sprintf("cpu:%d", index), tier, screening, workers), nil
 }
 
 // defaultWorkers is the number of physical cores, as far as affinity, cgroup

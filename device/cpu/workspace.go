@@ -33,6 +33,9 @@ type workspace struct {
 	gate []float32 // [n, ffn]
 	up   []float32 // [n, ffn]
 	acts quantkern.Acts
+	left []int32 // compact rows that the full head answers
+
+	screen screenState
 
 	angles angleTable
 	turn   *angles // of the block and batch at hand
@@ -51,6 +54,7 @@ type worker struct {
 	kernels quantkern.Scratch
 	ids     []int32
 	vals    []float32
+	screen  screenScratch
 }
 
 // job is what a team runs.
@@ -61,6 +65,7 @@ type jobs struct {
 	attnNorm, project, angle, position, attend, attnSub, output job
 	ffnNorm, expand, ffnSub, contract, finish                   job
 	headNorm, vocabulary, answer                                job
+	screen, shorten, rescore, choose                            job
 }
 
 func (w *workspace) init(d *cpuDevice) {
@@ -73,6 +78,7 @@ func (w *workspace) init(d *cpuDevice) {
 		attend: w.attend, attnSub: w.attnSub, output: w.output,
 		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
 		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
+		screen: w.screenGroups, shorten: w.shorten, rescore: w.rescore, choose: w.choose,
 	}
 	w.calls.embed, w.calls.score = w.embedAll, w.score
 }
@@ -117,9 +123,10 @@ func (w *workspace) feed(x []float32, n, width int, ternary bool) {
 // settle forgets the operands of a call and counts what scratch grew by.
 func (w *workspace) settle() {
 	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x, w.turn = nil, nil, nil, nil, nil, nil, nil
-	bytes := int64(w.acts.Bytes())
+	w.screen.copy = nil
+	bytes := int64(w.acts.Bytes() + w.screen.acts.Bytes())
 	for i := range w.workers {
-		bytes += int64(w.workers[i].kernels.Bytes())
+		bytes += int64(w.workers[i].kernels.Bytes() + w.workers[i].screen.bytes())
 	}
 	w.dev.ledger.Add(device.Activations, bytes-w.scratch)
 	w.scratch = bytes
@@ -128,7 +135,8 @@ func (w *workspace) settle() {
 // free drops all buffers.
 func (w *workspace) free() {
 	w.angles.free()
-	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up)
-	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-w.scratch)
+	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up) + cap(w.screen.exact)
+	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-w.scratch-
+		bytesOf[bool](cap(w.screen.able))-bytesOf[[]int32](cap(w.screen.ids)))
 	*w = workspace{}
 }

@@ -1,0 +1,178 @@
+package cpu
+
+import (
+	"context"
+
+	"tritflow/device"
+	"tritflow/quantkern"
+)
+
+// Screened outputs: bounds of all logits from the low-bit copy, read once for
+// all outputs; a short list of each; the exact logits of these; the largest.
+//
+//	headNorm (quantizes) → screen → shorten → rescore → choose
+//	                                   └─ too many left ─▶ vocabulary → answer
+
+const (
+	// screenBatch is how many groups of rows a worker bounds before it looks
+	// at the bounds: they should not leave the first cache.
+	screenBatch = 16
+	// leftMost is the part of the vocabulary (one in so many) that rescoring
+	// may touch before the full head is the better choice, kMost the same for
+	// the number of candidates asked for.
+	leftMost, kMost = 8, 32
+	// rescoreGrain is how many exact products make a piece.
+	rescoreGrain = 16
+)
+
+// screenScratch is memory of one worker.
+type screenScratch struct {
+	upper []float32             // [outputs, groups of a batch × 4]
+	lists []quantkern.Shortlist // per output: rows that this worker left
+}
+
+func (s *screenScratch) bytes() int {
+	n := 4 * cap(s.upper)
+	for i := range s.lists[:cap(s.lists)] {
+		n += s.lists[:cap(s.lists)][i].Bytes()
+	}
+	return n
+}
+
+// screenState is the workspace's part for screened outputs.
+type screenState struct {
+	copy  *quantkern.Screen // nil: the full head for all
+	acts  quantkern.ScreenActs
+	able  []bool    // per compact row: it has bounds
+	ids   [][]int32 // per compact row: what is left to rescore
+	start []int32   // per compact row: its first place in exact; one more at the end
+	exact []float32
+	rows  []int32 // output of each place in exact
+}
+
+// screenable gives the copy that answers all outputs of a batch, or nil. Where
+// any output needs every logit the full head is read anyway, and serves all.
+func (p *head) screenable(b *device.Batch, computed []int32) *quantkern.Screen {
+	for _, o := range computed {
+		if out := b.Outputs[o]; out.Full || out.TopK < 1 || out.TopK > max(1, p.vocab/kMost) {
+			return nil
+		}
+	}
+	if len(computed) == 0 {
+		return nil
+	}
+	copy := p.screening.ready.Load()
+	if copy == nil {
+		p.wanted = true
+	}
+	return copy
+}
+
+// screenAll answers as many of the selected rows as it can and returns the
+// others.
+func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error) {
+	n, s := len(w.rows.at), &w.screen
+	stride := 4 * screenBatch
+	for i := range w.workers {
+		me := &w.workers[i].screen
+		if cap(me.upper) < n*stride {
+			me.upper = make([]float32, n*stride)
+		}
+		for len(me.lists) < n {
+			me.lists = append(me.lists, quantkern.Shortlist{})
+		}
+		for j := range n {
+			me.lists[j].Reset(len(w.top(j)))
+		}
+	}
+	if err := w.runOutputs(ctx, s.copy.Groups(), w.jobs.screen); err != nil {
+		return nil, err
+	}
+	s.ids = grow(&w.dev.ledger, s.ids, n)
+	if err := w.runRows(ctx, w.jobs.shorten); err != nil {
+		return nil, err
+	}
+	s.start, s.rows = append(s.start[:0], 0), s.rows[:0]
+	for i, ids := range s.ids {
+		if ids == nil {
+			left = append(left, int32(i))
+		} else {
+			w.rows.bad[i] = -1 // the bounds would not be finite otherwise
+		}
+		for range ids {
+			s.rows = append(s.rows, int32(i))
+		}
+		s.start = append(s.start, int32(len(s.rows)))
+	}
+	w.floats(&s.exact, len(s.rows))
+	if err := w.run(ctx, len(s.rows), rescoreGrain, w.jobs.rescore); err != nil {
+		return nil, err
+	}
+	c := &w.dev.screened
+	c.screened.Add(uint64(n - len(left)))
+	c.rescored.Add(uint64(len(s.rows)))
+	c.fallback.Add(uint64(len(left)))
+	return left, w.runRows(ctx, w.jobs.choose)
+}
+
+// top is where the candidates of compact row i go.
+func (w *workspace) top(i int) []device.Candidate {
+	return w.logits.answers[w.logits.computed[i]].top
+}
+
+// screenGroups bounds the logits of groups [lo, hi) of rows for every output.
+func (w *workspace) screenGroups(worker, lo, hi int) {
+	me, s := &w.workers[worker].screen, &w.screen
+	const stride = 4 * screenBatch
+	for g := lo; g < hi; g += screenBatch {
+		end := min(g+screenBatch, hi)
+		s.copy.Upper(me.upper, stride, g, end, &s.acts)
+		for i := range w.rows.at {
+			me.lists[i].Offer(s.copy, &s.acts, i, 4*g, me.upper[i*stride:][:4*(end-g)])
+		}
+	}
+}
+
+// shorten brings together what the workers left for outputs [lo, hi).
+func (w *workspace) shorten(_, lo, hi int) {
+	s := &w.screen
+	for i := lo; i < hi; i++ {
+		s.ids[i] = nil
+		if !s.able[i] {
+			continue
+		}
+		list := &w.workers[0].screen.lists[i]
+		for j := 1; j < len(w.workers); j++ {
+			list.Merge(&w.workers[j].screen.lists[i])
+		}
+		if ids := list.Rows(); len(ids) <= max(len(w.top(i)), w.head.vocab/leftMost) {
+			s.ids[i] = ids
+		}
+	}
+}
+
+// rescore computes exact logits [lo, hi) of all those that are left.
+func (w *workspace) rescore(worker, lo, hi int) {
+	s, m := &w.screen, w.head.out.matrix
+	for j := lo; j < hi; j++ {
+		i := int(s.rows[j])
+		id := s.ids[i][j-int(s.start[i])]
+		s.exact[j] = quantkern.DotRow(m.codec, m.data, m.rows, m.cols, int(id), w.row(w.in.x, i), &w.workers[worker].kernels)
+	}
+}
+
+// choose picks the largest of the exact logits of outputs [lo, hi). The ids
+// ascend, so that the lowest wins among equals as it does in a whole row.
+func (w *workspace) choose(worker, lo, hi int) {
+	s, me := &w.screen, &w.workers[worker]
+	for i := lo; i < hi; i++ {
+		ids, top := s.ids[i], w.top(i)
+		if ids == nil {
+			continue
+		}
+		me.ids, me.vals = quantkern.TopK(s.exact[s.start[i]:s.start[i+1]], len(top), me.ids, me.vals)
+		for j := range top {
+			top[j] = device.Candidate{ID: ids[me.ids[j]], Logit: me.vals[j]}
+		}
+	}
+}
