@@ -70,6 +70,13 @@ func (c *candidates) at(i int) device.Candidate {
 // cut keeps the first n.
 func (c *candidates) cut(n int) { c.n = min(c.n, n) }
 
+// first keeps the first n and brings them in order at once, so that sums over
+// them do not depend on what else was offered.
+func (c *candidates) first(n int) {
+	c.cut(n)
+	c.at(c.n - 1)
+}
+
 // each visits the live candidates in a fixed order that need not be theirs.
 func (c *candidates) each(visit func(device.Candidate)) {
 	if c.n < len(c.sorted)+len(c.heap) {

@@ -60,14 +60,39 @@ func (p Params) Validate() error {
 	return nil
 }
 
+// mostCandidates is how many candidates are worth asking for instead of the
+// full row.
+const mostCandidates = 4096
+
 // Need is what the head must answer: the topK largest logits, or the full row.
-// logprobs is what will be passed to Sample. Greedy without penalties and
-// without log-probabilities needs the largest logit alone.
+// logprobs is what will be passed to Sample; log-probabilities need every logit.
+//
+// Greedy needs one candidate and top-k sampling k: the cuts after top-k see
+// nothing else. Penalties that only lower logits (Repeat ≥ 1, Frequency and
+// Presence ≥ 0) need one more for every token that they may touch, LastN at
+// most: of the k+LastN first tokens at least k keep their logits, so a token
+// behind all of these, which may be lowered but not raised, is not among the k
+// first afterwards either. Penalties that raise logits, and drawing without
+// top-k, need the full row.
 func (p Params) Need(logprobs int) (topK int, full bool) {
-	if p.Temperature == 0 && !p.penalizes() && logprobs < 0 {
-		return 1, false
+	switch {
+	case p.Temperature == 0:
+		topK = 1
+	case p.TopK > 0:
+		topK = p.TopK
+	default:
+		return 0, true
 	}
-	return 0, true
+	if p.penalizes() {
+		if p.repeat() < 1 || p.Frequency < 0 || p.Presence < 0 || p.lastN() > mostCandidates {
+			return 0, true
+		}
+		topK += p.lastN()
+	}
+	if logprobs >= 0 || topK > mostCandidates {
+		return 0, true
+	}
+	return topK, false
 }
 
 func (p Params) penalizes() bool {

@@ -93,7 +93,7 @@ func (s *Sampler) pick(sc device.Scores) int32 {
 	}
 	s.live.reset(s.scratch)
 	if s.p.TopK > 0 {
-		s.live.cut(s.p.TopK)
+		s.live.first(s.p.TopK)
 	}
 	s.live.typical(s.p.TypicalP)
 	s.live.topP(s.p.TopP)

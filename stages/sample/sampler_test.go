@@ -206,8 +206,17 @@ func TestNeed(t *testing.T) {
 		{Params{}, -1, 1, false},
 		{Params{Repeat: 1, LastN: 9}, -1, 1, false},
 		{Params{}, 0, 0, true},
-		{Params{Presence: 1}, -1, 0, true},
-		{Params{Temperature: 1, TopK: 40}, -1, 0, true},
+		{Params{Presence: 1}, -1, 65, false},
+		{Params{Repeat: 1.1, LastN: 9}, -1, 10, false},
+		{Params{Repeat: 0.9}, -1, 0, true},
+		{Params{Frequency: -0.1}, -1, 0, true},
+		{Params{Repeat: 1.2, Presence: -1}, -1, 0, true},
+		{Params{Presence: 1, LastN: math.MaxInt}, -1, 0, true},
+		{Params{Temperature: 1, TopP: 0.9}, -1, 0, true},
+		{Params{Temperature: 1, TopK: 40}, -1, 40, false},
+		{Params{Temperature: 1, TopK: 40}, 0, 0, true},
+		{Params{Temperature: 1, TopK: 40, Repeat: 1.1, LastN: 7}, -1, 47, false},
+		{Params{Temperature: 1, TopK: 5000}, -1, 0, true},
 	} {
 		if k, full := c.p.Need(c.logprobs); k != c.topK || full != c.full {
 			t.Errorf("%+v, %d: %d, %v", c.p, c.logprobs, k, full)
