@@ -12,8 +12,9 @@
 //	┌─────────────────────────────────────────────────────────────────────────────────────┤
 //	└ RMSNorm ─ Acts ─ MulTernary gate,up ─ ReLU2Mul ─ RMSNorm ─ Acts ─ MulTernary down ─ Add
 //
-// and the head is RMSNorm ─ MulDense ─ TopK or Softmax. Acts quantizes rows once for
-// all products that read them.
+// and the head is RMSNorm ─ MulDense ─ TopK or Softmax, or, for the largest
+// logits alone, RMSNorm ─ ScreenActs ─ Screen.Upper ─ Shortlist ─ DotRow ─ TopK
+// with the same result. Acts quantizes rows once for all products that read them.
 //
 // # Codecs
 //

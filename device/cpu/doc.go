@@ -16,6 +16,11 @@
 //	norm+quantize → Q,K,V → QK-norm, RoPE, keep K,V → attention → sub-norm+quantize → O
 //	→ add, norm+quantize → gate,up,activation → sub-norm+quantize → down → add, check
 //
+// Of the head, norm → logits → largest. Outputs that ask for the largest logits
+// alone are screened once a low-bit copy of the head is there (screening.go
+// makes it, screened.go uses it): norm → bounds → short list → exact logits of
+// the list → largest, with the same bits.
+//
 // Every value is computed by one worker from its inputs alone, in the order
 // that package quantkern fixes, so no bit of a result depends on the number of
 // workers, on the other rows of the batch, on how a prompt was cut into chunks

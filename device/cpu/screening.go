@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -37,14 +38,16 @@ const (
 	// buildValues is about how many weights are copied at once, some tens of
 	// microseconds' work: so long may a worker have to wait for its core.
 	buildValues = 1 << 17
-	// buildRest is how much longer than it works the builder rests while the
-	// device is in use.
-	buildRest = 7
+	// buildShare is the part of a core (one in so many) that the builder takes
+	// while the device is in use; buildBurst is how long it may work on end to
+	// make up for time that it had to wait for one.
+	buildShare = 4
+	buildBurst = 2 * time.Millisecond
 )
 
 // screening is the low-bit copy of one head. It is made by one goroutine that
 // starts with the first output that could use it, when that has its answer
-// from the full head, and takes an eighth of one core while the device is in
+// from the full head, and takes a quarter of one core while the device is in
 // use, the whole of it otherwise.
 type screening struct {
 	dev    *cpuDevice
@@ -152,35 +155,51 @@ func (s *screening) copy(ctx context.Context) (screen *quantkern.Screen, err err
 	}
 	var scratch quantkern.Scratch
 	step := max(4, buildValues/m.cols)
+	pace := pace{since: time.Now()}
 	for r := 0; r < m.rows; r += step {
 		calls, start := s.dev.calls.Load(), time.Now()
 		err = gguf.Guard(func() error {
 			return screen.Fill(m.codec, m.data, r, min(r+step, m.rows), &scratch)
 		})
-		if err == nil {
-			err = s.rest(ctx, calls, time.Since(start))
-		}
 		if err != nil {
+			return nil, err
+		}
+		inUse := s.stop != nil && (s.dev.working.Load() || s.dev.calls.Load() != calls)
+		if err = pace.rest(ctx, time.Since(start), inUse); err != nil {
 			return nil, err
 		}
 	}
 	return screen, nil
 }
 
-// rest leaves the core to others for a while if the device is in use or was
-// since it had got so many calls.
-func (s *screening) rest(ctx context.Context, calls uint64, worked time.Duration) error {
-	if s.stop == nil || !s.dev.working.Load() && s.dev.calls.Load() == calls {
+// pace holds the builder to its share of a core.
+type pace struct {
+	since         time.Time // the device is in use
+	worked, burst time.Duration
+}
+
+// rest follows a piece of work. Time that the builder waited for a core counts
+// as rest. The error is that of ctx.
+func (p *pace) rest(ctx context.Context, worked time.Duration, inUse bool) error {
+	if !inUse {
+		*p = pace{since: time.Now()}
 		return ctx.Err()
 	}
-	t := time.NewTimer(buildRest * worked)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+	p.worked += worked
+	p.burst += worked
+	if owed := buildShare*p.worked - time.Since(p.since); owed > 0 {
+		t := time.NewTimer(owed)
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		p.burst = 0
+	} else if p.burst >= buildBurst {
+		runtime.Gosched()
+		p.burst = 0
 	}
+	return ctx.Err()
 }
 
 // screened counts over all heads of a device.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tritflow/device"
 	"tritflow/device/devtest"
@@ -284,6 +285,24 @@ func TestScreeningInBackground(t *testing.T) {
 	closeAll(t, d) // while the builder works; goleak sees what stays
 	if n := weights(); n != 0 {
 		t.Errorf("%d bytes of weights after closing", n)
+	}
+}
+
+// TestPace: the builder rests only while the device is in use, and not once it
+// has been told to stop.
+func TestPace(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := pace{since: time.Now()}
+	if err := p.rest(ctx, time.Hour, false); err != nil || p.worked != 0 {
+		t.Errorf("an idle device: %v counted, error %v", p.worked, err)
+	}
+	p.since = time.Now().Add(-time.Hour) // it waited long enough
+	if err := p.rest(ctx, time.Minute, true); err != nil || p.worked != time.Minute || p.burst != 0 {
+		t.Errorf("after a wait: %+v, error %v", p, err)
+	}
+	cancel()
+	if err := p.rest(ctx, time.Hour, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: error %v", err)
 	}
 }
 
