@@ -55,10 +55,10 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 	}
 	miss = math.Sqrt(miss) * (1 + 0x1p-30)
 	m := math.Ceil(n/Lanes) + 5
-	gamma := m * unit / (1 - m*unit)
+	gamma := float64(m*unit) / (1 - float64(m*unit))
 	const slack = 1 + 0x1p-20
 	widths[0] = upward(slack * (1 + gamma) * norm / t)
-	widths[1] = upward(slack * (miss + gamma*norm + 8*unit*(norm+miss) + n*0x1p-99) / t)
+	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64(8*unit*(norm+miss)) + float64(n*0x1p-99)) / t)
 	return true
 }
 
