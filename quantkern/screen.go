@@ -142,7 +142,7 @@ func (s *Screen) set(r int, w []float32) bool {
 	}
 	miss, squares := s.round(codes, w, scale, inverse)
 	// The differences and their squares are rounded to float32.
-	e := math.Sqrt(miss) * (1 + 0x1p-22)
+	e := float64(math.Sqrt(miss) * (1 + 0x1p-22))
 	n := float64(math.Sqrt(float64(squares)) * float64(scale) * (1 + 0x1p-40))
 	if !(e+n <= ceilNorm) {
 		return false

@@ -53,7 +53,7 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 		miss += float64(d * d)
 		y[j] = int16(q)
 	}
-	miss = math.Sqrt(miss) * (1 + 0x1p-30)
+	miss = float64(math.Sqrt(miss) * (1 + 0x1p-30))
 	m := math.Ceil(n/Lanes) + 5
 	gamma := float64(m*unit) / (1 - float64(m*unit))
 	const slack = 1 + 0x1p-20
