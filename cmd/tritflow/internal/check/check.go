@@ -83,10 +83,16 @@ func (r *Report) vocabulary(f *gguf.File, pre string) {
 // network binds the tensors and returns the names of those that nothing uses.
 // A vocabulary that does not fit the embedding is found here too.
 func (r *Report) network(f *gguf.File) (surplus map[string]bool) {
-	surplus = map[string]bool{}
 	m, err := graph.Bind(f)
+	var names []string
 	var unfit *graph.BindError
+	var key *graph.KeyError
 	switch {
+	case err == nil:
+		for _, note := range m.Notes {
+			r.warn("network", "", "%s", note)
+		}
+		names = m.Surplus
 	case errors.As(err, &unfit):
 		for _, p := range unfit.Problems {
 			r.reason("network", p.Tensor, "%v", p)
@@ -94,18 +100,21 @@ func (r *Report) network(f *gguf.File) (surplus map[string]bool) {
 		if unfit.More > 0 {
 			r.reason("network", "", "and %d more tensors do not fit architecture %s", unfit.More, unfit.Arch)
 		}
-	case err != nil:
+		if unfit.Vocab != nil {
+			r.reason("vocabulary", "", "%v", unfit.Vocab)
+		}
+		names = unfit.Surplus
+	case errors.As(err, &key):
+		for _, k := range append([]*graph.KeyError{key}, key.Also...) {
+			r.reason("network", "", "%s", k.Fault())
+		}
+	default:
 		r.reason("network", "", "%v", err)
 	}
-	if err != nil {
-		return surplus
-	}
-	for _, note := range m.Notes {
-		r.warn("network", "", "%s", note)
-	}
-	for _, name := range m.Surplus {
+	surplus = map[string]bool{}
+	for _, name := range names {
 		surplus[name] = true
-		r.warn("network", name, "the network does not use this tensor")
+		r.warn("network", name, "the network does not use tensor %q", name)
 	}
 	return surplus
 }
