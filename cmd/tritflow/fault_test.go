@@ -3,31 +3,11 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// complaint returns the one error that a program has logged.
-func complaint(t *testing.T, stderr string) string {
-	t.Helper()
-	var said []string
-	for line := range strings.Lines(stderr) {
-		var entry struct{ Level, Message string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Errorf("not a line of the log: %q", line)
-		}
-		if entry.Level == "error" {
-			said = append(said, entry.Message)
-		}
-	}
-	if len(said) != 1 || strings.Contains(said[0], "\n") {
-		t.Fatalf("want one sentence, got %q", said)
-	}
-	return said[0]
-}
 
 // TestFileShrinksDuringRun: the model's file is cut to half while answers are
 // under way.
@@ -44,7 +24,10 @@ func TestFileShrinksDuringRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := p.end()
-	said := complaint(t, p.stderr.String())
+	said, err := oneSentence(p.stderr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if code != 1 {
 		t.Errorf("exit code %d, want 1; stderr: %s", code, p.stderr.String())
 	}
