@@ -142,11 +142,11 @@ func (f *File) syncFolder() {
 // Abort gives the file up and removes what was written. It does nothing when
 // the file was committed or is gone already; an error says what stayed behind.
 func (f *File) Abort() error {
-	if f.err != nil {
-		return nil
+	if f.err == nil {
+		_ = f.fail(fs.ErrClosed)
+		return f.remove()
 	}
-	_ = f.fail(fs.ErrClosed)
-	return f.remove()
+	return nil
 }
 
 // giveUp removes the temporary file because of err.
