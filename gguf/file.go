@@ -65,7 +65,7 @@ func Open(path string, opt Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := assemble(path, parts, opt)
+	f, err := assemble(path, parts, opt, strict)
 	if err != nil {
 		return nil, errors.Join(err, closeParts(parts))
 	}
@@ -85,7 +85,7 @@ func Parse(name string, data []byte, opt Options) (*File, error) {
 	} else if n > 1 {
 		return nil, p.bad(ErrSplit, splitCountKey, "open the file by its path instead", "it is one part of %d, which cannot be found from memory", n)
 	}
-	return assemble(name, []*part{p}, opt)
+	return assemble(name, []*part{p}, opt, strict)
 }
 
 // openPart maps one file and parses its header: once on the mapping to find
@@ -118,19 +118,25 @@ func closeParts(parts []*part) error {
 	return errors.Join(all...)
 }
 
+// verdict decides about a fault: an error ends the reading, nil leaves the
+// tensor without data and goes on.
+type verdict func(fault error) error
+
+func strict(fault error) error { return fault }
+
 // assemble makes a File of parts whose order and number have been checked.
-func assemble(name string, parts []*part, opt Options) (*File, error) {
+func assemble(name string, parts []*part, opt Options, on verdict) (*File, error) {
 	f := &File{name: name, version: parts[0].version, index: map[string]*Tensor{}}
 	var err error
 	if f.meta, err = mergeMetadata(parts); err != nil {
 		return nil, err
 	}
-	types, err := resolveTypes(parts, f.meta, opt)
+	types, err := resolveTypes(parts, f.meta, opt, on)
 	if err != nil {
 		return nil, err
 	}
 	for i, p := range parts {
-		ts, err := p.layout(types[i])
+		ts, err := p.layout(types[i], on)
 		if err != nil {
 			return nil, err
 		}
@@ -138,15 +144,23 @@ func assemble(name string, parts []*part, opt Options) (*File, error) {
 			if first, twice := f.index[t.Name]; twice {
 				e := p.bad(ErrDuplicate, "", "the parts are not of one model; download all of them again", "the tensor is also in %s", first.File)
 				e.Tensor = t.Name
-				return nil, e
+				if err := on(e); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			f.index[t.Name] = t
+			f.tensors = append(f.tensors, t)
 		}
-		f.tensors = append(f.tensors, ts...)
 		f.maps = append(f.maps, p.mapping)
 		f.size += p.size
 	}
-	return f, checkSplitTotal(parts, len(f.tensors))
+	if err := checkSplitTotal(parts, len(f.tensors)); err != nil {
+		if err := on(err); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 // Close unmaps all parts. It must not run while tensor data is in use; a

@@ -47,14 +47,21 @@ func (p *part) room() []uint64 {
 // layout checks where the tensors lie and makes views of them. Tensors need
 // not touch each other nor be in order: writers differ, and sizes that only
 // one fork knows make the strict rule of llama.cpp useless here.
-func (p *part) layout(types []Type) ([]*Tensor, error) {
+func (p *part) layout(types []Type, on verdict) ([]*Tensor, error) {
 	tensors := make([]*Tensor, len(p.infos))
 	for i := range p.infos {
-		t, err := p.place(&p.infos[i], types[i])
-		if err != nil {
-			return nil, err
+		in := &p.infos[i]
+		tensors[i] = &Tensor{Name: in.name, Type: types[i], Dims: in.dims, Offset: p.body + in.offset, File: p.path}
+		if types[i] == TypeNone {
+			continue // told already
 		}
-		tensors[i] = t
+		data, err := p.place(in, types[i])
+		if err != nil {
+			if err := on(err); err != nil {
+				return nil, err
+			}
+		}
+		tensors[i].Data = data
 	}
 	byOffset := slices.Clone(tensors)
 	slices.SortStableFunc(byOffset, func(a, b *Tensor) int { return cmp.Compare(a.Offset, b.Offset) })
@@ -64,8 +71,13 @@ func (p *part) layout(types []Type) ([]*Tensor, error) {
 			continue
 		}
 		if last != nil && t.Offset < last.Offset+uint64(len(last.Data)) {
-			return nil, &FormatError{File: p.path, Tensor: t.Name, Field: "data", Offset: t.Offset, Kind: ErrOverlap,
-				Reason: fmt.Sprintf("it begins inside tensor %q, which lies at %d and has %d bytes", last.Name, last.Offset, len(last.Data)), Hint: hintDamaged}
+			err := on(&FormatError{File: p.path, Tensor: t.Name, Field: "data", Offset: t.Offset, Kind: ErrOverlap,
+				Reason: fmt.Sprintf("it begins inside tensor %q, which lies at %d and has %d bytes", last.Name, last.Offset, len(last.Data)), Hint: hintDamaged})
+			if err != nil {
+				return nil, err
+			}
+			t.Data = nil
+			continue
 		}
 		last = t
 	}
@@ -73,8 +85,8 @@ func (p *part) layout(types []Type) ([]*Tensor, error) {
 	return tensors, nil
 }
 
-// place makes the view of one tensor.
-func (p *part) place(in *info, typ Type) (*Tensor, error) {
+// place makes the view of one tensor's data.
+func (p *part) place(in *info, typ Type) ([]byte, error) {
 	size, bad := typ.size(in.dims)
 	if bad != nil {
 		return nil, p.badInfo(in, bad.Kind, bad.Field, bad.Hint, "%s", bad.Reason)
@@ -92,5 +104,5 @@ func (p *part) place(in *info, typ Type) (*Tensor, error) {
 			"%d bytes of %v at offset %d of the data section (which begins at %d) do not fit the file's %d bytes", size, typ, in.offset, p.body, p.size)
 	}
 	from := min(start, p.size)
-	return &Tensor{Name: in.name, Type: typ, Dims: in.dims, Offset: start, Data: p.data[from : from+size : from+size], File: p.path}, nil
+	return p.data[from : from+size : from+size], nil
 }

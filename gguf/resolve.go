@@ -30,8 +30,8 @@ type sighting struct {
 // resolveTypes gives every tensor of every part its Type. A file comes from
 // one writer, so an id means one Type in all of it: the one whose sizes are
 // what the file has room for, else the one that general.file_type names, else
-// the likeliest.
-func resolveTypes(parts []*part, meta *Metadata, opt Options) ([][]Type, error) {
+// the likeliest; TypeNone where that is a fault that may be.
+func resolveTypes(parts []*part, meta *Metadata, opt Options, on verdict) ([][]Type, error) {
 	chosen, err := optionTypes(opt)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,10 @@ func resolveTypes(parts []*part, meta *Metadata, opt Options) ([][]Type, error) 
 			in := &p.infos[i]
 			n := len(claims[in.id])
 			if n == 0 {
-				return nil, unknownType(p, in)
+				if err := on(unknownType(p, in)); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			if _, done := chosen[in.id]; n == 1 || done {
 				continue
@@ -56,18 +59,20 @@ func resolveTypes(parts []*part, meta *Metadata, opt Options) ([][]Type, error) 
 	}
 	for id, s := range seen {
 		if chosen[id], err = decide(claims[id], s, meta); err != nil {
-			return nil, err
+			if err := on(err); err != nil {
+				return nil, err
+			}
 		}
 	}
 	types := make([][]Type, len(parts))
 	for k, p := range parts {
 		types[k] = make([]Type, len(p.infos))
 		for i, in := range p.infos {
-			t, ok := chosen[in.id]
-			if !ok {
-				t = claims[in.id][0]
+			if t, ok := chosen[in.id]; ok {
+				types[k][i] = t
+			} else if all := claims[in.id]; len(all) > 0 {
+				types[k][i] = all[0]
 			}
-			types[k][i] = t
 		}
 	}
 	return types, nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"tritflow/gguf/atomicfile"
 )
 
 // Writer writes a GGUF v3 file streaming: all metadata and tensor infos
@@ -18,7 +20,7 @@ import (
 // file begun by Create is gone. A Writer serves one goroutine.
 type Writer struct {
 	out     *bufio.Writer
-	target  *target // nil for NewWriter
+	target  *atomicfile.File // nil for NewWriter
 	keys    map[string]int
 	kvs     []keyValue
 	tensors []TensorInfo
@@ -52,13 +54,15 @@ func NewWriter(w io.Writer) *Writer {
 
 // Create starts a file at path (written beside it under a temporary name,
 // renamed by Close, removed by Abort, so that nothing half-written is left).
+// Errors of writing contain an *atomicfile.Error; a pipe or device, which could
+// not be taken back, is refused.
 func Create(path string) (*Writer, error) {
-	t, err := newTarget(path)
+	f, err := atomicfile.Create(path, atomicfile.Options{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gguf: %w", err)
 	}
-	w := NewWriter(t.file)
-	w.target = t
+	w := NewWriter(f)
+	w.target = f
 	return w, nil
 }
 
@@ -181,11 +185,8 @@ func (w *Writer) stream(piece func() error) error {
 
 // fail keeps the first error and removes what was written.
 func (w *Writer) fail(err error) error {
-	if w.target != nil {
-		err = errors.Join(err, w.target.discard())
-	}
-	w.err = err
-	return err
+	w.err = errors.Join(err, w.discard())
+	return w.err
 }
 
 // begin writes the header once.
@@ -239,10 +240,7 @@ func (w *Writer) Close() error {
 	}
 	w.closed = true
 	if w.err != nil {
-		if w.target != nil {
-			return errors.Join(w.err, w.target.discard())
-		}
-		return w.err
+		return errors.Join(w.err, w.discard())
 	}
 	if w.next < len(w.tensors) {
 		return w.fail(fmt.Errorf("gguf: close: %w: %d of %d tensors are not written, %q is next", ErrOrder, len(w.tensors)-w.next, len(w.tensors), w.tensors[w.next].Name))
@@ -254,7 +252,10 @@ func (w *Writer) Close() error {
 		if w.target == nil {
 			return nil
 		}
-		return w.target.commit()
+		if err := w.target.Commit(); err != nil {
+			return fmt.Errorf("gguf: %w", err)
+		}
+		return nil
 	})
 }
 
@@ -265,8 +266,16 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.closed = true
+	return w.discard()
+}
+
+// discard removes what Create began, if it is still there.
+func (w *Writer) discard() error {
 	if w.target == nil {
 		return nil
 	}
-	return w.target.discard()
+	if err := w.target.Abort(); err != nil {
+		return fmt.Errorf("gguf: %w", err)
+	}
+	return nil
 }

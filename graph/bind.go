@@ -16,9 +16,9 @@ const archKey = "general.architecture"
 // metadata, names, types and shapes only; no weight is read. The Model points
 // into f, which must stay open as long as the Model is used.
 //
-// Errors: *ArchError (unknown architecture), *KeyError (hyper-parameters),
-// *VocabError (network and tokenizer disagree), and one *BindError for all
-// tensors that are missing or do not fit. Hostile metadata does not make Bind
+// Errors: *ArchError (unknown architecture), *KeyError (hyper-parameters, all
+// that are at fault), and one *BindError for all tensors that are missing or do
+// not fit and for a *VocabError (network and tokenizer disagree). Hostile metadata does not make Bind
 // allocate more than the file's own list of tensors justifies.
 func Bind(f *gguf.File) (*Model, error) {
 	arch, err := f.Metadata().Str(archKey)
@@ -48,8 +48,9 @@ func Bind(f *gguf.File) (*Model, error) {
 		m.Name = name
 	}
 	m.Surplus = b.surplus()
-	if len(b.problems) > 0 {
-		return nil, &BindError{File: f.Name(), Arch: arch, Problems: b.problems, More: b.more}
+	vocab := r.vocab(p)
+	if len(b.problems) > 0 || vocab != nil {
+		return nil, &BindError{File: f.Name(), Arch: arch, Problems: b.problems, More: b.more, Vocab: vocab, Surplus: m.Surplus}
 	}
 	return m, nil
 }
@@ -78,6 +79,11 @@ func (r *reader) fits(f *gguf.File, p *Params) error {
 		return r.bad("block_count", fmt.Sprint(p.Blocks),
 			fmt.Sprintf("at most %d, the number of tensors named %s*", have, prefix), nil)
 	}
+	return nil
+}
+
+// vocab compares the network's tokens with the tokenizer's, if there is one.
+func (r *reader) vocab(p *Params) *VocabError {
 	const tokensKey = "tokenizer.ggml.tokens"
 	tokens, ok := r.md.Get(tokensKey)
 	if ok && tokens.Len() != p.Vocab {

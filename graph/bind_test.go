@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -297,6 +298,26 @@ func TestBindErrorNamesTwenty(t *testing.T) {
 		t.Errorf("%d named and %d more, want 20 and 5", len(e.Problems), e.More)
 	}
 	if text := err.Error(); !strings.Contains(text, "25 tensors do not fit") || !strings.HasSuffix(text, "and 5 more") {
+		t.Error(text)
+	}
+}
+
+// Tokens that do not fit are told beside tensors that do not, and surplus ones
+// beside both.
+func TestBindErrorTellsAll(t *testing.T) {
+	d := draftOf(t, shapeNamed(t, "tiny", 3, 512), "I2_S").
+		set("tokenizer.ggml.tokens", slices.Repeat([]string{"x"}, 511)).
+		drop("blk.1.attn_norm").add(t, "vision.weight", "F32", 3)
+	_, err := Bind(d.file(t))
+	var e *BindError
+	var v *VocabError
+	if !errors.As(err, &e) || !errors.As(err, &v) {
+		t.Fatalf("got %v, want a *BindError with a *VocabError", err)
+	}
+	if len(e.Problems) != 1 || e.Problems[0].Tensor != "blk.1.attn_norm.weight" || v.Tokens != 511 || !slices.Equal(e.Surplus, []string{"vision.weight"}) {
+		t.Errorf("%+v", e)
+	}
+	if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, "attn_norm.weight is missing") || !strings.Contains(text, "has 511 entries") {
 		t.Error(text)
 	}
 }

@@ -23,13 +23,23 @@ func (e *ArchError) Error() string {
 // wrong type, or a value that no network can have.
 type KeyError struct {
 	File  string
-	Key   string // whole name, with the architecture's prefix
-	Found string // the value, "" when the key is missing
-	Want  string // what would be accepted
-	Err   error  // the reader's error, nil when the value itself is at fault
+	Key   string      // whole name, with the architecture's prefix
+	Found string      // the value, "" when the key is missing
+	Want  string      // what would be accepted
+	Err   error       // the reader's error, nil when the value itself is at fault
+	Also  []*KeyError // further keys of the file that are at fault
 }
 
 func (e *KeyError) Error() string {
+	text := "graph: " + e.File + ": " + e.Fault()
+	for _, k := range e.Also {
+		text += "; " + k.Fault()
+	}
+	return text
+}
+
+// Fault is what is wrong with this one key.
+func (e *KeyError) Fault() string {
 	found := "is missing"
 	switch {
 	case e.Found != "":
@@ -37,7 +47,7 @@ func (e *KeyError) Error() string {
 	case e.Err != nil:
 		found = "cannot be used (" + e.Err.Error() + ")"
 	}
-	return fmt.Sprintf("graph: %s: metadata key %s %s; expected %s", e.File, e.Key, found, e.Want)
+	return fmt.Sprintf("metadata key %s %s; expected %s", e.Key, found, e.Want)
 }
 
 func (e *KeyError) Unwrap() error { return e.Err }
@@ -51,9 +61,11 @@ type VocabError struct {
 	Tokens int    // entries of tokenizer.ggml.tokens
 }
 
-func (e *VocabError) Error() string {
-	return fmt.Sprintf("graph: %s: %s says %d tokens, tokenizer.ggml.tokens has %d entries; the file was put together wrongly, convert it again",
-		e.File, e.Source, e.Vocab, e.Tokens)
+func (e *VocabError) Error() string { return "graph: " + e.File + ": " + e.fault() }
+
+func (e *VocabError) fault() string {
+	return fmt.Sprintf("%s says %d tokens, tokenizer.ggml.tokens has %d entries; the file was put together wrongly, convert it again",
+		e.Source, e.Vocab, e.Tokens)
 }
 
 // Fault says what is wrong with a tensor.
@@ -92,30 +104,44 @@ func (p TensorProblem) String() string {
 // maxProblems is how many tensors a BindError names.
 const maxProblems = 20
 
-// BindError names the tensors that keep a file from being the network that
-// its metadata describes.
+// BindError says what keeps a file from being the network that its metadata
+// describes.
 type BindError struct {
 	File     string
 	Arch     string
 	Problems []TensorProblem // the first maxProblems in the order of the network
 	More     int             // how many further ones there are
+	Vocab    *VocabError     // nil where the tokenizer fits
+	Surplus  []string        // tensors that the network would not use either way, in file order
 }
 
 func (e *BindError) Error() string {
-	var b strings.Builder
-	n := len(e.Problems) + e.More
-	noun := "tensors do"
-	if n == 1 {
-		noun = "tensor does"
+	if len(e.Problems) == 0 && e.Vocab != nil {
+		return e.Vocab.Error()
 	}
-	fmt.Fprintf(&b, "graph: %s: %d %s not fit architecture %s:", e.File, n, noun, e.Arch)
+	var lines []string
 	for _, p := range e.Problems {
-		fmt.Fprintf(&b, "\n  %s", p)
+		lines = append(lines, p.String())
 	}
 	if e.More > 0 {
-		fmt.Fprintf(&b, "\n  and %d more", e.More)
+		lines = append(lines, fmt.Sprintf("and %d more", e.More))
 	}
-	return b.String()
+	if e.Vocab != nil {
+		lines = append(lines, e.Vocab.fault())
+	}
+	n := len(e.Problems) + e.More
+	if n == 1 {
+		return fmt.Sprintf("graph: %s: 1 tensor does not fit architecture %s: %s", e.File, e.Arch, strings.Join(lines, "; "))
+	}
+	return fmt.Sprintf("graph: %s: %d tensors do not fit architecture %s:\n  %s", e.File, n, e.Arch, strings.Join(lines, "\n  "))
+}
+
+// Unwrap gives the *VocabError.
+func (e *BindError) Unwrap() error {
+	if e.Vocab == nil {
+		return nil
+	}
+	return e.Vocab
 }
 
 // SplitError: an explicit split is not one count a device that adds up to the

@@ -72,14 +72,15 @@ func headDim(p *Params) int {
 	return p.Hidden / p.Heads
 }
 
-// ok checks the value; NaN fails every comparison of valid.
-func (k *key) ok(p *Params) bool {
+// ok checks the value; NaN fails every comparison of valid. alone checks no
+// more than the range of a count.
+func (k *key) ok(p *Params, alone bool) bool {
 	if k.count != nil {
 		if n := *k.count(p); n < 1 || n > maxCount {
 			return false
 		}
 	}
-	return k.valid == nil || k.valid(p)
+	return alone || k.valid == nil || k.valid(p)
 }
 
 // expected is want, or the range of a plain count.
@@ -99,28 +100,42 @@ type reader struct {
 }
 
 // params reads every key. rows is what the embedding says of the vocabulary
-// (0: nothing).
+// (0: nothing). The error is a *KeyError with all keys at fault.
 func (r *reader) params(a *architecture, rows int) (*Params, error) {
 	p := &Params{Vocab: rows}
+	var all *KeyError
+	fault := func(e *KeyError) {
+		switch {
+		case e == nil:
+		case all == nil:
+			all = e
+		default:
+			all.Also = append(all.Also, e)
+		}
+	}
 	for i := range keyTable {
 		k := &keyTable[i]
-		if err := r.read(k, p); err != nil {
-			return nil, err
+		fault(r.read(k, p, all != nil))
+		if all != nil && k.count != nil {
+			*k.count(p) = max(*k.count(p), 1) // the fallbacks of keys below divide by some
 		}
 	}
-	if a.wholeHead && p.RopeDims != p.KeyDim {
-		return nil, r.bad("rope.dimension_count", fmt.Sprint(p.RopeDims),
-			fmt.Sprintf("%d: architecture %s rotates whole heads", p.KeyDim, r.arch), nil)
+	if all == nil && a.wholeHead && p.RopeDims != p.KeyDim {
+		fault(r.bad("rope.dimension_count", fmt.Sprint(p.RopeDims),
+			fmt.Sprintf("%d: architecture %s rotates whole heads", p.KeyDim, r.arch), nil))
 	}
-	for _, step := range []func(*architecture, *Params) error{r.activation, r.ropeScale, r.experts} {
-		if err := step(a, p); err != nil {
-			return nil, err
-		}
+	for _, step := range []func(*architecture, *Params) *KeyError{r.activation, r.ropeScale, r.experts} {
+		fault(step(a, p))
+	}
+	if all != nil {
+		return nil, all
 	}
 	return p, nil
 }
 
-func (r *reader) read(k *key, p *Params) error {
+// read reads one key. alone leaves out how it relates to the keys above, one
+// of which is at fault already.
+func (r *reader) read(k *key, p *Params, alone bool) *KeyError {
 	name := r.arch + "." + k.suffix
 	var found string
 	var err error
@@ -145,9 +160,11 @@ func (r *reader) read(k *key, p *Params) error {
 		if k.assumed {
 			r.note(k.suffix, k.value(p))
 		}
-		err = nil
+		if err = nil; alone {
+			return nil // what it was made of may be at fault
+		}
 	}
-	if err != nil || !k.ok(p) {
+	if err != nil || !k.ok(p, alone) {
 		return r.bad(k.suffix, found, k.expected(), err)
 	}
 	return nil
@@ -168,7 +185,7 @@ func (k *key) value(p *Params) any {
 	return *k.real(p)
 }
 
-func (r *reader) bad(suffix, found, want string, err error) error {
+func (r *reader) bad(suffix, found, want string, err error) *KeyError {
 	if errors.Is(err, gguf.ErrNoKey) {
 		err = nil // "is missing" says it
 	}
@@ -181,7 +198,7 @@ func (r *reader) note(suffix string, value any) {
 
 // activation applies the rule of newer converters: the key decides, the
 // architecture where it is silent.
-func (r *reader) activation(a *architecture, p *Params) error {
+func (r *reader) activation(a *architecture, p *Params) *KeyError {
 	const suffix = "hidden_activation"
 	name, err := r.md.Str(r.arch + "." + suffix)
 	if errors.Is(err, gguf.ErrNoKey) {
@@ -199,7 +216,7 @@ func (r *reader) activation(a *architecture, p *Params) error {
 }
 
 // experts refuses mixtures, whose files look like plain ones otherwise.
-func (r *reader) experts(_ *architecture, _ *Params) error {
+func (r *reader) experts(_ *architecture, _ *Params) *KeyError {
 	const suffix = "expert_count"
 	n, err := r.md.Uint(r.arch + "." + suffix)
 	if errors.Is(err, gguf.ErrNoKey) || (err == nil && n == 0) {

@@ -105,6 +105,33 @@ func TestBadKeysAreComplete(t *testing.T) {
 	}
 }
 
+// Every key that is at fault by itself is told, and nothing that only follows.
+func TestAllBadKeysAreTold(t *testing.T) {
+	const arch = "bitnet-b1.58."
+	d := draftOf(t, shapeNamed(t, "tiny", 3, 512), "I2_S").
+		set(arch+"context_length", "long").
+		set(arch+"attention.head_count", nil).
+		set(arch+"attention.head_count_kv", uint32(3)). // divides nothing, but of what is not known
+		set(arch+"feed_forward_length", uint32(0)).
+		set(arch+"expert_count", uint32(8))
+	_, err := Bind(d.file(t))
+	var e *KeyError
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want a *KeyError", err)
+	}
+	var got []string
+	for _, k := range append([]*KeyError{e}, e.Also...) {
+		got = append(got, strings.TrimPrefix(k.Key, arch))
+		if !strings.Contains(err.Error(), k.Fault()) {
+			t.Errorf("%q does not say %q", err, k.Fault())
+		}
+	}
+	want := []string{"context_length", "feed_forward_length", "attention.head_count", "expert_count"}
+	if !slices.Equal(got, want) {
+		t.Errorf("at fault are %q, want %q", got, want)
+	}
+}
+
 func TestHeadWidthMustDivide(t *testing.T) {
 	d := draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S").
 		set("bitnet-b1.58.attention.head_count", uint32(6)).set("bitnet-b1.58.attention.head_count_kv", nil)

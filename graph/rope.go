@@ -12,7 +12,7 @@ import (
 // linear, as in llama.cpp; every other kind changes angles in ways that this
 // version does not compute, so it is refused by name. (The scaling of Llama
 // 3.1 is no kind here: its files carry the divisors as rope_freqs.weight.)
-func (r *reader) ropeScale(_ *architecture, p *Params) error {
+func (r *reader) ropeScale(_ *architecture, p *Params) *KeyError {
 	p.RopeScale = 1
 	kind, err := r.md.Str(r.arch + ".rope.scaling.type")
 	switch {

@@ -51,7 +51,7 @@ func New(ctx context.Context, f *gguf.File, opt Options) (*Engine, error) {
 func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	voc, err := vocab.Load(f.Metadata(), vocab.Options{Pre: opt.Pre})
 	if err != nil {
-		return err
+		return fmt.Errorf("stages: %s: %w", f.Name(), err)
 	}
 	for _, w := range voc.Warnings() {
 		opt.Log.Warn().Str("model", f.Name()).Msg(w)

@@ -48,6 +48,8 @@ func TestRequestErrors(t *testing.T) {
 		{"negative temperature", func(q *Request) { q.Sampling.Temperature = -0.1 }, "Sampling.Temperature", nil},
 		{"nan", func(q *Request) { q.Sampling.MinP = float32(math.NaN()) }, "Sampling.MinP", nil},
 		{"top-p 0", func(q *Request) { q.Sampling.Temperature = 1 }, "Sampling.TopP", nil},
+		{"top-p above 1", func(q *Request) { q.Sampling.Temperature, q.Sampling.TopP = 1, 1.5 }, "Sampling.TopP", []string{"1.5"}},
+		{"top-p negative", func(q *Request) { q.Sampling.Temperature, q.Sampling.TopP = 1, -0.5 }, "Sampling.TopP", nil},
 		{"empty stop string", func(q *Request) { q.Stop = []string{"a", ""} }, "Stop[1]", nil},
 		{"broken stop string", func(q *Request) { q.Stop = []string{"\xff"} }, "Stop[0]", nil},
 		{"stop id", func(q *Request) { q.StopIDs = []int32{1536} }, "StopIDs", nil},

@@ -8,12 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/check"
+	"tritflow/gguf"
 )
 
 const checkHelp = `Say whether a model file will run here, and if not, every reason: damage to the
 file, an unknown architecture, missing or misshapen tensors, types without a
 codec, weights or scales that are not finite, a vocabulary that cannot be used or
-does not fit. What is odd but harmless is a warning. Every weight is read.
+does not fit. Damage does not hide the rest: as long as the header can be read, everything
+that is still there is looked at. What is odd but harmless is a warning. Every weight is read.
 
 The exit code is 0 when the model will run and 2 when it will not.`
 
@@ -63,15 +65,25 @@ func (a *app) check(ctx context.Context, f *checkFlags) error {
 // report looks at the file; what is wrong with it is in the report, an error is
 // a failure to look.
 func (f *checkFlags) report(ctx context.Context, a *app, opt check.Options) (*check.Report, error) {
-	file, err := f.open(a)
+	file, faults, err := f.survey(a)
 	if err != nil {
 		return check.Unreadable(f.path, err), nil
 	}
+	opt.Faults = faults
 	report, err := check.File(ctx, file, opt)
 	if cerr := file.Close(); err == nil {
 		err = cerr
 	}
 	return report, err
+}
+
+// survey opens the file although it may be damaged.
+func (f *checkFlags) survey(a *app) (*gguf.File, []error, error) {
+	if f.path == "" {
+		file, err := f.open(a)
+		return file, nil, err
+	}
+	return gguf.Survey(f.path, gguf.Options{I2SLayout: f.layout})
 }
 
 func checkText(r *check.Report) string {

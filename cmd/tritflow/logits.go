@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tritflow/cmd/tritflow/internal/atomicfile"
+	"tritflow/gguf/atomicfile"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 )
@@ -64,10 +64,10 @@ func (a *app) logits(ctx context.Context, f *logitsFlags) (err error) {
 	}
 	var file *atomicfile.File
 	if f.out != "" {
-		if file, err = atomicfile.Create(f.out); err != nil {
+		if file, err = atomicfile.Create(f.out, atomicfile.Options{Special: true}); err != nil {
 			return err
 		}
-		defer file.Abort()
+		defer func() { err = firstError(err, file.Abort()) }()
 		sinks = append(sinks, file)
 	}
 	e, err := f.load(ctx, a, nil)

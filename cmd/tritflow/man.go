@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"tritflow/gguf/atomicfile"
 )
 
 // manCommand writes the manual from the same texts as --help. It is hidden,
@@ -32,7 +34,7 @@ func (a *app) manCommand() *cobra.Command {
 // writeManual writes the page of a command and those of its children.
 func writeManual(cmd *cobra.Command, dir string) error {
 	path := filepath.Join(dir, pageName(cmd)+".1")
-	if err := os.WriteFile(path, []byte(page(cmd)), 0o666); err != nil {
+	if err := atomicfile.WriteFile(path, []byte(page(cmd))); err != nil {
 		return fmt.Errorf("writing the manual: %w", err)
 	}
 	for _, c := range cmd.Commands() {

@@ -56,7 +56,7 @@ func (f *fileFlags) vocab(a *app) (*vocab.Vocab, error) {
 		err = cerr
 	}
 	if err != nil {
-		return nil, wrapModel(err)
+		return nil, wrapModel(fmt.Errorf("%s: %w", file.Name(), err))
 	}
 	for _, w := range v.Warnings() {
 		a.log.Warn().Msg(w)

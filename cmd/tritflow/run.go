@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tritflow/cmd/tritflow/internal/atomicfile"
+	"tritflow/gguf/atomicfile"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 	"tritflow/stages/trace"
@@ -81,7 +81,7 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 		rec = trace.New()
 		// Made first, so that a place that cannot be written is known before the work.
 		var file *atomicfile.File
-		if file, err = atomicfile.Create(f.trace); err != nil {
+		if file, err = atomicfile.Create(f.trace, atomicfile.Options{Special: true}); err != nil {
 			return err
 		}
 		defer func() { err = writeTrace(file, rec, err) }()
@@ -189,9 +189,8 @@ func promptError(prompts []string, i int, err error) error {
 // writeTrace finishes the trace file, also after a failure of the run: the
 // trace may show why.
 func writeTrace(file *atomicfile.File, rec *trace.Recorder, err error) error {
-	defer file.Abort()
 	if _, werr := rec.WriteTo(file); werr != nil {
-		return firstError(err, werr)
+		return firstError(err, firstError(werr, file.Abort()))
 	}
 	return firstError(err, file.Commit())
 }

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -23,7 +25,25 @@ type program struct {
 	stdin  io.WriteCloser
 	pipe   io.ReadCloser
 	stdout *bufio.Reader // of pipe
-	stderr bytes.Buffer
+	stderr logBuffer
+}
+
+// logBuffer takes what a program logs while a test looks at it.
+type logBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
 }
 
 func start(t *testing.T, args ...string) *program {
@@ -68,6 +88,18 @@ func (p *program) some() {
 	if _, err := p.stdout.Peek(1); err != nil {
 		p.t.Fatalf("no output: %v; stderr: %s", err, p.stderr.String())
 	}
+}
+
+// logged waits until the program has logged something.
+func (p *program) logged(what string) {
+	p.t.Helper()
+	for range 60000 {
+		if strings.Contains(p.stderr.String(), what) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	p.t.Fatalf("the program does not log %q; stderr: %s", what, p.stderr.String())
 }
 
 // line reads one line of output.
@@ -161,7 +193,7 @@ func TestReaderThatGoesAwayIsAQuietEnd(t *testing.T) {
 	if err := p.pipe.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(); code != 0 || p.stderr.Len() > 0 {
+	if code := p.wait(); code != 0 || p.stderr.String() != "" {
 		t.Errorf("exit code %d, stderr %q", code, p.stderr.String())
 	}
 }

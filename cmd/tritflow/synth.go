@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +52,7 @@ func (a *app) synth(ctx context.Context, path string, f *synthFlags) (err error)
 	}
 	w, err := gguf.Create(path)
 	if err != nil {
-		return explainWrite(path, err)
+		return err
 	}
 	defer func() {
 		// Close has said what went wrong; after it Abort does nothing.
@@ -69,14 +66,6 @@ func (a *app) synth(ctx context.Context, path string, f *synthFlags) (err error)
 	}
 	if err == nil {
 		err = w.Close()
-	}
-	return explainWrite(path, err)
-}
-
-// explainWrite says what to do about a failure to write.
-func explainWrite(path string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("writing %s: %w; nothing was left behind: free some space or choose another place", path, err)
 	}
 	return err
 }

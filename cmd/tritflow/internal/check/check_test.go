@@ -213,6 +213,140 @@ func TestMissingTensorsAreNamedEach(t *testing.T) {
 	}
 }
 
+// TestDamageHidesNothing: a file that lost its second half, in which a norm
+// holds a NaN, a matrix has codes without a meaning, a tensor is surplus, one
+// is missing, and whose tokenizer is unknown and too large. All of it is told.
+func TestDamageHidesNothing(t *testing.T) {
+	whole, err := gguf.Parse("tiny", tiny(t), gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	f32, _ := gguf.TypeByName("F32")
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	for _, k := range whole.Metadata().Keys() {
+		v, _ := whole.Metadata().Get(k)
+		if err := w.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tokens, err := whole.Metadata().Strings("tokenizer.ggml.tokens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(w.Set("tokenizer.ggml.model", "bert"), w.Set("tokenizer.ggml.tokens", append(tokens, "surplus")),
+		w.Add(gguf.TensorInfo{Name: "vision", Type: f32, Dims: []uint64{3}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []*gguf.Tensor
+	for _, x := range whole.Tensors() {
+		if x.Name != "blk.0.ffn_norm.weight" {
+			kept = append(kept, x)
+			if err := w.Add(gguf.TensorInfo{Name: x.Name, Type: x.Type, Dims: x.Dims}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.WriteTensor("vision", bytes.NewReader(make([]byte, 12))); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range kept {
+		data := bytes.Clone(x.Data)
+		switch x.Name {
+		case "blk.0.attn_norm.weight":
+			binary.LittleEndian.PutUint32(data[8:], math.Float32bits(float32(math.NaN())))
+		case "blk.0.attn_q.weight":
+			data[0] |= 0xc0
+		}
+		if err := w.WriteTensor(x.Name, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "damaged.gguf")
+	made, err := gguf.Parse("damaged", b.Bytes(), gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost, ok := made.Tensor("blk.2.attn_q.weight")
+	if !ok {
+		t.Fatal("no such tensor")
+	}
+	if err := os.WriteFile(path, b.Bytes()[:lost.Offset+8], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, faults, err := gguf.Survey(path, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := File(t.Context(), f, Options{Faults: faults})
+	if err != nil || r.OK {
+		t.Fatal(r.OK, err)
+	}
+	found := func(all []Problem, kind, tensor, text string) bool {
+		for _, p := range all {
+			if p.Kind == kind && p.Tensor == tensor && strings.Contains(p.Message, text) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, want := range []Problem{
+		{"file", "blk.2.attn_q.weight", "do not fit the file's"},
+		{"vocabulary", "", "bert"},
+		{"vocabulary", "", "has 513 entries"},
+		{"network", "blk.0.ffn_norm.weight", "is missing"},
+		{"values", "blk.0.attn_norm.weight", "NaN or infinite in 1 of 1 rows"},
+	} {
+		if !found(r.Reasons, want.Kind, want.Tensor, want.Message) {
+			t.Errorf("no reason %+v in %+v", want, r.Reasons)
+		}
+	}
+	for _, want := range []Problem{
+		{"network", "vision", "does not use"},
+		{"values", "blk.0.attn_q.weight", "codes that type I2_S does not define"},
+	} {
+		if !found(r.Warnings, want.Kind, want.Tensor, want.Message) {
+			t.Errorf("no warning %+v in %+v", want, r.Warnings)
+		}
+	}
+	for _, p := range r.Reasons {
+		if p.Kind == "network" && p.Tensor == "blk.2.attn_q.weight" {
+			t.Errorf("a tensor that is cut off is told twice: %s", p.Message)
+		}
+	}
+}
+
+// TestUnknownTypeIsToldOnce although binding sees it too.
+func TestUnknownTypeIsToldOnce(t *testing.T) {
+	data := tiny(t)
+	// The last field but one of a tensor info is the type.
+	name := []byte("blk.1.attn_norm.weight")
+	at := bytes.Index(data, name) + len(name) + 4 + 8
+	if got := binary.LittleEndian.Uint32(data[at:]); got != 0 {
+		t.Fatalf("found %d instead of the type F32", got)
+	}
+	binary.LittleEndian.PutUint32(data[at:], 4)
+	path := filepath.Join(t.TempDir(), "type.gguf")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, faults, err := gguf.Survey(path, gguf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := File(t.Context(), f, Options{Faults: faults})
+	if err != nil || len(r.Reasons) != 1 || r.Reasons[0].Tensor != string(name) || !strings.Contains(r.Reasons[0].Message, "type id 4") {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
 func TestFileThatShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := os.WriteFile(path, tiny(t), 0o600); err != nil {

@@ -1,8 +1,8 @@
 // Package check finds every reason why a model file would not run.
 //
-//	file ─▶ vocabulary ─▶ network ─▶ types ─▶ values of all tensors
-//	            │             │         │          │
-//	            └─────────────┴─────────┴──────────┴──▶ reasons, warnings
+//	file ─▶ faults ─▶ vocabulary ─▶ network ─▶ types ─▶ values of all tensors
+//	           │           │            │         │          │
+//	           └───────────┴────────────┴─────────┴──────────┴──▶ reasons, warnings
 //
 // The examinations are independent of each other, so that one fault does not
 // hide the next.

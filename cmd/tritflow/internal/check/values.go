@@ -19,9 +19,12 @@ type readable struct {
 
 // types finds the codec of every tensor; that there is none, or that it cannot
 // hold the tensor's shape, is a reason unless the network does not use it.
-func (r *Report) types(f *gguf.File, surplus map[string]bool) []readable {
+func (r *Report) types(f *gguf.File, damaged, surplus map[string]bool) []readable {
 	var out []readable
 	for _, t := range f.Tensors() {
+		if damaged[t.Name] {
+			continue
+		}
 		c, err := quantkern.Lookup(t.Type.String())
 		if err == nil {
 			err = c.Check(t.Rows(), t.Cols())

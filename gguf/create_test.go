@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tritflow/gguf"
+	"tritflow/gguf/atomicfile"
 )
 
 // folder lists a folder's files.
@@ -124,8 +126,8 @@ func wanted(err, want error) error {
 
 func TestCreateRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := gguf.Create(dir); err == nil {
-		t.Error("created a folder's name")
+	if _, err := gguf.Create(dir); !errors.Is(err, atomicfile.ErrSpecial) {
+		t.Errorf("created a folder's name: %v", err)
 	}
 	if _, err := gguf.Create(filepath.Join(dir, "absent", "out.gguf")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent folder: %v", err)
@@ -170,8 +172,9 @@ func TestCloseCannotRename(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(path, "inside"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err == nil {
-		t.Error("Close replaced a folder")
+	var we *atomicfile.Error
+	if err := w.Close(); !errors.As(err, &we) || we.Path != path {
+		t.Errorf("Close replaced a folder: %v", err)
 	}
 	if names := folder(t, dir); len(names) != 1 {
 		t.Errorf("folder holds %v", names)
@@ -187,10 +190,10 @@ func TestDevFull(t *testing.T) {
 		t.Skipf("no /dev/full here: %v", err)
 	}
 	defer func() { _ = f.Close() }()
-	if err := large(gguf.NewWriter(f)); err == nil || !strings.Contains(err.Error(), "no space") {
+	if err := large(gguf.NewWriter(f)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := gguf.Create("/dev/full"); err == nil {
-		t.Error("created a device")
+	if _, err := gguf.Create("/dev/full"); !errors.Is(err, atomicfile.ErrSpecial) {
+		t.Errorf("created a device: %v", err)
 	}
 }
