@@ -41,6 +41,9 @@ type tier struct {
 	toF16      func(dst *uint16, x *float32, blocks uintptr)
 	fromF16    func(dst *float32, x *uint16, blocks uintptr)
 	ropeNeoX   func(x, cos, sin *float32, blocks uintptr)
+
+	readProbe func(p *byte, blocks, ahead uintptr) uint64
+	int8Probe func(rounds uintptr) uint32
 }
 
 // ternaryTile multiplies rows of 2-bit codes with rows of quantized

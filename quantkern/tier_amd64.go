@@ -52,6 +52,7 @@ var tierAVX512 = tier{
 	add: avx512.Add, scale: avx512.Scale, scaleMul: avx512.ScaleMul,
 	relu2Mul: avx512.ReLU2Mul, siluMul: avx512.SiLUMul,
 	toF16: avx512.ToF16, fromF16: avx512.FromF16, ropeNeoX: avx512.RopeNeoX,
+	readProbe: avx512.ReadProbe, int8Probe: avx512.Int8Probe,
 }
 
 var tierAVX2 = tier{
@@ -83,6 +84,7 @@ var tierAVX2 = tier{
 	add: avx2.Add, scale: avx2.Scale, scaleMul: avx2.ScaleMul,
 	relu2Mul: avx2.ReLU2Mul, siluMul: avx2.SiLUMul,
 	toF16: avx2.ToF16, fromF16: avx2.FromF16, ropeNeoX: avx2.RopeNeoX,
+	readProbe: avx2.ReadProbe, int8Probe: avx2.Int8Probe,
 }
 
 // bind gives kernels the table that they look values up in.

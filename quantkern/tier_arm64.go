@@ -32,10 +32,11 @@ var tierNEON = tier{
 	add: neon.Add, scale: neon.Scale, scaleMul: neon.ScaleMul,
 	relu2Mul: neon.ReLU2Mul, siluMul: neon.SiLUMul,
 	toF16: neon.ToF16, fromF16: neon.FromF16, ropeNeoX: neon.RopeNeoX,
+	readProbe: neon.ReadProbe, int8Probe: neon.Int8Probe,
 }
 
 // tierDotProd is tierNEON with the dot-product instruction in the ternary
-// products.
+// products and the probe.
 var tierDotProd = func() tier {
 	t := tierNEON
 	t.name = "neon_dotprod"
@@ -43,5 +44,6 @@ var tierDotProd = func() tier {
 		"I2_S":  {rows: []ternaryTile{neon.I2SDotx1, neon.I2SDotx2}},
 		"TQ2_0": {rows: []ternaryTile{neon.TQ2Dotx1, neon.TQ2Dotx2}},
 	}
+	t.int8Probe = neon.Int8ProbeDot
 	return t
 }()

@@ -243,3 +243,13 @@ func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *ui
 //
 //go:noescape
 func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)
+
+// ReadProbe returns the exclusive or of the 64-bit words of blocks of 512 bytes, prefetched ahead bytes before they are read.
+//
+//go:noescape
+func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64
+
+// Int8Probe adds up 1024 products of int8 ones a round, modulo 2^32.
+//
+//go:noescape
+func Int8Probe(rounds uintptr) uint32

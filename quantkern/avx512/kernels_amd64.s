@@ -11138,3 +11138,135 @@ blocks_end:
 	VMOVUPS       X1, (AX)
 	VZEROUPPER
 	RET
+
+// func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·ReadProbe(SB), NOSPLIT, $0-32
+	MOVQ   p+0(FP), AX
+	MOVQ   ahead+16(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   blocks+8(FP), DX
+	TESTQ  DX, DX
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z0
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z1, Z1
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z2, Z2
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z3, Z3
+	PREFETCHT0 256(AX)(CX*1)
+	VPXORD     256(AX), Z4, Z4
+	PREFETCHT0 320(AX)(CX*1)
+	VPXORD     320(AX), Z5, Z5
+	PREFETCHT0 384(AX)(CX*1)
+	VPXORD     384(AX), Z6, Z6
+	PREFETCHT0 448(AX)(CX*1)
+	VPXORD     448(AX), Z7, Z7
+	ADDQ       $+512, AX
+	DECQ       DX
+	JNZ        blocks
+
+blocks_end:
+	VPXORD        Z4, Z0, Z0
+	VPXORD        Z5, Z1, Z1
+	VPXORD        Z6, Z2, Z2
+	VPXORD        Z7, Z3, Z3
+	VPXORD        Z2, Z0, Z0
+	VPXORD        Z3, Z1, Z1
+	VPXORD        Z1, Z0, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPXORD        Y0, Y1, Y1
+	VEXTRACTI32X4 $0x01, Y1, X0
+	VPXORD        X1, X0, X0
+	VPSRLDQ       $0x08, X0, X1
+	VPXORD        X1, X0, X0
+	VMOVQ         X0, AX
+	MOVQ          AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func Int8Probe(rounds uintptr) uint32
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·Int8Probe(SB), NOSPLIT, $0-12
+	MOVL         $0x01010101, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         rounds+0(FP), AX
+	TESTQ        AX, AX
+	JZ           rounds_end
+
+rounds:
+	VPDPBUSD Z0, Z0, Z1
+	VPDPBUSD Z0, Z0, Z2
+	VPDPBUSD Z0, Z0, Z3
+	VPDPBUSD Z0, Z0, Z4
+	VPDPBUSD Z0, Z0, Z5
+	VPDPBUSD Z0, Z0, Z6
+	VPDPBUSD Z0, Z0, Z7
+	VPDPBUSD Z0, Z0, Z8
+	VPDPBUSD Z0, Z0, Z9
+	VPDPBUSD Z0, Z0, Z10
+	VPDPBUSD Z0, Z0, Z11
+	VPDPBUSD Z0, Z0, Z12
+	VPDPBUSD Z0, Z0, Z13
+	VPDPBUSD Z0, Z0, Z14
+	VPDPBUSD Z0, Z0, Z15
+	VPDPBUSD Z0, Z0, Z16
+	DECQ     AX
+	JNZ      rounds
+
+rounds_end:
+	VPADDD        Z9, Z1, Z1
+	VPADDD        Z10, Z2, Z2
+	VPADDD        Z11, Z3, Z3
+	VPADDD        Z12, Z4, Z4
+	VPADDD        Z13, Z5, Z5
+	VPADDD        Z14, Z6, Z6
+	VPADDD        Z15, Z7, Z7
+	VPADDD        Z16, Z8, Z8
+	VPADDD        Z5, Z1, Z1
+	VPADDD        Z6, Z2, Z2
+	VPADDD        Z7, Z3, Z3
+	VPADDD        Z8, Z4, Z4
+	VPADDD        Z3, Z1, Z1
+	VPADDD        Z4, Z2, Z2
+	VPADDD        Z2, Z1, Z1
+	VEXTRACTI64X4 $0x01, Z1, Y0
+	VPADDD        Y1, Y0, Y0
+	VEXTRACTI32X4 $0x01, Y0, X1
+	VPADDD        X0, X1, X1
+	VPSHUFD       $0x4e, X1, X0
+	VPADDD        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VPADDD        X0, X1, X1
+	VMOVD         X1, AX
+	MOVL          AX, ret+8(FP)
+	VZEROUPPER
+	RET

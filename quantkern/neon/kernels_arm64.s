@@ -5448,3 +5448,390 @@ loop2:
 	CBNZ R3, loop2
 skip1:
 	RET
+
+// func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64
+TEXT ·ReadProbe(SB), NOSPLIT, $0-32
+	MOVD p+0(FP), R0
+	MOVD ahead+16(FP), R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD blocks+8(FP), R2
+	CBZ R2, skip1
+loop2:
+	ADD R1, R0, R3
+	PRFM 0(R3), PLDL1KEEP
+	PRFM 64(R3), PLDL1KEEP
+	FLDPQ 0(R0), (F8, F9)
+	FLDPQ 32(R0), (F10, F11)
+	FLDPQ 64(R0), (F12, F13)
+	FLDPQ 96(R0), (F14, F15)
+	VEOR V8.B16, V0.B16, V0.B16
+	VEOR V9.B16, V1.B16, V1.B16
+	VEOR V10.B16, V2.B16, V2.B16
+	VEOR V11.B16, V3.B16, V3.B16
+	VEOR V12.B16, V4.B16, V4.B16
+	VEOR V13.B16, V5.B16, V5.B16
+	VEOR V14.B16, V6.B16, V6.B16
+	VEOR V15.B16, V7.B16, V7.B16
+	PRFM 128(R3), PLDL1KEEP
+	PRFM 192(R3), PLDL1KEEP
+	FLDPQ 128(R0), (F8, F9)
+	FLDPQ 160(R0), (F10, F11)
+	FLDPQ 192(R0), (F12, F13)
+	FLDPQ 224(R0), (F14, F15)
+	VEOR V8.B16, V0.B16, V0.B16
+	VEOR V9.B16, V1.B16, V1.B16
+	VEOR V10.B16, V2.B16, V2.B16
+	VEOR V11.B16, V3.B16, V3.B16
+	VEOR V12.B16, V4.B16, V4.B16
+	VEOR V13.B16, V5.B16, V5.B16
+	VEOR V14.B16, V6.B16, V6.B16
+	VEOR V15.B16, V7.B16, V7.B16
+	PRFM 256(R3), PLDL1KEEP
+	PRFM 320(R3), PLDL1KEEP
+	FLDPQ 256(R0), (F8, F9)
+	FLDPQ 288(R0), (F10, F11)
+	FLDPQ 320(R0), (F12, F13)
+	FLDPQ 352(R0), (F14, F15)
+	VEOR V8.B16, V0.B16, V0.B16
+	VEOR V9.B16, V1.B16, V1.B16
+	VEOR V10.B16, V2.B16, V2.B16
+	VEOR V11.B16, V3.B16, V3.B16
+	VEOR V12.B16, V4.B16, V4.B16
+	VEOR V13.B16, V5.B16, V5.B16
+	VEOR V14.B16, V6.B16, V6.B16
+	VEOR V15.B16, V7.B16, V7.B16
+	PRFM 384(R3), PLDL1KEEP
+	PRFM 448(R3), PLDL1KEEP
+	FLDPQ 384(R0), (F8, F9)
+	FLDPQ 416(R0), (F10, F11)
+	FLDPQ 448(R0), (F12, F13)
+	FLDPQ 480(R0), (F14, F15)
+	VEOR V8.B16, V0.B16, V0.B16
+	VEOR V9.B16, V1.B16, V1.B16
+	VEOR V10.B16, V2.B16, V2.B16
+	VEOR V11.B16, V3.B16, V3.B16
+	VEOR V12.B16, V4.B16, V4.B16
+	VEOR V13.B16, V5.B16, V5.B16
+	VEOR V14.B16, V6.B16, V6.B16
+	VEOR V15.B16, V7.B16, V7.B16
+	ADD $512, R0
+	SUB $1, R2
+	CBNZ R2, loop2
+skip1:
+	VEOR V4.B16, V0.B16, V0.B16
+	VEOR V5.B16, V1.B16, V1.B16
+	VEOR V6.B16, V2.B16, V2.B16
+	VEOR V7.B16, V3.B16, V3.B16
+	VEOR V2.B16, V0.B16, V0.B16
+	VEOR V3.B16, V1.B16, V1.B16
+	VEOR V1.B16, V0.B16, V0.B16
+	VMOV V0.D[0], R3
+	VMOV V0.D[1], R4
+	EOR R4, R3, R3
+	MOVD R3, ret+24(FP)
+	RET
+
+// func Int8Probe(rounds uintptr) uint32
+TEXT ·Int8Probe(SB), NOSPLIT, $0-12
+	VMOVI $1, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	MOVD rounds+0(FP), R0
+	CBZ R0, skip1
+loop2:
+	WORD $0x0e20c011 // smull v17.8h, v0.8b, v0.8b
+	WORD $0x0e20c012 // smull v18.8h, v0.8b, v0.8b
+	WORD $0x0e20c013 // smull v19.8h, v0.8b, v0.8b
+	WORD $0x0e20c014 // smull v20.8h, v0.8b, v0.8b
+	WORD $0x0e20c015 // smull v21.8h, v0.8b, v0.8b
+	WORD $0x0e20c016 // smull v22.8h, v0.8b, v0.8b
+	WORD $0x0e20c017 // smull v23.8h, v0.8b, v0.8b
+	WORD $0x0e20c018 // smull v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x4e606a21 // sadalp v1.4s, v17.8h
+	WORD $0x4e606a42 // sadalp v2.4s, v18.8h
+	WORD $0x4e606a63 // sadalp v3.4s, v19.8h
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	WORD $0x4e606ac6 // sadalp v6.4s, v22.8h
+	WORD $0x4e606ae7 // sadalp v7.4s, v23.8h
+	WORD $0x4e606b08 // sadalp v8.4s, v24.8h
+	WORD $0x0e20c011 // smull v17.8h, v0.8b, v0.8b
+	WORD $0x0e20c012 // smull v18.8h, v0.8b, v0.8b
+	WORD $0x0e20c013 // smull v19.8h, v0.8b, v0.8b
+	WORD $0x0e20c014 // smull v20.8h, v0.8b, v0.8b
+	WORD $0x0e20c015 // smull v21.8h, v0.8b, v0.8b
+	WORD $0x0e20c016 // smull v22.8h, v0.8b, v0.8b
+	WORD $0x0e20c017 // smull v23.8h, v0.8b, v0.8b
+	WORD $0x0e20c018 // smull v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x0e208011 // smlal v17.8h, v0.8b, v0.8b
+	WORD $0x0e208012 // smlal v18.8h, v0.8b, v0.8b
+	WORD $0x0e208013 // smlal v19.8h, v0.8b, v0.8b
+	WORD $0x0e208014 // smlal v20.8h, v0.8b, v0.8b
+	WORD $0x0e208015 // smlal v21.8h, v0.8b, v0.8b
+	WORD $0x0e208016 // smlal v22.8h, v0.8b, v0.8b
+	WORD $0x0e208017 // smlal v23.8h, v0.8b, v0.8b
+	WORD $0x0e208018 // smlal v24.8h, v0.8b, v0.8b
+	WORD $0x4e208011 // smlal2 v17.8h, v0.16b, v0.16b
+	WORD $0x4e208012 // smlal2 v18.8h, v0.16b, v0.16b
+	WORD $0x4e208013 // smlal2 v19.8h, v0.16b, v0.16b
+	WORD $0x4e208014 // smlal2 v20.8h, v0.16b, v0.16b
+	WORD $0x4e208015 // smlal2 v21.8h, v0.16b, v0.16b
+	WORD $0x4e208016 // smlal2 v22.8h, v0.16b, v0.16b
+	WORD $0x4e208017 // smlal2 v23.8h, v0.16b, v0.16b
+	WORD $0x4e208018 // smlal2 v24.8h, v0.16b, v0.16b
+	WORD $0x4e606a29 // sadalp v9.4s, v17.8h
+	WORD $0x4e606a4a // sadalp v10.4s, v18.8h
+	WORD $0x4e606a6b // sadalp v11.4s, v19.8h
+	WORD $0x4e606a8c // sadalp v12.4s, v20.8h
+	WORD $0x4e606aad // sadalp v13.4s, v21.8h
+	WORD $0x4e606ace // sadalp v14.4s, v22.8h
+	WORD $0x4e606aef // sadalp v15.4s, v23.8h
+	WORD $0x4e606b10 // sadalp v16.4s, v24.8h
+	SUB $1, R0
+	CBNZ R0, loop2
+skip1:
+	VADD V9.S4, V1.S4, V1.S4
+	VADD V10.S4, V2.S4, V2.S4
+	VADD V11.S4, V3.S4, V3.S4
+	VADD V12.S4, V4.S4, V4.S4
+	VADD V13.S4, V5.S4, V5.S4
+	VADD V14.S4, V6.S4, V6.S4
+	VADD V15.S4, V7.S4, V7.S4
+	VADD V16.S4, V8.S4, V8.S4
+	VADD V5.S4, V1.S4, V1.S4
+	VADD V6.S4, V2.S4, V2.S4
+	VADD V7.S4, V3.S4, V3.S4
+	VADD V8.S4, V4.S4, V4.S4
+	VADD V3.S4, V1.S4, V1.S4
+	VADD V4.S4, V2.S4, V2.S4
+	VADD V2.S4, V1.S4, V1.S4
+	VADDV V1.S4, V1
+	VMOV V1.S[0], R1
+	MOVW R1, ret+8(FP)
+	RET
+
+// func Int8ProbeDot(rounds uintptr) uint32
+TEXT ·Int8ProbeDot(SB), NOSPLIT, $0-12
+	VMOVI $1, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	MOVD rounds+0(FP), R0
+	CBZ R0, skip1
+loop2:
+	WORD $0x4e809401 // sdot v1.4s, v0.16b, v0.16b
+	WORD $0x4e809402 // sdot v2.4s, v0.16b, v0.16b
+	WORD $0x4e809403 // sdot v3.4s, v0.16b, v0.16b
+	WORD $0x4e809404 // sdot v4.4s, v0.16b, v0.16b
+	WORD $0x4e809405 // sdot v5.4s, v0.16b, v0.16b
+	WORD $0x4e809406 // sdot v6.4s, v0.16b, v0.16b
+	WORD $0x4e809407 // sdot v7.4s, v0.16b, v0.16b
+	WORD $0x4e809408 // sdot v8.4s, v0.16b, v0.16b
+	WORD $0x4e809409 // sdot v9.4s, v0.16b, v0.16b
+	WORD $0x4e80940a // sdot v10.4s, v0.16b, v0.16b
+	WORD $0x4e80940b // sdot v11.4s, v0.16b, v0.16b
+	WORD $0x4e80940c // sdot v12.4s, v0.16b, v0.16b
+	WORD $0x4e80940d // sdot v13.4s, v0.16b, v0.16b
+	WORD $0x4e80940e // sdot v14.4s, v0.16b, v0.16b
+	WORD $0x4e80940f // sdot v15.4s, v0.16b, v0.16b
+	WORD $0x4e809410 // sdot v16.4s, v0.16b, v0.16b
+	WORD $0x4e809401 // sdot v1.4s, v0.16b, v0.16b
+	WORD $0x4e809402 // sdot v2.4s, v0.16b, v0.16b
+	WORD $0x4e809403 // sdot v3.4s, v0.16b, v0.16b
+	WORD $0x4e809404 // sdot v4.4s, v0.16b, v0.16b
+	WORD $0x4e809405 // sdot v5.4s, v0.16b, v0.16b
+	WORD $0x4e809406 // sdot v6.4s, v0.16b, v0.16b
+	WORD $0x4e809407 // sdot v7.4s, v0.16b, v0.16b
+	WORD $0x4e809408 // sdot v8.4s, v0.16b, v0.16b
+	WORD $0x4e809409 // sdot v9.4s, v0.16b, v0.16b
+	WORD $0x4e80940a // sdot v10.4s, v0.16b, v0.16b
+	WORD $0x4e80940b // sdot v11.4s, v0.16b, v0.16b
+	WORD $0x4e80940c // sdot v12.4s, v0.16b, v0.16b
+	WORD $0x4e80940d // sdot v13.4s, v0.16b, v0.16b
+	WORD $0x4e80940e // sdot v14.4s, v0.16b, v0.16b
+	WORD $0x4e80940f // sdot v15.4s, v0.16b, v0.16b
+	WORD $0x4e809410 // sdot v16.4s, v0.16b, v0.16b
+	WORD $0x4e809401 // sdot v1.4s, v0.16b, v0.16b
+	WORD $0x4e809402 // sdot v2.4s, v0.16b, v0.16b
+	WORD $0x4e809403 // sdot v3.4s, v0.16b, v0.16b
+	WORD $0x4e809404 // sdot v4.4s, v0.16b, v0.16b
+	WORD $0x4e809405 // sdot v5.4s, v0.16b, v0.16b
+	WORD $0x4e809406 // sdot v6.4s, v0.16b, v0.16b
+	WORD $0x4e809407 // sdot v7.4s, v0.16b, v0.16b
+	WORD $0x4e809408 // sdot v8.4s, v0.16b, v0.16b
+	WORD $0x4e809409 // sdot v9.4s, v0.16b, v0.16b
+	WORD $0x4e80940a // sdot v10.4s, v0.16b, v0.16b
+	WORD $0x4e80940b // sdot v11.4s, v0.16b, v0.16b
+	WORD $0x4e80940c // sdot v12.4s, v0.16b, v0.16b
+	WORD $0x4e80940d // sdot v13.4s, v0.16b, v0.16b
+	WORD $0x4e80940e // sdot v14.4s, v0.16b, v0.16b
+	WORD $0x4e80940f // sdot v15.4s, v0.16b, v0.16b
+	WORD $0x4e809410 // sdot v16.4s, v0.16b, v0.16b
+	WORD $0x4e809401 // sdot v1.4s, v0.16b, v0.16b
+	WORD $0x4e809402 // sdot v2.4s, v0.16b, v0.16b
+	WORD $0x4e809403 // sdot v3.4s, v0.16b, v0.16b
+	WORD $0x4e809404 // sdot v4.4s, v0.16b, v0.16b
+	WORD $0x4e809405 // sdot v5.4s, v0.16b, v0.16b
+	WORD $0x4e809406 // sdot v6.4s, v0.16b, v0.16b
+	WORD $0x4e809407 // sdot v7.4s, v0.16b, v0.16b
+	WORD $0x4e809408 // sdot v8.4s, v0.16b, v0.16b
+	WORD $0x4e809409 // sdot v9.4s, v0.16b, v0.16b
+	WORD $0x4e80940a // sdot v10.4s, v0.16b, v0.16b
+	WORD $0x4e80940b // sdot v11.4s, v0.16b, v0.16b
+	WORD $0x4e80940c // sdot v12.4s, v0.16b, v0.16b
+	WORD $0x4e80940d // sdot v13.4s, v0.16b, v0.16b
+	WORD $0x4e80940e // sdot v14.4s, v0.16b, v0.16b
+	WORD $0x4e80940f // sdot v15.4s, v0.16b, v0.16b
+	WORD $0x4e809410 // sdot v16.4s, v0.16b, v0.16b
+	SUB $1, R0
+	CBNZ R0, loop2
+skip1:
+	VADD V9.S4, V1.S4, V1.S4
+	VADD V10.S4, V2.S4, V2.S4
+	VADD V11.S4, V3.S4, V3.S4
+	VADD V12.S4, V4.S4, V4.S4
+	VADD V13.S4, V5.S4, V5.S4
+	VADD V14.S4, V6.S4, V6.S4
+	VADD V15.S4, V7.S4, V7.S4
+	VADD V16.S4, V8.S4, V8.S4
+	VADD V5.S4, V1.S4, V1.S4
+	VADD V6.S4, V2.S4, V2.S4
+	VADD V7.S4, V3.S4, V3.S4
+	VADD V8.S4, V4.S4, V4.S4
+	VADD V3.S4, V1.S4, V1.S4
+	VADD V4.S4, V2.S4, V2.S4
+	VADD V2.S4, V1.S4, V1.S4
+	VADDV V1.S4, V1
+	VMOV V1.S[0], R1
+	MOVW R1, ret+8(FP)
+	RET

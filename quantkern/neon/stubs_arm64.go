@@ -148,3 +148,18 @@ func Max(x *float32, blocks uintptr) float32
 //
 //go:noescape
 func RopeNeoX(x *float32, cos *float32, sin *float32, blocks uintptr)
+
+// ReadProbe returns the exclusive or of the 64-bit words of blocks of 512 bytes, prefetched ahead bytes before they are read.
+//
+//go:noescape
+func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64
+
+// Int8Probe adds up 1024 products of int8 ones a round, modulo 2^32.
+//
+//go:noescape
+func Int8Probe(rounds uintptr) uint32
+
+// Int8ProbeDot adds up 1024 products of int8 ones a round, modulo 2^32.
+//
+//go:noescape
+func Int8ProbeDot(rounds uintptr) uint32

@@ -63,5 +63,7 @@ func main() {
 		p.decode()
 		p.stream()
 	}
+	readProbe()
+	int8Probe()
 	Generate()
 }

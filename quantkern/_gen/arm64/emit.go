@@ -28,7 +28,7 @@ type param struct {
 }
 
 // sizes of the parameter types that are not pointers.
-var sizes = map[string]int{"uintptr": 8, "float64": 8, "float32": 4, "int32": 4, "uint32": 4}
+var sizes = map[string]int{"uintptr": 8, "uint64": 8, "float64": 8, "float32": 4, "int32": 4, "uint32": 4}
 
 // file collects the kernels of a package: assembly and Go declarations.
 type file struct{ asm, stubs strings.Builder }

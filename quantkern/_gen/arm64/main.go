@@ -26,6 +26,7 @@ func generate(pkg string) (asm, stubs string) {
 	f.conversions()
 	f.extremes()
 	f.ropeNeoX()
+	f.probes()
 	return f.asm.String(), f.stubs.String()
 }
 

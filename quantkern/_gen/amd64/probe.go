@@ -1,0 +1,111 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The probes measure what the processor can do, for quantkern.ReadProbe and
+// quantkern.Int8Probe.
+
+// foldInts folds registers to their lower 128 bits with op, which works on
+// parts of 32 bits or is indifferent to their size.
+func foldInts(rs []reg.VecVirtual, op func(b, a, dst Op)) reg.VecVirtual {
+	for n := len(rs) / 2; n > 0; n /= 2 {
+		for i := range n {
+			op(rs[i+n], rs[i], rs[i])
+		}
+	}
+	y := YMM()
+	if wide {
+		VEXTRACTI64X4(U8(1), rs[0], y)
+		op(rs[0].AsY(), y, y)
+	} else {
+		y = rs[0]
+	}
+	x := XMM()
+	if wide {
+		VEXTRACTI32X4(U8(1), y, x)
+	} else {
+		VEXTRACTI128(U8(1), y, x)
+	}
+	op(y.AsX(), x, x)
+	return x
+}
+
+// readProbe streams memory: the exclusive or of all 64-bit words.
+func readProbe() {
+	const lines = 8
+	function("ReadProbe", "func(p *byte, blocks, ahead uintptr) uint64", "ReadProbe returns the exclusive or of the 64-bit words of blocks of 512 bytes, prefetched ahead bytes before they are read.")
+	p, ahead := arg("p"), arg("ahead")
+	acc := make([]reg.VecVirtual, lines)
+	for i := range acc {
+		acc[i] = vreg()
+		zeroReg(acc[i])
+	}
+	loop("blocks", arg("blocks"), func() {
+		for i, a := range acc {
+			PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1, Disp: 64 * i})
+			for off := 0; off < 64; off += bytesPerPart() {
+				xor(Mem{Base: p, Disp: 64*i + off}, a, a)
+			}
+		}
+		ADDQ(I32(64*lines), p)
+	})
+	x := foldInts(acc, xor)
+	t, r := XMM(), GP64()
+	VPSRLDQ(U8(8), x, t)
+	xor(t, x, x)
+	VMOVQ(x, r)
+	Store(r, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// int8Probe multiplies ones with ones in registers, 1024 products a round, as
+// the ternary tiles of the tier do, and counts them.
+func int8Probe() {
+	function("Int8Probe", "func(rounds uintptr) uint32", "Int8Probe adds up 1024 products of int8 ones a round, modulo 2^32.")
+	ones := constant(0x01010101)[0]
+	parts := 8
+	if wide {
+		parts = 16
+	}
+	acc := make([]reg.VecVirtual, parts)
+	for i := range acc {
+		acc[i] = vreg()
+		zeroReg(acc[i])
+	}
+	var words reg.VecVirtual
+	if !wide {
+		words = constant(0x00010001)[0]
+	}
+	loop("rounds", arg("rounds"), func() {
+		for _, a := range acc {
+			if wide {
+				VPDPBUSD(ones, ones, a)
+				continue
+			}
+			sum, t := YMM(), YMM()
+			VPMADDUBSW(ones, ones, sum)
+			for range 3 {
+				VPMADDUBSW(ones, ones, t)
+				VPADDW(t, sum, sum)
+			}
+			VPMADDWD(words, sum, sum)
+			VPADDD(sum, a, a)
+		}
+	})
+	add := func(b, a, dst Op) { VPADDD(b, a, dst) }
+	x := foldInts(acc, add)
+	t, r := XMM(), GP32()
+	VPSHUFD(U8(0x4e), x, t)
+	VPADDD(t, x, x)
+	VPSHUFD(U8(0xb1), x, t)
+	VPADDD(t, x, x)
+	VMOVD(x, r)
+	Store(r, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
