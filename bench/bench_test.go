@@ -24,18 +24,6 @@ func engine(b *testing.B) *stages.Engine {
 	return e
 }
 
-// prompt is n ids that are no end tokens.
-func prompt(e *stages.Engine, n int) []int32 {
-	ids := make([]int32, n)
-	for i := range ids {
-		ids[i] = int32(300 + i*7%200)
-	}
-	if bos, ok := e.Vocab().BOS(); ok {
-		ids[0] = bos
-	}
-	return ids
-}
-
 // generate runs one request to its end and returns how many tokens it gave.
 func generate(b *testing.B, e *stages.Engine, r stages.Request) (int, error) {
 	n := 0
@@ -56,7 +44,7 @@ func report(b *testing.B, tokens int) {
 // BenchmarkPrefill: 256 prompt tokens and one answer token.
 func BenchmarkPrefill(b *testing.B) {
 	e := engine(b)
-	ids := prompt(e, 256)
+	ids := prompt(e.Model(), 256)
 	for b.Loop() {
 		if _, err := generate(b, e, stages.Request{Tokens: ids, MaxTokens: 1, IgnoreEOS: true}); err != nil {
 			b.Fatal(err)
@@ -78,7 +66,7 @@ func BenchmarkDecode8(b *testing.B) {
 func benchmarkDecode(b *testing.B, requests int) {
 	const answer = 64
 	e := engine(b)
-	r := stages.Request{Tokens: prompt(e, 8), MaxTokens: answer, IgnoreEOS: true}
+	r := stages.Request{Tokens: prompt(e.Model(), 8), MaxTokens: answer, IgnoreEOS: true}
 	for b.Loop() {
 		var g errgroup.Group
 		for range requests {

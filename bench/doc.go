@@ -1,8 +1,15 @@
-// Package bench measures the whole program from outside.
+// Package bench measures the whole program from outside, and what the machine
+// would allow.
 //
-//	built-in model ─▶ stages.Engine ─▶ requests ─▶ tokens a second
+//	probes ──▶ read GB/s, int8 TOPS at 1..n threads ──┐
+//	graph.Model ──▶ bytes and products of a step ─────┴─▶ limit ─┐
+//	stages.Engine ──▶ requests ──▶ times between tokens ──▶ speed ┴─▶ Report ──▶ table, JSON, SVG
 //
-// The benchmarks are ordinary Go benchmarks, `go test -bench . ./bench/...`,
-// and report tokens a second as tok/s, so that benchstat can compare two
+// Run does all of it; probe.go knows the machine, limits.go the arithmetic of
+// the limits, measure.go and cases.go the measurements, report.go and svg.go
+// what is told.
+//
+// There are also ordinary Go benchmarks, `go test -bench . ./bench/...`, which
+// report tokens a second as tok/s, so that benchstat can compare two
 // revisions. Kernels have benchmarks of their own beside their code.
 package bench

@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"tritflow/bench"
 	"tritflow/device"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -83,7 +84,7 @@ func exitCode(err error) (code int, quiet bool) {
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) ||
-		is[*vocab.UnsupportedError](err)
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err)
 }
 
 func is[E error](err error) bool {

@@ -76,22 +76,31 @@ func (a *app) noteBuiltin() {
 		Msg("no model named (-m FILE): using the small one inside the program, which tells tiny stories, adds and names capitals")
 }
 
+// placementFlags say where a model runs.
+type placementFlags struct {
+	devices string
+	split   []int
+	kv      string
+}
+
+func (f *placementFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools) ...")
+	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
+	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16 or f32")
+}
+
 // engineFlags say how to load a model and where it runs.
 type engineFlags struct {
 	fileFlags
-	devices string
-	split   []int
-	ctx     int
-	kv      string
+	placementFlags
+	ctx int
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	f.addModel(fs)
-	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools) ...")
-	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
+	f.placementFlags.add(fs)
 	fs.IntVar(&f.ctx, "ctx", 0, "positions a request may have (default: the model's, at most 4096)")
-	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16 or f32")
 }
 
 // load starts an engine. The caller closes it.

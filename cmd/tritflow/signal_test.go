@@ -180,7 +180,7 @@ func TestInterruptedLoadIsNotTheModelsFault(t *testing.T) {
 	cancel(&signalError{os.Interrupt})
 	a := newApp()
 	a.log = zerolog.Nop()
-	f := engineFlags{kv: "f16"}
+	f := engineFlags{placementFlags: placementFlags{kv: "f16"}}
 	_, err := f.load(ctx, a, nil)
 	if code, quiet := exitCode(err); code != 130 || !quiet {
 		t.Errorf("exit code %d (quiet %v) for %v", code, quiet, err)

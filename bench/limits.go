@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"fmt"
+
+	"tritflow/device"
+	"tritflow/graph"
+	"tritflow/quantkern"
+)
+
+// Machine is what the probes found.
+type Machine struct {
+	CPU      string    `json:"cpu"`
+	Features []string  `json:"features"`
+	Cores    int       `json:"cores"`     // that the program uses by default
+	ReadGBps []float64 `json:"read_gbps"` // with 1, 2, ... threads, 10⁹ bytes a second
+	Int8TOPS []float64 `json:"int8_tops"` // the same, 10¹² operations a second, a product being two
+}
+
+// roof is what so many threads can do; false when that was not measured.
+func (m *Machine) roof(threads int) (bytes, ops float64, ok bool) {
+	if threads < 1 || threads > len(m.ReadGBps) || threads > len(m.Int8TOPS) {
+		return 0, 0, false
+	}
+	return m.ReadGBps[threads-1] * 1e9, m.Int8TOPS[threads-1] * 1e12, true
+}
+
+// work is what cannot be avoided: bytes read from memory and int8 operations.
+type work struct{ bytes, ops float64 }
+
+func (w work) plus(o work) work { return work{w.bytes + o.bytes, w.ops + o.ops} }
+
+// seconds is the least time for the work on so many threads: that of reading
+// or that of computing, whichever is longer, because they can overlap.
+func (w work) seconds(m *Machine, threads int) (float64, bool) {
+	bytes, ops, ok := m.roof(threads)
+	if !ok || bytes <= 0 || ops <= 0 {
+		return 0, false
+	}
+	return max(w.bytes/bytes, w.ops/ops), true
+}
+
+// costs is the work of a model on its devices, one part a device that holds any.
+type costs struct{ parts []partCosts }
+
+type partCosts struct {
+	threads  int
+	row      float64 // bytes of the embedding that a row reads
+	weights  float64 // bytes of blocks that a step reads: weights, scales, norms
+	head     float64 // bytes of final norm and projection that a step reads
+	kv       float64 // bytes of keys and values that each earlier position adds
+	products float64 // ternary products of a row in blocks
+	answer   float64 // ternary products of an answered row in the head
+}
+
+// kvBytes is the size of an element of the cache, scales included.
+var kvBytes = map[string]float64{"f16": 2, "f32": 4}
+
+// newCosts takes the bytes from the plan and the products from the shapes.
+func newCosts(m *graph.Model, p *graph.Plan, devs []device.Device, kv string) (*costs, error) {
+	element, ok := kvBytes[kv]
+	if !ok {
+		return nil, fmt.Errorf("bench: the size of a cache of %s is not known", kv)
+	}
+	parts := make([]partCosts, len(p.Devices))
+	for i := range parts {
+		parts[i].threads = devs[i].Info().Workers
+	}
+	used := make([]bool, len(parts))
+	for _, s := range p.Stages {
+		c := &parts[s.Device]
+		used[s.Device] = true
+		switch s.Kind {
+		case graph.StageEmbed:
+			c.row += float64(s.ReadBytes)
+		case graph.StageBlock:
+			b := &m.Blocks[s.Block]
+			c.weights += float64(s.ReadBytes)
+			c.kv += element * float64(b.KVElements())
+			for _, l := range []*graph.Linear{&b.Q, &b.K, &b.V, &b.O, &b.Gate, &b.Up, &b.Down} {
+				c.products += ternaryProducts(l)
+			}
+		case graph.StageHead:
+			c.head += float64(s.ReadBytes)
+			c.answer += ternaryProducts(&m.Head.Out)
+		}
+	}
+	var c costs
+	for i, part := range parts {
+		if used[i] {
+			c.parts = append(c.parts, part)
+		}
+	}
+	return &c, nil
+}
+
+func ternaryProducts(l *graph.Linear) float64 {
+	if c, err := quantkern.Lookup(l.Weight.Type.String()); err != nil || !c.Ternary {
+		return 0
+	}
+	return float64(l.In) * float64(l.Out)
+}
+
+// step is work of a kind: rows fed, rows answered, and the positions of the
+// cache that must be read, summed over the sequences.
+type step struct{ rows, answers, positions float64 }
+
+func (c *partCosts) work(s step) work {
+	w := work{
+		bytes: c.weights + c.row*s.rows + c.kv*s.positions,
+		ops:   2 * c.products * s.rows,
+	}
+	if s.answers > 0 {
+		w.bytes += c.head
+		w.ops += 2 * c.answer * s.answers
+	}
+	return w
+}
+
+// total is the work of a step on all devices together.
+func (c *costs) total(s step) work {
+	var w work
+	for i := range c.parts {
+		w = w.plus(c.parts[i].work(s))
+	}
+	return w
+}
+
+// threads is how many work when all devices do.
+func (c *costs) threads() int {
+	n := 0
+	for _, p := range c.parts {
+		n += p.threads
+	}
+	return n
+}
+
+// seconds is the least time of a step. One sequence passes the devices one
+// after the other; several keep all of them at work.
+func (c *costs) seconds(m *Machine, s step, alone bool) (float64, bool) {
+	if !alone {
+		return c.total(s).seconds(m, c.threads())
+	}
+	sum := 0.0
+	for i := range c.parts {
+		t, ok := c.parts[i].work(s).seconds(m, c.parts[i].threads)
+		if !ok {
+			return 0, false
+		}
+		sum += t
+	}
+	return sum, true
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tritflow/bench"
+	"tritflow/cmd/tritflow/internal/atomicfile"
+	"tritflow/gguf"
+	"tritflow/stages"
+)
+
+const benchHelp = `Measure how fast a model runs here, and what the machine would allow.
+
+In one run this measures how fast memory is read and int8 values are multiplied
+with 1 to all threads, then decode (at a context of 0, 2048 and 4096, with fewer
+threads too), prefill (128, 512 and 2048 tokens) and decode of batches (4, 8, 16
+and 32 sequences). The limit of each is the time in which the bytes that it must
+read could be read, or its products made, whichever is longer, with as many
+threads; fraction is the median's part of it. What does not fit the model's
+context is left out and named.
+
+--only chooses: decode, prefill, batch, load, and kernels (each kind of matrix
+of the model on one thread, never by default). --time is for the measurements;
+reading the prompts of long contexts comes on top.
+
+--json prints one object:
+
+  machine{cpu, features, cores, read_gbps[], int8_tops[]}
+  results[]{name, threads, n, context, tok_s{min, median, max}, limit_tok_s, fraction}
+  load_ms, peak_rss_bytes
+
+name is decode, prefill or batch; n the length of the prompt or the number of
+sequences; a figure that is not known is null. load_ms reaches from opening the
+file to the first token; peak_rss_bytes (0: not known) is the most memory that
+the program held with one sequence of 512 positions, mapped pages included.
+
+` + exitHelp
+
+type benchFlags struct {
+	fileFlags
+	placementFlags
+	only []string
+	time time.Duration
+	json bool
+	svg  string
+}
+
+func (a *app) benchCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench [-m FILE]",
+		Short: "Measure speeds beside the machine's limits",
+		Long:  benchHelp,
+		Args:  cobra.NoArgs,
+		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.bench(ctx, &f) }),
+	}
+	fs := cmd.Flags()
+	f.addModel(fs)
+	f.placementFlags.add(fs)
+	fs.StringSliceVar(&f.only, "only", bench.Defaults, "what to measure: decode, prefill, batch, load, kernels")
+	fs.DurationVar(&f.time, "time", 30*time.Second, "how long to measure in all, about")
+	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.StringVar(&f.svg, "svg", "", "draw speeds and limits into this file (SVG)")
+	return cmd
+}
+
+func (a *app) bench(ctx context.Context, f *benchFlags) error {
+	if f.time <= 0 {
+		return usagef("--time %v: give a time greater than 0, for example 30s", f.time)
+	}
+	var picture *atomicfile.File
+	if f.svg != "" {
+		// Made first, so that a place that cannot be written is known before the work.
+		var err error
+		if picture, err = atomicfile.Create(f.svg); err != nil {
+			return err
+		}
+		defer picture.Abort()
+	}
+	report, err := f.measure(ctx, a)
+	if err != nil {
+		return err
+	}
+	if picture != nil {
+		if err := report.WriteSVG(picture); err != nil {
+			return err
+		}
+		if err := picture.Commit(); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		for _, s := range report.Skipped {
+			a.log.Warn().Msg("not measured: " + s)
+		}
+		return a.out.json(report, true)
+	}
+	return report.WriteTable(a.out)
+}
+
+func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error) {
+	if f.path == "" {
+		a.noteBuiltin()
+	}
+	progress, done := a.progress("measuring")
+	report, err := bench.Run(ctx, bench.Options{
+		Model: f.path,
+		Engine: stages.Options{
+			Devices: f.devices, Split: f.split, KV: f.kv, Pre: f.pre,
+			Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+		},
+		Only: f.only, Time: f.time, Step: progress,
+	})
+	done()
+	if is[*bench.OpenError](err) {
+		return nil, openFailure(ctx, err)
+	}
+	return report, err
+}
