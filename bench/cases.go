@@ -183,5 +183,7 @@ func (b *bencher) part(ctx context.Context, e *stages.Engine, c *costs, p part, 
 	r.TokS = spread(tokS)
 	r.limit(&b.report.Machine, c.withHead(bytes-bytes0, steps-steps0), s, tokens)
 	b.report.Results = append(b.report.Results, r)
+	b.log.Info().Str("work", r.Name).Int("threads", r.Threads).Int("n", r.N).Int("context", r.Context).
+		Float64("tok_s", r.TokS.Median).Msg("measured")
 	return nil
 }

@@ -52,6 +52,7 @@ func (e *OpenError) Unwrap() error { return e.Err }
 // bencher is a Run under way.
 type bencher struct {
 	opt    Options
+	log    zerolog.Logger // the caller's
 	report *Report
 	limit  int // positions of the model
 }
@@ -76,7 +77,7 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	if opt.Engine.KV == "" {
 		opt.Engine.KV = "f16"
 	}
-	b := &bencher{opt: opt, report: &Report{Results: []Result{}}}
+	b := &bencher{opt: opt, log: opt.Engine.Log, report: &Report{Results: []Result{}}}
 	// First, so that the peak memory is that of a program which only runs the model.
 	if err := b.load(ctx, opt.Time/12); err != nil {
 		return nil, err

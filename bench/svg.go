@@ -10,8 +10,8 @@ import (
 
 // Sizes of the picture in pixels: the plot between its margins.
 const (
-	svgWidth, svgHeight      = 760, 480
-	svgLeft, svgRight        = 70, 190
+	svgWidth, svgHeight      = 800, 480
+	svgLeft, svgRight        = 70, 230
 	svgTop, svgBottom        = 40, 60
 	svgPlotRight, svgPlotEnd = svgWidth - svgRight, svgHeight - svgBottom
 )
@@ -82,7 +82,8 @@ func (r *Report) WriteSVG(w io.Writer) error {
 // roofs draws a line for each number of threads that was measured: along the
 // bandwidth up to the peak. Of many, the first and the last.
 func (r *Report) roofs(b *strings.Builder, x, y axis) {
-	n := len(r.Machine.Int8TOPS)
+	const lineHeight = 14
+	n, below := len(r.Machine.Int8TOPS), math.Inf(1)
 	for i, tops := range r.Machine.Int8TOPS {
 		if n > 4 && i > 0 && i < n-1 {
 			continue
@@ -92,7 +93,8 @@ func (r *Report) roofs(b *strings.Builder, x, y axis) {
 		ridge := min(max(tops/slope, left), right)
 		fmt.Fprintf(b, `<polyline fill="none" stroke="#444" stroke-width="1.5" points="%.1f,%.1f %.1f,%.1f %.1f,%.1f"/>`+"\n",
 			x.at(left), y.at(min(left*slope, tops)), x.at(ridge), y.at(min(ridge*slope, tops)), x.at(right), y.at(min(right*slope, tops)))
-		text(b, svgPlotRight+6, y.at(tops)+4, "start", fmt.Sprintf("%d thr. %.1f GB/s, %.2f TOPS", i+1, r.Machine.ReadGBps[i], tops))
+		below = min(y.at(tops)+4, below-lineHeight) // names of equal roofs must not lie on each other
+		text(b, svgPlotRight+6, below, "start", fmt.Sprintf("%d threads: %.1f GB/s, %.2f TOPS", i+1, r.Machine.ReadGBps[i], tops))
 	}
 }
 

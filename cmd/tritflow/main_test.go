@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)
 			return err
+			"benchreport": benchreport,
 		},
 	})
 }
