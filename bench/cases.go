@@ -22,6 +22,7 @@ const (
 	batchPrompt  = 32
 	tailTokens   = 64 // at least so many of the context are left for what is measured
 	mostLoads    = 5
+	fillTime     = 15 * time.Second // at least, for the context of which the memory is told
 )
 
 // engineCase is what is measured on one engine.

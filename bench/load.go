@@ -61,7 +61,7 @@ func (b *bencher) look() (err error) {
 }
 
 // loadOnce opens the model and waits for a token. With memory it then fills
-// the context, as far as it gets in the time, and reads the peak.
+// the context, as far as it gets in fillTime, and reads the peak.
 func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duration) (took time.Duration, err error) {
 	start := time.Now()
 	e, err := b.open(ctx, b.opt.Engine.Devices, min(b.limit, loadContext), 1)
@@ -78,7 +78,7 @@ func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duratio
 		return took, nil
 	}
 	b.report.LoadContext = 1
-	limited, cancel := context.WithTimeout(ctx, max(within, time.Second))
+	limited, cancel := context.WithTimeout(ctx, max(within, fillTime))
 	defer cancel()
 	length := max(1, e.Ctx()-tailTokens)
 	switch times, err := stream(limited, e, 1, length, tailTokens, within); {

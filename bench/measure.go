@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	warmTokens  = 3  // of each sequence before its speed counts
-	leastTokens = 8  // of each sequence that are measured, however long they take
-	mostRepeats = 10 // samples of a measurement
-	mostRounds  = 20 // requests, or sets of them, for one measurement
+	warmTokens   = 3  // of each sequence before its speed counts
+	leastTokens  = 8  // of each sequence that are measured, however long they take
+	windowTokens = 2  // of each sequence at least in a sample
+	mostRepeats  = 10 // samples of a measurement
+	mostRounds   = 20 // requests, or sets of them, for one measurement
 )
 
 // prompt is n ids of the middle of the vocabulary, which are ordinary words.
@@ -118,7 +119,7 @@ func speeds(times []arrivals) (tokS []float64, middle float64) {
 	}
 	slices.SortFunc(merged, time.Time.Compare)
 	each := len(merged) / n // tokens of a sequence
-	windows := min(each/4, mostRepeats)
+	windows := min(each/windowTokens, mostRepeats)
 	if each > 0 && windows == 0 {
 		windows = 1
 	}
