@@ -97,7 +97,10 @@ func (b *bencher) chosen(kind string) bool { return slices.Contains(b.opt.Only, 
 // open opens the model with a context and a number of sequences.
 func (b *bencher) open(ctx context.Context, devices string, positions, seqs int) (*stages.Engine, error) {
 	o := b.opt.Engine
-	o.Devices, o.Ctx, o.MaxSeqs = devices, positions, seqs
+	if devices != o.Devices {
+		o.Devices, o.Split = devices, nil // the split is that of the caller's devices
+	}
+	o.Ctx, o.MaxSeqs = positions, seqs
 	b.opt.Engine.Log = zerolog.Nop() // what is to be said of the model was said the first time
 	e, err := stages.Open(ctx, b.opt.Model, o)
 	if err != nil {
