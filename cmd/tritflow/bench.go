@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/bench"
-	"tritflow/cmd/tritflow/internal/atomicfile"
 	"tritflow/gguf"
+	"tritflow/gguf/atomicfile"
 	"tritflow/stages"
 )
 
@@ -75,7 +75,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags) error {
 	if f.svg != "" {
 		// Made first, so that a place that cannot be written is known before the work.
 		var err error
-		if picture, err = atomicfile.Create(f.svg); err != nil {
+		if picture, err = atomicfile.Create(f.svg, atomicfile.Options{Special: true}); err != nil {
 			return err
 		}
 		defer picture.Abort()

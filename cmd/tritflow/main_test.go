@@ -34,13 +34,14 @@ func TestScripts(t *testing.T) {
 			"damaged":  damaged,
 			"poison":   poison,
 			"rewrite":  rewrite,
+
+			"benchreport": benchreport,
 		},
 		Setup: func(env *testscript.Env) error {
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)
 			return err
-			"benchreport": benchreport,
 		},
 	})
 }
