@@ -145,6 +145,9 @@ func (b *bencher) engine(ctx context.Context, c engineCase, share time.Duration,
 	if _, err := stream(ctx, e, 1, min(batchPrompt, e.Ctx()/2), warmTokens, 0); err != nil {
 		return err
 	}
+	if err := settled(ctx, e.Devices()); err != nil {
+		return err
+	}
 	for _, p := range c.parts {
 		if err := b.part(ctx, e, costs, p, share); err != nil {
 			return fmt.Errorf("bench: %s %d at %d: %w", p.name, p.n, p.context, err)
@@ -162,7 +165,7 @@ func (b *bencher) part(ctx context.Context, e *stages.Engine, c *costs, p part, 
 	var s step
 	var tokens float64
 	var err error
-	bytes0, steps0 := headReads(e.Devices())
+	before := screening(e.Devices())
 	if p.name == "prefill" {
 		tokS, err = prefill(ctx, e, p.n, share)
 		s, tokens = step{rows: n, answers: 1, positions: n}, n
@@ -180,9 +183,10 @@ func (b *bencher) part(ctx context.Context, e *stages.Engine, c *costs, p part, 
 		b.report.Skipped = append(b.report.Skipped, fmt.Sprintf("%s %d at %d: the context of %d is too short to measure", p.name, p.n, p.context, e.Ctx()))
 		return nil
 	}
-	bytes, steps := headReads(e.Devices())
+	head := e.Model().Head
+	rowBytes := float64(len(head.Out.Weight.Data)) / float64(head.Vocab)
 	r.TokS = spread(tokS)
-	r.limit(&b.report.Machine, c.withHead(bytes-bytes0, steps-steps0), s, tokens)
+	r.limit(&b.report.Machine, c.withHead(before, screening(e.Devices()), s.answers, rowBytes), s, tokens)
 	b.report.Results = append(b.report.Results, r)
 	b.log.Info().Str("work", r.Name).Int("threads", r.Threads).Int("n", r.N).Int("context", r.Context).
 		Float64("tok_s", r.TokS.Median).Msg("measured")

@@ -168,11 +168,14 @@ func TestLimitOfAResult(t *testing.T) {
 func TestCountedHead(t *testing.T) {
 	c := costsOf(t, "f16", 1, 1)
 	s := step{rows: 1, answers: 1}
-	if got := c.withHead(0, 0).total(s); got != c.total(s) {
+	before := device.Screening{Bytes: 500, Screened: 3, Rescored: 40, Full: 2}
+	if got := c.withHead(before, before, 1, 10).total(s); got != c.total(s) {
 		t.Errorf("without a count %v, want %v", got, c.total(s))
 	}
-	got := c.withHead(5000, 20).total(s).bytes
-	near(t, "bytes with a counted head", got, c.total(s).bytes-960+250)
+	// Three quarters of the answers came from the copy, with 5 exact rows each.
+	after := device.Screening{Bytes: 500, Screened: 6, Rescored: 55, Full: 3}
+	got := c.withHead(before, after, 2, 10).total(s).bytes
+	near(t, "bytes with a counted head", got, c.total(s).bytes-960+0.75*(500+2*5*10)+0.25*960)
 }
 
 func TestSpread(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"tritflow/device"
 	"tritflow/graph"
 	"tritflow/stages"
 )
@@ -170,36 +169,4 @@ func prefill(ctx context.Context, e *stages.Engine, length int, within time.Dura
 		tokS = append(tokS, float64(length)/max(s.Result().Prefill, time.Nanosecond).Seconds())
 	}
 	return tokS, nil
-}
-
-// headReader is a device whose head reads other bytes than those of its
-// tensor: those of a screening copy and of the rows that were computed
-// exactly. Both counts are totals since the head was loaded.
-type headReader interface {
-	HeadReads() (bytes, steps uint64)
-}
-
-// headReads adds up the counts of all devices.
-func headReads(devs []device.Device) (bytes, steps uint64) {
-	for _, d := range devs {
-		if h, ok := d.(headReader); ok {
-			b, s := h.HeadReads()
-			bytes, steps = bytes+b, steps+s
-		}
-	}
-	return bytes, steps
-}
-
-// withHead are costs whose head reads so many bytes a step, if that was counted.
-func (c *costs) withHead(bytes, steps uint64) *costs {
-	if steps == 0 {
-		return c
-	}
-	counted := costs{parts: slices.Clone(c.parts)}
-	for i := range counted.parts {
-		if counted.parts[i].head > 0 {
-			counted.parts[i].head = float64(bytes) / float64(steps)
-		}
-	}
-	return &counted
 }

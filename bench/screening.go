@@ -1,0 +1,59 @@
+package bench
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"tritflow/device"
+)
+
+// screening adds up what the devices tell of their screened heads.
+func screening(devs []device.Device) (sum device.Screening) {
+	for _, d := range devs {
+		if s, ok := d.(device.Screener); ok {
+			c := s.Screening()
+			sum.Bytes += c.Bytes
+			sum.Screened += c.Screened
+			sum.Rescored += c.Rescored
+			sum.Full += c.Full
+		}
+	}
+	return sum
+}
+
+// settled waits until no device is making a screening copy any more.
+func settled(ctx context.Context, devs []device.Device) error {
+	const look = 10 * time.Millisecond
+	for _, d := range devs {
+		s, ok := d.(device.Screener)
+		for ok && s.Screening().State == "building" {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(look):
+			}
+		}
+	}
+	return nil
+}
+
+// withHead are costs whose head reads what was counted between two looks: for
+// outputs that were screened the copy once a step of n answers and the rows
+// computed exactly, rowBytes each; for the others the whole head.
+func (c *costs) withHead(before, after device.Screening, n, rowBytes float64) *costs {
+	screened := float64(after.Screened - before.Screened)
+	all := screened + float64(after.Full-before.Full)
+	if screened == 0 {
+		return c
+	}
+	rescored := float64(after.Rescored-before.Rescored) / screened
+	counted := costs{parts: slices.Clone(c.parts)}
+	for i := range counted.parts {
+		if p := &counted.parts[i]; p.head > 0 {
+			share := screened / all
+			p.head = share*(float64(after.Bytes)+n*rescored*rowBytes) + (1-share)*p.head
+		}
+	}
+	return &counted
+}
