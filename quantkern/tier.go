@@ -36,6 +36,7 @@ type tier struct {
 	siluMul    func(dst, gate, up *float32, blocks uintptr)
 	toF16      func(dst *uint16, x *float32, blocks uintptr)
 	fromF16    func(dst *float32, x *uint16, blocks uintptr)
+	decodeQ8x0 func(dst *float32, src *byte, blocks, ahead uintptr) // of 32 values; fetches what lies ahead bytes on
 	ropeNeoX   func(x, cos, sin *float32, blocks uintptr)
 }
 

@@ -37,7 +37,7 @@ var tierAVX512 = tier{
 	expSum: avx512.ExpSum, maxOf: avx512.Max, absMaxBits: avx512.AbsMaxBits, sumSquares: avx512.SumSquares,
 	add: avx512.Add, scale: avx512.Scale, scaleMul: avx512.ScaleMul,
 	relu2Mul: avx512.ReLU2Mul, siluMul: avx512.SiLUMul,
-	toF16: avx512.ToF16, fromF16: avx512.FromF16, ropeNeoX: avx512.RopeNeoX,
+	toF16: avx512.ToF16, fromF16: avx512.FromF16, decodeQ8x0: avx512.DecodeQ8x0, ropeNeoX: avx512.RopeNeoX,
 }
 
 var tierAVX2 = tier{
@@ -54,5 +54,5 @@ var tierAVX2 = tier{
 	expSum: avx2.ExpSum, maxOf: avx2.Max, absMaxBits: avx2.AbsMaxBits, sumSquares: avx2.SumSquares,
 	add: avx2.Add, scale: avx2.Scale, scaleMul: avx2.ScaleMul,
 	relu2Mul: avx2.ReLU2Mul, siluMul: avx2.SiLUMul,
-	toF16: avx2.ToF16, fromF16: avx2.FromF16, ropeNeoX: avx2.RopeNeoX,
+	toF16: avx2.ToF16, fromF16: avx2.FromF16, decodeQ8x0: avx2.DecodeQ8x0, ropeNeoX: avx2.RopeNeoX,
 }

@@ -31,7 +31,7 @@ var tierNEON = tier{
 	expSum: neon.ExpSum, maxOf: neon.Max, absMaxBits: neon.AbsMaxBits, sumSquares: neon.SumSquares,
 	add: neon.Add, scale: neon.Scale, scaleMul: neon.ScaleMul,
 	relu2Mul: neon.ReLU2Mul, siluMul: neon.SiLUMul,
-	toF16: neon.ToF16, fromF16: neon.FromF16, ropeNeoX: neon.RopeNeoX,
+	toF16: neon.ToF16, fromF16: neon.FromF16, decodeQ8x0: neon.DecodeQ8x0, ropeNeoX: neon.RopeNeoX,
 }
 
 // tierDotProd is tierNEON with the dot-product instruction in the ternary

@@ -63,7 +63,7 @@ func describe(name, tier string, workers int) device.Info {
 		Tier:       tier,
 		Workers:    workers,
 		HostMemory: true,
-		KVTypes:    []string{"f32", "f16"},
+		KVTypes:    quantkern.KVTypes(),
 		Memory:     totalMemory(),
 	}
 	if info.Model == "" {

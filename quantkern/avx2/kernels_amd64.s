@@ -2732,6 +2732,45 @@ blocks_end:
 	VZEROUPPER
 	RET
 
+// func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·DecodeQ8x0(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	VPBROADCASTW (CX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VPMOVSXBD    10(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VPMOVSXBD    18(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VPMOVSXBD    26(CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $0x22, CX
+	ADDQ         $+128, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
 // func AbsMaxBits(x *float32, blocks uintptr) uint32
 // Requires: AVX, AVX2
 TEXT ·AbsMaxBits(SB), NOSPLIT, $0-20

@@ -5876,6 +5876,37 @@ blocks_end:
 	VZEROUPPER
 	RET
 
+// func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·DecodeQ8x0(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ahead+24(FP), DX
+	MOVQ  blocks+16(FP), BX
+	TESTQ BX, BX
+	JZ    blocks_end
+
+blocks:
+	PREFETCHT0   (CX)(DX*1)
+	VPBROADCASTW (CX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VPMOVSXBD    18(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $0x22, CX
+	ADDQ         $+128, AX
+	DECQ         BX
+	JNZ          blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
 // func AbsMaxBits(x *float32, blocks uintptr) uint32
 // Requires: AVX, AVX2, AVX512F, AVX512VL
 TEXT ·AbsMaxBits(SB), NOSPLIT, $0-20

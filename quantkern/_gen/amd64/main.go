@@ -50,6 +50,7 @@ func main() {
 	elementwiseAll(constants)
 	toF16()
 	fromF16()
+	decodeQ8x0()
 	absMaxBits()
 	maxF32()
 	ropeNeoX()
