@@ -67,23 +67,33 @@ func (k *KVPages) decoded() int {
 // scores computes q·K for the first positions of a page.
 func (k *KVPages) scores(dst []float32, p *kvPage, head int, q, row []float32) {
 	offset, size, n := k.keyOffset(head), k.keyDim, len(dst)
-	if active.dotF32.one != nil && whole(size) {
-		t, data := k.tiles(p, offset, n*size, row)
-		mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
+	t := k.dots()
+	if t.one == nil {
+		for i := range dst {
+			dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+		}
 		return
 	}
-	for i := range dst {
-		dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+	var data []byte
+	if k.kind == kvF16 {
+		data = halfBytes(p.f16[offset : offset+n*size])
+	} else {
+		data = bytesOf(k.load(p, offset, n*size, row))
 	}
+	mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
 }
 
-// tiles gives the kernels for n elements of a page, and these: where they lie,
-// or decoded to row.
-func (k *KVPages) tiles(p *kvPage, offset, n int, row []float32) (denseTiles, []byte) {
-	if k.kind == kvF16 {
-		return active.dotF16, halfBytes(p.f16[offset : offset+n])
+// dots gives the kernels for the keys of a page: halves where they lie, others
+// as float32. None: plain Go.
+func (k *KVPages) dots() denseTiles {
+	switch {
+	case !whole(k.keyDim):
+		return denseTiles{}
+	case k.kind == kvF16:
+		return active.dotF16
+	default:
+		return active.dotF32
 	}
-	return active.dotF32, bytesOf(k.load(p, offset, n, row))
 }
 
 // addValues adds the values of the first positions of a page, each times its
