@@ -61,10 +61,10 @@ func BenchmarkAttend(b *testing.B) {
 	s := randomSequence(43, positions, 1, dim, dim)
 	for _, typ := range KVTypes() {
 		b.Run(typ, func(b *testing.B) {
-			kv, table := s.cache(b, typ, 64)
+			kv, table := s.cache(b, typ, 32)
 			dst := make([]float32, dim)
 			var scratch Scratch
-			b.SetBytes(int64(positions / 64 * kv.PageBytes()))
+			b.SetBytes(int64(positions / 32 * kv.PageBytes()))
 			for b.Loop() {
 				Attend(dst, s.queries[0], kv, table, 0, positions-1, 0.01, &scratch)
 			}
