@@ -46,7 +46,7 @@ type Info struct {
 	Memory     uint64   // bytes that may be planned with; 0 unknown
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block
-	KVTypes    []string // KV cache types it can hold: "f32", "f16"
+	KVTypes    []string // KV cache types it can hold: "f32", "f16", "q8_0"
 	Features   []string // instruction sets or capabilities that matter for speed, for people
 }
 
@@ -55,7 +55,7 @@ type Info struct {
 // scheduler; the same number means the same positions of the same sequence in
 // every block, so one page table serves the whole pipeline.
 type KV struct {
-	Type     string // "f16" or "f32"
+	Type     string // one of Info.KVTypes
 	PageSize int    // positions a page
 	Pages    int    // pages a block
 }

@@ -12,7 +12,8 @@ import (
 //	dst[valueDim] = softmax(scale × q·K) · V
 //
 // q holds keyDim values; with f16 pages it is rounded to f16 first (and
-// products of two f16 are exact in float32). Scores are Dot × scale; the
+// products of two f16 are exact in float32), with others it is taken as it is.
+// Keys and values are what their storage decodes to. Scores are Dot × scale; the
 // probabilities stay float32 and are normalized before they meet the values;
 // each element of dst is one float32 sum over ascending positions, whatever
 // the pages are. dst must not overlap q.
@@ -27,10 +28,10 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 	// Whole blocks for the kernels: what is beyond the positions weighs nothing.
 	n := pos + 1
 	padded := (n + Lanes - 1) / Lanes * Lanes
-	scratch.row = grow(scratch.row, max(kv.keyDim, kv.valueDim))
+	scratch.row = grow(scratch.row, kv.decoded())
 	scratch.scores = grow(scratch.scores, padded)
 	scores := scratch.scores
-	if kv.half {
+	if kv.kind == kvF16 {
 		scratch.query = grow(scratch.query, kv.keyDim)
 		scratch.half = grow(scratch.half, kv.keyDim)
 		toF16(scratch.half, q)
@@ -53,24 +54,46 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 	})
 }
 
+// decoded is how many values of one head are decoded at a time: a row, or with
+// kernels for rows that lie in memory one after the other, those of a page.
+func (k *KVPages) decoded() int {
+	n := max(k.keyDim, k.valueDim)
+	if k.kind == kvQ8 && active.packed["Q8_0"].decode != nil {
+		n *= k.pageSize
+	}
+	return n
+}
+
 // scores computes q·K for the first positions of a page.
 func (k *KVPages) scores(dst []float32, p *kvPage, head int, q, row []float32) {
 	offset, size, n := k.keyOffset(head), k.keyDim, len(dst)
-	if t, data := k.tiles(p, offset, n*size); t.one != nil && whole(size) {
-		mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
+	t := k.dots()
+	if t.one == nil {
+		for i := range dst {
+			dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+		}
 		return
 	}
-	for i := range dst {
-		dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+	var data []byte
+	if k.kind == kvF16 {
+		data = halfBytes(p.f16[offset : offset+n*size])
+	} else {
+		data = bytesOf(k.load(p, offset, n*size, row))
 	}
+	mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
 }
 
-// tiles gives the kernels that read n elements of a page where they lie.
-func (k *KVPages) tiles(p *kvPage, offset, n int) (denseTiles, []byte) {
-	if k.half {
-		return active.dotF16, halfBytes(p.f16[offset : offset+n])
+// dots gives the kernels for the keys of a page: halves where they lie, others
+// as float32. None: plain Go.
+func (k *KVPages) dots() denseTiles {
+	switch {
+	case !whole(k.keyDim):
+		return denseTiles{}
+	case k.kind == kvF16:
+		return active.dotF16
+	default:
+		return active.dotF32
 	}
-	return active.dotF32, bytesOf(p.f32[offset : offset+n])
 }
 
 // addValues adds the values of the first positions of a page, each times its
@@ -84,6 +107,10 @@ func (k *KVPages) addValues(dst []float32, p *kvPage, head int, weights, row []f
 		return
 	}
 	n := uintptr(len(weights))
+	var values []float32
+	if k.kind != kvF16 {
+		values = k.load(p, offset, len(weights)*size, row)
+	}
 	for j := 0; j < size; {
 		const wide = 4 * Lanes
 		step := Lanes
@@ -91,14 +118,14 @@ func (k *KVPages) addValues(dst []float32, p *kvPage, head int, weights, row []f
 			step = wide
 		}
 		switch {
-		case k.half && step == wide:
+		case k.kind == kvF16 && step == wide:
 			active.weightedF16x4(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
-		case k.half:
+		case k.kind == kvF16:
 			active.weightedF16x1(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
 		case step == wide:
-			active.weightedF32x4(&dst[j], &p.f32[offset+j], uintptr(4*size), &weights[0], n)
+			active.weightedF32x4(&dst[j], &values[j], uintptr(4*size), &weights[0], n)
 		default:
-			active.weightedF32x1(&dst[j], &p.f32[offset+j], uintptr(4*size), &weights[0], n)
+			active.weightedF32x1(&dst[j], &values[j], uintptr(4*size), &weights[0], n)
 		}
 		j += step
 	}
@@ -109,7 +136,7 @@ func (k *KVPages) addValues(dst []float32, p *kvPage, head int, weights, row []f
 func (k *KVPages) eachPage(table []int32, pos int, fn func(p *kvPage, first, n int)) {
 	for i, first := 0, 0; first <= pos; i, first = i+1, first+k.pageSize {
 		p := &k.pages[table[i]]
-		if p.f16 == nil && p.f32 == nil {
+		if p.empty() {
 			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], first))
 		}
 		fn(p, first, min(k.pageSize, pos+1-first))

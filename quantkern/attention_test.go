@@ -2,6 +2,8 @@ package quantkern
 
 import (
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,22 +59,47 @@ func (s sequence) attend(kv *KVPages, table []int32, scale float32, scratch *Scr
 	return out
 }
 
-// definition is Attend written down from its description.
-func (s sequence) definition(half bool, scale float32) []float32 {
-	stored := func(v float32) float32 {
-		if half {
-			return F16ToF32(F32ToF16(v))
+// storedAs is what a cache of a type gives back for a head's row.
+func storedAs(typ string, row []float32) []float32 {
+	out := slices.Clone(row)
+	switch typ {
+	case "f16":
+		for i, v := range row {
+			out[i] = F16ToF32(F32ToF16(v))
 		}
-		return v
+	case "q8_0":
+		for b := 0; b < len(row); b += 32 {
+			var top float32
+			for _, v := range row[b : b+32] {
+				top = max(top, v, -v)
+			}
+			for i, v := range row[b : b+32] {
+				q := float32(math.Round(float64(v * (1 / (top / 127)))))
+				out[b+i] = q * F16ToF32(F32ToF16(top/127))
+			}
+		}
+	}
+	return out
+}
+
+// definition is Attend written down from its description.
+func (s sequence) definition(typ string, scale float32) []float32 {
+	keys, values := make([][]float32, len(s.keys)), make([][]float32, len(s.keys))
+	for j := range s.keys {
+		keys[j], values[j] = storedAs(typ, s.keys[j]), storedAs(typ, s.values[j])
 	}
 	var out []float32
 	for pos := range s.keys {
+		query := s.queries[pos]
+		if typ == "f16" {
+			query = storedAs(typ, query)
+		}
 		for h := range s.kvHeads {
 			scores := make([]float32, pos+1)
 			for j := range scores {
 				products := make([]float32, s.keyDim)
 				for d := range products {
-					products[d] = float32(stored(s.queries[pos][d]) * stored(s.keys[j][h*s.keyDim+d]))
+					products[d] = float32(query[d] * keys[j][h*s.keyDim+d])
 				}
 				scores[j] = laneRule32(products) * scale
 			}
@@ -80,7 +107,7 @@ func (s sequence) definition(half bool, scale float32) []float32 {
 			for d := range s.valueDim {
 				var sum float32
 				for j, p := range scores {
-					sum += float32(p * stored(s.values[j][h*s.valueDim+d]))
+					sum += float32(p * values[j][h*s.valueDim+d])
 				}
 				out = append(out, sum)
 			}
@@ -90,10 +117,13 @@ func (s sequence) definition(half bool, scale float32) []float32 {
 }
 
 func TestAttendPagingIndependence(t *testing.T) {
-	for _, dims := range [][3]int{{2, 64, 64}, {1, 24, 40}, {3, 40, 7}} {
+	for _, dims := range [][3]int{{2, 64, 64}, {2, 32, 96}, {1, 24, 40}, {3, 40, 7}} {
 		s := randomSequence(10, 66, dims[0], dims[1], dims[2])
-		for _, typ := range []string{"f32", "f16"} {
-			want := s.definition(typ == "f16", 0.01)
+		for _, typ := range KVTypes() {
+			if typ == "q8_0" && (dims[1]%32 != 0 || dims[2]%32 != 0) {
+				continue
+			}
+			want := s.definition(typ, 0.01)
 			for _, pageSize := range []int{1, 3, 16, 64} {
 				kv, table := s.cache(t, typ, pageSize)
 				got := s.attend(kv, table, 0.01, new(Scratch))
@@ -107,25 +137,45 @@ func TestAttendPagingIndependence(t *testing.T) {
 
 // A page that served another sequence must not show through.
 func TestAttendReusedPage(t *testing.T) {
-	old, s := randomSequence(11, 8, 2, 16, 16), randomSequence(12, 5, 2, 16, 16)
-	kv, table := old.cache(t, "f16", 8)
-	for pos := range s.keys {
-		kv.Put(table, pos, s.keys[pos], s.values[pos])
+	for _, typ := range KVTypes() {
+		old, s := randomSequence(11, 8, 2, 32, 32), randomSequence(12, 5, 2, 32, 32)
+		kv, table := old.cache(t, typ, 8)
+		for pos := range s.keys {
+			kv.Put(table, pos, s.keys[pos], s.values[pos])
+		}
+		if diff := cmp.Diff(s.definition(typ, 0.1), s.attend(kv, table, 0.1, new(Scratch)), sameBits); diff != "" {
+			t.Errorf("%s: %s", typ, diff)
+		}
 	}
-	if diff := cmp.Diff(s.definition(true, 0.1), s.attend(kv, table, 0.1, new(Scratch)), sameBits); diff != "" {
-		t.Error(diff)
+}
+
+// A value that cannot be stored must come out as no number, in its own head only.
+func TestAttendNonFinite(t *testing.T) {
+	for _, typ := range KVTypes() {
+		for what, v := range map[string]float32{"NaN": float32(math.NaN()), "infinity": float32(math.Inf(1))} {
+			s := randomSequence(15, 4, 2, 32, 32)
+			s.values[1][32+5] = v
+			kv, table := s.cache(t, typ, 3)
+			dst := make([]float32, 32)
+			for head := range 2 {
+				Attend(dst, s.queries[3], kv, table, head, 3, 0.1, new(Scratch))
+				if bad := FirstNonFinite(dst) >= 0; bad != (head == 1) {
+					t.Errorf("%s, %s among the values of head 1: head %d is %v", typ, what, head, dst)
+				}
+			}
+		}
 	}
 }
 
 func TestKVPagesMemory(t *testing.T) {
-	s := randomSequence(13, 9, 2, 8, 4)
-	for typ, element := range map[string]int{"f32": 4, "f16": 2} {
+	s := randomSequence(13, 9, 2, 64, 32)
+	for typ, size := range map[string]int{"f32": 4 * 32, "f16": 2 * 32, "q8_0": 34} {
 		var calls, bytes int64
-		kv, err := NewKVPages(typ, 10, 4, 2, 8, 4, func(n int64) { calls++; bytes += n })
+		kv, err := NewKVPages(typ, 10, 4, 2, 64, 32, func(n int64) { calls++; bytes += n })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := kv.PageBytes(), 4*2*(8+4)*element; got != want {
+		if got, want := kv.PageBytes(), 4*2*(64+32)/32*size; got != want {
 			t.Errorf("%s: a page has %d bytes, want %d", typ, got, want)
 		}
 		for pos, pages := range []int64{1, 1, 1, 1, 2, 2, 2, 2, 3} {
@@ -179,8 +229,15 @@ func TestKVPagesConcurrent(t *testing.T) {
 
 func TestKVPagesErrors(t *testing.T) {
 	var typeErr *KVTypeError
-	if _, err := NewKVPages("q8_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || !strings.Contains(err.Error(), `"q8_0"; use f16 or f32`) {
-		t.Errorf("type q8_0: %v", err)
+	if _, err := NewKVPages("q4_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || !strings.Contains(err.Error(), `"q4_0"; use one of f32, f16, q8_0`) {
+		t.Errorf("type q4_0: %v", err)
+	}
+	for _, dims := range [][2]int{{40, 64}, {64, 40}, {16, 16}} {
+		var shapeErr *KVShapeError
+		_, err := NewKVPages("q8_0", 1, 1, 1, dims[0], dims[1], nil)
+		if !errors.As(err, &shapeErr) || shapeErr.Value%32 == 0 || !strings.Contains(err.Error(), "multiple of 32") {
+			t.Errorf("q8_0 with keys and values of %v: %v", dims, err)
+		}
 	}
 	for i := range 5 {
 		dims := [5]int{1, 1, 1, 1, 1}

@@ -96,12 +96,12 @@ func BenchmarkDot(b *testing.B) {
 func BenchmarkAttend(b *testing.B) {
 	const positions, dim = 1024, 128
 	s := randomSequence(43, positions, 1, dim, dim)
-	for typ, element := range map[string]int64{"f32": 4, "f16": 2} {
+	for _, typ := range KVTypes() {
 		b.Run(typ, func(b *testing.B) {
-			kv, table := s.cache(b, typ, 64)
+			kv, table := s.cache(b, typ, 32)
 			dst := make([]float32, dim)
 			var scratch Scratch
-			b.SetBytes(positions * 2 * dim * element)
+			b.SetBytes(int64(positions / 32 * kv.PageBytes()))
 			for b.Loop() {
 				Attend(dst, s.queries[0], kv, table, 0, positions-1, 0.01, &scratch)
 			}

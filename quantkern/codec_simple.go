@@ -45,14 +45,19 @@ func decodeQ8x0(dst []float32, b []byte) {
 }
 
 func encodeQ8x0(dst []byte, src []float32) *ValueError {
-	_, most, bad := extreme(src)
-	if bad != nil {
+	var top uint32 // bits of magnitudes order as these do
+	for _, v := range src {
+		top = max(top, math.Float32bits(v)&^(1<<31))
+	}
+	if top >= infBits {
+		_, _, bad := extreme(src)
 		return bad
 	}
-	d := most / 127
+	d := math.Float32frombits(top) / 127
 	id := inverse(d)
+	codes := dst[2:][:len(src)]
 	for i, v := range src {
-		dst[2+i] = byte(roundAway(v * id))
+		codes[i] = byte(roundAway(v * id))
 	}
 	return putScale(dst, d)
 }
@@ -128,8 +133,9 @@ func putScale(dst []byte, d float32) *ValueError {
 	return nil
 }
 
-// roundAway rounds to an integer, half away from zero.
-func roundAway(v float32) int { return int(math.Round(float64(v))) }
+// roundAway rounds to an integer, half away from zero; |v| is below 2^31, so
+// that the addition is exact or far from a border.
+func roundAway(v float32) int { return int(float64(v) + math.Copysign(0.5, float64(v))) }
 
 // roundEven rounds to an integer, half to even.
 func roundEven(v float32) int { return int(math.RoundToEven(float64(v))) }

@@ -293,3 +293,24 @@ func TestCodecPanicsOnWrongRow(t *testing.T) {
 		}()
 	}
 }
+
+// TestRoundAway compares with math.Round at and around every half.
+func TestRoundAway(t *testing.T) {
+	check := func(v float32) {
+		if got, want := roundAway(v), int(math.Round(float64(v))); got != want {
+			t.Fatalf("%v (%08x) becomes %d, want %d", v, math.Float32bits(v), got, want)
+		}
+	}
+	for i := range 256 {
+		for _, v := range []float32{float32(i) / 2, float32(i) / -2} {
+			check(v)
+			check(math.Nextafter32(v, 1000))
+			check(math.Nextafter32(v, -1000))
+		}
+	}
+	for b := uint64(0); b < 1<<32; b += 9973 {
+		if v := math.Float32frombits(uint32(b)); abs32(v) < 1<<31 {
+			check(v)
+		}
+	}
+}

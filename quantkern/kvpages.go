@@ -1,7 +1,10 @@
 package quantkern
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -18,7 +21,7 @@ import (
 type KVPages struct {
 	pageSize, kvHeads, keyDim, valueDim int
 
-	half    bool
+	kind    kvKind
 	pages   []kvPage
 	onAlloc func(bytes int64)
 }
@@ -28,55 +31,100 @@ type kvPage struct {
 	once sync.Once
 	f32  []float32
 	f16  []uint16
+	q8   []byte // blocks of the codec Q8_0
+}
+
+// kvKind is a storage type of keys and values.
+type kvKind uint8
+
+const (
+	kvF32 kvKind = iota
+	kvF16
+	kvQ8
+)
+
+// kvKinds says how many values of each type lie together, in how many bytes.
+var kvKinds = [...]struct {
+	name          string
+	values, bytes int
+}{
+	kvF32: {"f32", 1, 4},
+	kvF16: {"f16", 1, 2},
+	kvQ8:  {"q8_0", q8Values, q8Bytes},
+}
+
+// KVTypes names what NewKVPages can store keys and values in.
+func KVTypes() []string {
+	names := make([]string, len(kvKinds))
+	for i, k := range kvKinds {
+		names[i] = k.name
+	}
+	return names
 }
 
 // KVTypeError: keys and values cannot be stored in this type.
 type KVTypeError struct{ Type string }
 
 func (e *KVTypeError) Error() string {
-	return fmt.Sprintf("quantkern: no KV cache of type %q; use f16 or f32", e.Type)
+	return fmt.Sprintf("quantkern: no KV cache of type %q; use one of %s", e.Type, strings.Join(KVTypes(), ", "))
 }
 
 // KVShapeError: a KV cache cannot have these dimensions.
 type KVShapeError struct {
 	Field string
 	Value int
+	Need  string // what would do
 }
 
 func (e *KVShapeError) Error() string {
-	return fmt.Sprintf("quantkern: a KV cache with %s %d; it must be positive", e.Field, e.Value)
+	return fmt.Sprintf("quantkern: a KV cache with %s %d; %s", e.Field, e.Value, e.Need)
 }
 
 // NewKVPages plans a number of pages of pageSize positions with elements of
-// type typ ("f32", or "f16": rounded to nearest even when stored) and takes no
-// memory for them yet. onAlloc (may be nil) hears of each page's bytes when
-// they are taken, on the goroutine that writes the page first. Errors are
-// *KVTypeError and *KVShapeError.
+// type typ and takes no memory for them yet. The types are
+//
+//	f32   as they are
+//	f16   rounded to nearest even
+//	q8_0  32 values of a head's row as a block of the codec Q8_0; key and
+//	      value dimension must be multiples of 32
+//
+// onAlloc (may be nil) hears of each page's bytes when they are taken, on the
+// goroutine that writes the page first. Errors are *KVTypeError and
+// *KVShapeError.
 func NewKVPages(typ string, pages, pageSize, kvHeads, keyDim, valueDim int, onAlloc func(bytes int64)) (*KVPages, error) {
-	if typ != "f32" && typ != "f16" {
+	kind := slices.Index(KVTypes(), typ)
+	if kind < 0 {
 		return nil, &KVTypeError{typ}
 	}
-	for _, d := range []KVShapeError{{"pages", pages}, {"page size", pageSize}, {"KV heads", kvHeads},
-		{"key dimension", keyDim}, {"value dimension", valueDim}} {
-		if d.Value <= 0 {
-			return nil, &d
+	block := kvKinds[kind].values
+	for _, d := range []struct {
+		field       string
+		value, unit int
+	}{{"pages", pages, 1}, {"page size", pageSize, 1}, {"KV heads", kvHeads, 1},
+		{"key dimension", keyDim, block}, {"value dimension", valueDim, block}} {
+		switch {
+		case d.value <= 0:
+			return nil, &KVShapeError{d.field, d.value, "it must be positive"}
+		case d.value%d.unit != 0:
+			return nil, &KVShapeError{d.field, d.value, fmt.Sprintf("%s needs a multiple of %d, f16 takes any", typ, d.unit)}
 		}
 	}
 	return &KVPages{
 		pageSize: pageSize, kvHeads: kvHeads, keyDim: keyDim, valueDim: valueDim,
-		half: typ == "f16", pages: make([]kvPage, pages), onAlloc: onAlloc,
+		kind: kvKind(kind), pages: make([]kvPage, pages), onAlloc: onAlloc,
 	}, nil
 }
 
 // PageBytes is the memory of one page.
-func (k *KVPages) PageBytes() int {
-	if k.half {
-		return 2 * k.pageValues()
-	}
-	return 4 * k.pageValues()
-}
+func (k *KVPages) PageBytes() int { return k.bytes(k.pageValues()) }
 
 func (k *KVPages) pageValues() int { return k.pageSize * k.kvHeads * (k.keyDim + k.valueDim) }
+
+// bytes is the memory of so many values, which are whole blocks.
+func (k *KVPages) bytes(values int) int {
+	t := &kvKinds[k.kind]
+	return values / t.values * t.bytes
+}
 
 // Put stores the keys [kvHeads*keyDim] and values [kvHeads*valueDim] of
 // position pos of the sequence whose i-th page is table[i].
@@ -87,10 +135,13 @@ func (k *KVPages) Put(table []int32, pos int, key, value []float32) {
 	}
 	p := &k.pages[table[pos/k.pageSize]]
 	p.once.Do(func() {
-		if k.half {
-			p.f16 = make([]uint16, k.pageValues())
-		} else {
+		switch k.kind {
+		case kvF32:
 			p.f32 = make([]float32, k.pageValues())
+		case kvF16:
+			p.f16 = make([]uint16, k.pageValues())
+		case kvQ8:
+			p.q8 = make([]byte, k.PageBytes())
 		}
 		if k.onAlloc != nil {
 			k.onAlloc(int64(k.PageBytes()))
@@ -104,13 +155,18 @@ func (k *KVPages) Put(table []int32, pos int, key, value []float32) {
 }
 
 func (k *KVPages) store(p *kvPage, offset int, src []float32) {
-	if !k.half {
+	switch k.kind {
+	case kvF32:
 		copy(p.f32[offset:], src)
-		return
+	case kvF16:
+		toF16(p.f16[offset:offset+len(src)], src)
+	case kvQ8:
+		toQ8(p.q8[k.bytes(offset):k.bytes(offset+len(src))], src)
 	}
-	dst := p.f16[offset : offset+len(src)]
-	toF16(dst, src)
 }
+
+// empty tells whether nothing was ever put into the page.
+func (p *kvPage) empty() bool { return p.f32 == nil && p.f16 == nil && p.q8 == nil }
 
 // keyOffset and valueOffset are where a KV head's part of a page begins.
 func (k *KVPages) keyOffset(head int) int { return head * k.pageSize * k.keyDim }
@@ -121,12 +177,15 @@ func (k *KVPages) valueOffset(head int) int {
 
 // load returns n stored values as float32: the page's own memory, or row.
 func (k *KVPages) load(p *kvPage, offset, n int, row []float32) []float32 {
-	if !k.half {
+	switch k.kind {
+	case kvF16:
+		fromF16(row[:n], p.f16[offset:offset+n])
+	case kvQ8:
+		fromQ8(row[:n], p.q8[k.bytes(offset):k.bytes(offset+n)])
+	default:
 		return p.f32[offset : offset+n]
 	}
-	row = row[:n]
-	fromF16(row, p.f16[offset:offset+n])
-	return row
+	return row[:n]
 }
 
 // toF16 rounds src to half precision, to nearest even.
@@ -148,5 +207,30 @@ func fromF16(dst []float32, src []uint16) {
 	}
 	for i, h := range src {
 		dst[i] = F16ToF32(h)
+	}
+}
+
+// Blocks of the codec Q8_0.
+const q8Values, q8Bytes = 32, 34
+
+// toQ8 packs src as blocks of the codec Q8_0. A block that the codec refuses
+// (a value that is not finite, or too large for the scale) becomes 32 NaNs, so
+// that whoever reads it notices.
+func toQ8(dst []byte, src []float32) {
+	for ; len(src) > 0; src, dst = src[q8Values:], dst[q8Bytes:] {
+		if bad := encodeQ8x0(dst[:q8Bytes], src[:q8Values]); bad != nil {
+			binary.LittleEndian.PutUint16(dst, 0x7e00)
+		}
+	}
+}
+
+// fromQ8 unpacks whole blocks of the codec Q8_0.
+func fromQ8(dst []float32, src []byte) {
+	if p := active.packed["Q8_0"]; p.takes(len(dst)) {
+		p.decode(&dst[0], &src[0], uintptr(len(dst)/q8Values), 0)
+		return
+	}
+	for ; len(dst) > 0; dst, src = dst[q8Values:], src[q8Bytes:] {
+		decodeQ8x0(dst[:q8Values], src[:q8Bytes])
 	}
 }

@@ -21,12 +21,27 @@ func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scra
 	if a.rows == 0 || r0 >= r1 {
 		return
 	}
-	if t, ok := active.tiles[w.Codec.Name]; ok && w.Uniform && w.Cols > 0 && w.Cols%halfCodes == 0 {
+	if t, ok := ternaryKernels(w); ok {
 		r0 = mulTiles(dst, stride, w, r0, r1, a, t)
 	}
 	if r0 < r1 {
 		mulTernary(dst, stride, w, r0, r1, a, scratch)
 	}
+}
+
+// ternaryKernels gives the tiles that read a matrix where it lies; not ok means
+// plain Go on unpacked rows.
+func ternaryKernels(w *Ternary) (t tiles, ok bool) {
+	t, ok = active.tiles[w.Codec.Name]
+	return t, ok && w.Uniform && w.Cols > 0 && w.Cols%halfCodes == 0
+}
+
+// pick chooses the kernel for the first of the given number of activation rows
+// and says how many it takes: as equal shares as tiles allow.
+func (t tiles) pick(rows int) (tile ternaryTile, n int) {
+	passes := (rows + len(t.rows) - 1) / len(t.rows)
+	n = (rows + passes - 1) / passes
+	return t.rows[n-1], n
 }
 
 // mulTiles multiplies whole groups of four rows and returns the first row that
@@ -51,9 +66,7 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 	// A tile of activation rows stays in the first cache while the weights
 	// stream by.
 	for i := 0; i < a.rows; {
-		passes := (a.rows - i + len(t.rows) - 1) / len(t.rows)
-		n := (a.rows - i + passes - 1) / passes
-		tile := t.rows[n-1]
+		tile, n := t.pick(a.rows - i)
 		for r := r0; r < end; r += 4 {
 			tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
 				chunks, tail, &a.sum[i], &a.scale[i], w.Scale, uintptr(8*rowBytes))
@@ -131,14 +144,12 @@ func MulDense(dst []float32, stride int, c *Codec, data []byte, rows, cols, r0, 
 	if n <= maxFused {
 		r0 = mulPacked(dst, stride, c, data, cols, r0, r1, x, n)
 	}
-	if t, size := denseInPlace(c, data, rows*cols); t.one != nil && whole(cols) && r0 < r1 {
-		mulDenseTiles(dst[r0:], stride, data[r0*cols*size:], cols*size, r1-r0, cols, x, n, t)
+	kernels, size := denseKernels(c, data, rows, cols)
+	if size > 0 && r0 < r1 {
+		mulDenseTiles(dst[r0:], stride, data[r0*cols*size:], cols*size, r1-r0, cols, x, n, kernels)
 		return
 	}
-	var inPlace []float32
-	if c.Name == "F32" {
-		inPlace, _ = floatsOf(data, rows*cols)
-	}
+	inPlace := floatsInPlace(c, data, rows*cols)
 	// Rows are decoded in fours, which is what the tiles take, and meanwhile the
 	// next four fetched.
 	const group = 4
@@ -160,8 +171,8 @@ func MulDense(dst []float32, stride int, c *Codec, data []byte, rows, cols, r0, 
 				}
 			}
 		}
-		if active.dotF32.one != nil && whole(cols) {
-			mulDenseTiles(dst[r:], stride, bytesOf(decoded), 4*cols, m, cols, x, n, active.dotF32)
+		if kernels.one != nil {
+			mulDenseTiles(dst[r:], stride, bytesOf(decoded), 4*cols, m, cols, x, n, kernels)
 			continue
 		}
 		for j := range m {
@@ -192,18 +203,37 @@ func mulPacked(dst []float32, stride int, c *Codec, data []byte, cols, r0, r1 in
 	return r0
 }
 
-// denseInPlace gives the tiles that read a codec's data where it lies, and the
-// size of its elements.
-func denseInPlace(c *Codec, data []byte, n int) (denseTiles, int) {
-	switch c.Name {
-	case "F16":
+// denseKernels gives the tiles for a matrix (none: plain Go) and the size of the
+// elements that they read where these lie, or 0 for rows decoded to float32.
+func denseKernels(c *Codec, data []byte, rows, cols int) (t denseTiles, size int) {
+	switch {
+	case active.dotF32.one == nil || !whole(cols):
+		return denseTiles{}, 0
+	case c.Name == "F16":
 		return active.dotF16, 2
-	case "F32":
-		if _, ok := floatsOf(data, n); ok {
-			return active.dotF32, 4
-		}
+	case floatsInPlace(c, data, rows*cols) != nil:
+		return active.dotF32, 4
 	}
-	return denseTiles{}, 0
+	return active.dotF32, 0
+}
+
+// floatsInPlace is the data of a codec itself where it can be used as n float32,
+// else nil.
+func floatsInPlace(c *Codec, data []byte, n int) []float32 {
+	if c.Name != "F32" {
+		return nil
+	}
+	floats, _ := floatsOf(data, n)
+	return floats
+}
+
+// pick chooses the kernel of four weight rows for the first of n activation
+// rows and says how many of these it takes.
+func (t denseTiles) pick(n int) (tile denseTile, rows int) {
+	if t.x4 != nil && n >= 4 {
+		return t.x4, 4
+	}
+	return t.x1, 1
 }
 
 // mulDenseTiles multiplies rows rows of cols elements, rowBytes apart, with n
@@ -212,14 +242,10 @@ func mulDenseTiles(dst []float32, stride int, data []byte, rowBytes, rows, cols 
 	blocks, ldx, ldw := uintptr(cols/Lanes), uintptr(4*cols), uintptr(rowBytes)
 	r := 0
 	for ; r+4 <= rows; r += 4 {
-		i := 0
-		if t.x4 != nil {
-			for ; i+4 <= n; i += 4 {
-				t.x4(&dst[i*stride+r], uintptr(4*stride), &data[r*rowBytes], ldw, &x[i*cols], ldx, blocks)
-			}
-		}
-		for ; i < n; i++ {
-			t.x1(&dst[i*stride+r], 0, &data[r*rowBytes], ldw, &x[i*cols], 0, blocks)
+		for i := 0; i < n; {
+			tile, m := t.pick(n - i)
+			tile(&dst[i*stride+r], uintptr(4*stride), &data[r*rowBytes], ldw, &x[i*cols], ldx, blocks)
+			i += m
 		}
 	}
 	for ; r < rows; r++ {

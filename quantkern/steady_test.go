@@ -16,7 +16,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	acts := actsOf(q, s, 256)
 	var scratch Scratch
 	ids, vals := TopK(x, 40, nil, nil)
-	for _, typ := range []string{"f32", "f16"} {
+	for _, typ := range KVTypes() {
 		kv, table := seq.cache(t, typ, 16)
 		for name, fn := range map[string]func(){
 			"Dot":                func() { Dot(x, x) },

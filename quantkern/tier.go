@@ -73,6 +73,17 @@ type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32,
 type packed struct {
 	decode func(dst *float32, src *byte, blocks, ahead uintptr) // a row; ahead bytes on is what is fetched meanwhile
 	stream denseTile                                            // four rows × one, decoded on the way; may be nil
+
+	decodeName, streamName string // of the kernels, for Strategy
+}
+
+// pack makes packed of two kernels.
+func pack(decode func(dst *float32, src *byte, blocks, ahead uintptr), stream denseTile) packed {
+	p := packed{decode: decode, stream: stream, decodeName: kernelName(decode)}
+	if stream != nil {
+		p.streamName = kernelName(stream)
+	}
+	return p
 }
 
 // takes tells whether there are kernels for rows of cols values.

@@ -83,6 +83,18 @@ var tierCases = map[string]func(r *rand.Rand, n int) []float32{
 		}
 		return []float32{float32(FirstNonFinite(x))}
 	},
+	"q8_0": func(r *rand.Rand, n int) []float32 {
+		n = (n + q8Values - 1) / q8Values * q8Values
+		x, b := normals(r, n), make([]byte, n/q8Values*q8Bytes)
+		toQ8(b, x)
+		for i := range b {
+			if r.IntN(3) == 0 {
+				b[i] = byte(r.Uint32()) // any scale, any code
+			}
+		}
+		fromQ8(x, b)
+		return x
+	},
 	"f16": func(r *rand.Rand, n int) []float32 {
 		h, x := make([]uint16, n), normals(r, n)
 		toF16(h, x)
@@ -218,8 +230,11 @@ func multiply(t *testing.T, dst []float32, stride int, c *Codec, data []byte, ro
 }
 
 func TestTiersAttend(t *testing.T) {
-	for _, typ := range []string{"f16", "f32"} {
-		for _, dim := range []int{8, 16, 64, 80, 128} {
+	for _, typ := range KVTypes() {
+		for _, dim := range []int{8, 16, 32, 64, 80, 96, 128} {
+			if typ == "q8_0" && dim%q8Values != 0 {
+				continue
+			}
 			for _, pos := range []int{0, 1, 14, 15, 16, 100} {
 				run := func() []float32 {
 					r := rand.New(rand.NewPCG(uint64(dim), uint64(pos)))

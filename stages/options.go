@@ -2,8 +2,10 @@ package stages
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -18,7 +20,7 @@ type Options struct {
 	Devices  string // "auto", "cpu", "cpu:4", "cpu:1,cpu:1" ...
 	Split    []int  // blocks a device; nil = planned
 	Ctx      int    // positions a sequence may have; 0 = min(model, 4096)
-	KV       string // "f16" (default) or "f32"
+	KV       string // "f16" (default), "f32" or "q8_0"
 	MaxSeqs  int    // sequences alive at once; 0 = 8
 	Queue    int    // requests that may wait for a place; 0 = 1024
 	Chunk    int    // rows a Step may carry; 0 = chosen
@@ -51,8 +53,9 @@ const (
 	tokensBehind = 16
 )
 
-// kvBytes is the size of an element of the KV cache by type.
-var kvBytes = map[string]float64{"f16": 2, "f32": 4}
+// kvBytes is the size of an element of the KV cache by type; blocks of q8_0 are
+// 32 values in 34 bytes.
+var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32}
 
 // settle fills in what the model decides and refuses what cannot be.
 func (o Options) settle(m *graph.Model) (Options, error) {
@@ -71,7 +74,7 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 		o.KV = "f16"
 	}
 	if kvBytes[o.KV] == 0 {
-		return o, &OptionError{"KV", fmt.Sprintf("%q is not a type of KV cache; there are f16 and f32", o.KV)}
+		return o, &OptionError{"KV", fmt.Sprintf("%q is not a type of KV cache; there are %s", o.KV, strings.Join(slices.Sorted(maps.Keys(kvBytes)), ", "))}
 	}
 	if o.Ctx == 0 {
 		o.Ctx = defaultCtx

@@ -19,15 +19,24 @@ type inspectFlags struct {
 	fileFlags
 	json    bool
 	machine bool
+	kernels bool
 }
 
 func (a *app) inspectCommand() *cobra.Command {
 	var f inspectFlags
 	cmd := &cobra.Command{
-		Use:   "inspect [FILE]",
-		Short: "Show what is in a model file, or what this machine can do",
+		Use:   "inspect [-m FILE | FILE]",
+		Short: "Show what is in a model file, how it would be computed here, or what this machine can do",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: a.do(func(_ context.Context, args []string) error {
+			switch {
+			case f.machine && f.kernels:
+				return usagef("--machine is about this machine, --kernels about a model on it: give one of them")
+			case f.machine && f.path != "":
+				return usagef("--machine is about this machine: leave out %q", f.path)
+			case len(args) > 0 && f.path != "":
+				return usagef("name one file, %q or %q", f.path, args[0])
+			}
 			if f.machine {
 				if len(args) > 0 {
 					return usagef("--machine is about this machine: leave out %q", args[0])
@@ -37,12 +46,16 @@ func (a *app) inspectCommand() *cobra.Command {
 			if len(args) > 0 {
 				f.path = args[0]
 			}
+			if f.kernels {
+				return a.inspectKernels(&f)
+			}
 			return a.inspect(&f)
 		}),
 	}
 	fs := cmd.Flags()
-	f.addReading(fs)
+	f.addModel(fs)
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.BoolVar(&f.kernels, "kernels", false, "show which kernels would multiply the layers of the file here")
 	fs.BoolVar(&f.machine, "machine", false, "show processor, cores, features and kernel tier instead of a file")
 	return cmd
 }

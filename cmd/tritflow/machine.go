@@ -5,9 +5,11 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/klauspost/cpuid/v2"
 
 	"tritflow/device"
+	"tritflow/device/cpu/topology"
 )
 
 // machineReport is what inspect --machine tells.
@@ -17,6 +19,8 @@ type machineReport struct {
 	CPU      string          `json:"cpu"`
 	Physical int             `json:"physical_cores"` // 0: not known
 	Logical  int             `json:"logical_cores"`
+	Usable   usableReport    `json:"usable"`
+	Nodes    []topology.Node `json:"nodes"` // of memory; empty: not known
 	Features []string        `json:"features"`
 	Devices  []machineDevice `json:"devices"`
 }
@@ -31,13 +35,23 @@ type machineDevice struct {
 	KVTypes []string `json:"kv_types"`
 }
 
+// usableReport is what affinity and quotas leave to this process.
+type usableReport struct {
+	CPUs  int `json:"cpus"`     // logical; 0: not known
+	Cores int `json:"cores"`    // physical cores among them; 0: not known
+	Procs int `json:"max_busy"` // how many may be busy at a time: GOMAXPROCS, which follows the quota
+}
+
 func (a *app) inspectMachine(asJSON bool) error {
+	top := topology.Read()
 	r := machineReport{
 		OS:       runtime.GOOS,
 		Arch:     runtime.GOARCH,
 		CPU:      cpuid.CPU.BrandName,
 		Physical: cpuid.CPU.PhysicalCores,
 		Logical:  runtime.NumCPU(),
+		Usable:   usableReport{top.CPUs, top.Cores, runtime.GOMAXPROCS(0)},
+		Nodes:    top.Nodes,
 		Features: cpuid.CPU.FeatureSet(),
 	}
 	devs, err := device.OpenList("auto")
@@ -66,6 +80,10 @@ func (r *machineReport) print(out *output) error {
 	fmt.Fprintf(&b, "processor       %s\n", r.CPU)
 	fmt.Fprintf(&b, "physical cores  %d\n", r.Physical)
 	fmt.Fprintf(&b, "logical cores   %d\n", r.Logical)
+	fmt.Fprintf(&b, "usable          %d CPUs on %d cores, %d at a time\n", r.Usable.CPUs, r.Usable.Cores, r.Usable.Procs)
+	for _, n := range r.Nodes {
+		fmt.Fprintf(&b, "memory node %-3d CPUs %s (%d usable), %s\n", n.ID, n.CPUs, n.Usable, humanize.IBytes(n.Memory))
+	}
 	fmt.Fprintf(&b, "features        %s\n", strings.Join(r.Features, " "))
 	for _, d := range r.Devices {
 		fmt.Fprintf(&b, "device          %s: tier %s, %d workers, KV %s\n", d.Name, d.Tier, d.Workers, strings.Join(d.KVTypes, " "))

@@ -52,7 +52,7 @@ func (d *cpuDevice) LoadBlocks(ctx context.Context, list []graph.Block, kv devic
 func (d *cpuDevice) checkKV(kv device.KV) error {
 	switch {
 	case !slices.Contains(d.info.KVTypes, kv.Type):
-		return &device.KVError{Device: d.info.Name, Type: kv.Type, Reason: "unknown type; the CPU device has " + strings.Join(d.info.KVTypes, " and ")}
+		return &device.KVError{Device: d.info.Name, Type: kv.Type, Reason: "unknown type; the CPU device has " + strings.Join(d.info.KVTypes, ", ")}
 	case kv.PageSize < 1 || kv.Pages < 1:
 		return &device.KVError{Device: d.info.Name, Type: kv.Type, Reason: fmt.Sprintf("%d pages of %d positions hold nothing", kv.Pages, kv.PageSize)}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"tritflow/device"
+	"tritflow/device/cpu/topology"
 	"tritflow/quantkern"
 )
 
@@ -46,13 +47,15 @@ func Open(s device.Spec, index int) (device.Device, error) {
 }
 
 // defaultWorkers is the number of physical cores, as far as affinity, cgroup
-// quota and GOMAXPROCS (which by default follows both) let the process use them.
-// cpuid counts the cores of one socket, so the operating system's count
-// corrects it upwards.
+// quota and GOMAXPROCS (which by default follows both) let the process use them;
+// see package topology. Where the system does not tell, cpuid does; it counts
+// the cores of one socket, so the number of processors corrects it upwards.
 func defaultWorkers() int {
-	usable := runtime.GOMAXPROCS(0)
-	cores := max(cpuid.CPU.PhysicalCores, runtime.NumCPU()/max(cpuid.CPU.ThreadsPerCore, 1))
-	return max(1, min(cores, usable, maxWorkers))
+	cores := topology.Read().Cores
+	if cores == 0 {
+		cores = max(cpuid.CPU.PhysicalCores, runtime.NumCPU()/max(cpuid.CPU.ThreadsPerCore, 1))
+	}
+	return max(1, min(cores, runtime.GOMAXPROCS(0), maxWorkers))
 }
 
 // features are the instruction sets that kernels of some tier can use.
@@ -69,7 +72,7 @@ func describe(name, tier string, workers int) device.Info {
 		Tier:       tier,
 		Workers:    workers,
 		HostMemory: true,
-		KVTypes:    []string{"f32", "f16"},
+		KVTypes:    quantkern.KVTypes(),
 		Memory:     totalMemory(),
 	}
 	if info.Model == "" {

@@ -11,7 +11,7 @@ import (
 
 // topK: the largest logits agree with the full row, whichever was asked for.
 func (s *suite) topK(t *testing.T) {
-	eachModel(t, func(t *testing.T, model string, kv device.KV) {
+	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
 		chunk := Chunk{ID: 1, Pages: r.table(0), Tokens: tokens(4, 6)}
 		full := r.run(t, chunk)

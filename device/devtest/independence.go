@@ -11,7 +11,7 @@ import (
 
 // repeat: the same prompt twice on one device, and on another of the same kind.
 func (s *suite) repeat(t *testing.T) {
-	eachModel(t, func(t *testing.T, model string, kv device.KV) {
+	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
 		ids := tokens(1, 20)
 		want := r.prompt(t, ids)
@@ -23,7 +23,7 @@ func (s *suite) repeat(t *testing.T) {
 // composition: prefill chunks and decode rows of four sequences in the same
 // batches give what each gives alone.
 func (s *suite) composition(t *testing.T) {
-	eachModel(t, func(t *testing.T, model string, kv device.KV) {
+	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
 		// Per sequence: how many of its tokens each step carries.
 		steps := [][]int{
@@ -75,7 +75,7 @@ func (s *suite) composition(t *testing.T) {
 
 // chunks: however a prompt is cut, its logits are the same.
 func (s *suite) chunks(t *testing.T) {
-	eachModel(t, func(t *testing.T, model string, kv device.KV) {
+	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		r := s.rig(t, model, kv)
 		ids := tokens(2, 36)
 		want := r.prompt(t, ids)
@@ -92,7 +92,7 @@ func (s *suite) chunks(t *testing.T) {
 
 // pages: neither the size of pages nor their numbers matter.
 func (s *suite) pages(t *testing.T) {
-	eachModel(t, func(t *testing.T, model string, kv device.KV) {
+	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		ids := tokens(3, 30)
 		want := s.rig(t, model, kv).prompt(t, ids)
 		for _, kv := range []device.KV{

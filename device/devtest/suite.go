@@ -200,11 +200,18 @@ func tokens(seed, n int) []int32 {
 	return ids
 }
 
-// eachModel runs a test with integer and with float arithmetic.
-func eachModel(t *testing.T, test func(t *testing.T, model string, kv device.KV)) {
+// eachModel runs a test with integer and with float arithmetic, and with every
+// type of KV cache that the device has.
+func (s *suite) eachModel(t *testing.T, test func(t *testing.T, model string, kv device.KV)) {
+	types := s.device(t).Info().KVTypes
 	for _, m := range []struct {
 		name, kv string
-	}{{Ternary, "f16"}, {Llama, "f32"}} {
-		t.Run(m.name, func(t *testing.T) { test(t, m.name, pagesOf(m.kv)) })
+	}{{Ternary, "f16"}, {Llama, "f32"}, {Ternary, "q8_0"}, {Llama, "q8_0"}} {
+		t.Run(m.name+" "+m.kv, func(t *testing.T) {
+			if !slices.Contains(types, m.kv) {
+				t.Skipf("the device holds no cache of %s", m.kv)
+			}
+			test(t, m.name, pagesOf(m.kv))
+		})
 	}
 }

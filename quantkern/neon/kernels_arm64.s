@@ -5305,6 +5305,61 @@ loop2:
 skip1:
 	RET
 
+// func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+TEXT ·DecodeQ8x0(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD ahead+24(FP), R2
+	ADD R1, R2
+	MOVD blocks+16(FP), R3
+	CBZ R3, skip1
+loop2:
+	PRFM (R2), PLDL1KEEP
+	VLD1R (R1), [V0.H4]
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	ADD $2, R1
+	FMOVQ 0(R1), F1
+	WORD $0x0f08a422 // sxtl v2.8h, v1.8b
+	WORD $0x4f08a423 // sxtl2 v3.8h, v1.16b
+	WORD $0x0f10a444 // sxtl v4.4s, v2.4h
+	WORD $0x4f10a445 // sxtl2 v5.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	FSTPQ (F4, F5), 0(R0)
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	FSTPQ (F4, F5), 32(R0)
+	FMOVQ 16(R1), F1
+	WORD $0x0f08a422 // sxtl v2.8h, v1.8b
+	WORD $0x4f08a423 // sxtl2 v3.8h, v1.16b
+	WORD $0x0f10a444 // sxtl v4.4s, v2.4h
+	WORD $0x4f10a445 // sxtl2 v5.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	FSTPQ (F4, F5), 64(R0)
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	FSTPQ (F4, F5), 96(R0)
+	ADD $32, R1
+	ADD $34, R2
+	ADD $128, R0
+	SUB $1, R3
+	CBNZ R3, loop2
+skip1:
+	RET
+
 // func AbsMaxBits(x *float32, blocks uintptr) uint32
 TEXT ·AbsMaxBits(SB), NOSPLIT, $0-20
 	MOVD x+0(FP), R0

@@ -134,6 +134,11 @@ func ToF16(dst *uint16, x *float32, blocks uintptr)
 //go:noescape
 func FromF16(dst *float32, x *uint16, blocks uintptr)
 
+// DecodeQ8x0 unpacks blocks of 32 values and fetches those that lie ahead.
+//
+//go:noescape
+func DecodeQ8x0(dst *float32, src *byte, blocks uintptr, ahead uintptr)
+
 // AbsMaxBits returns the largest bit pattern of |x|; NaN orders above infinity.
 //
 //go:noescape

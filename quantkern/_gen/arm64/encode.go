@@ -67,6 +67,14 @@ var (
 	sdot   = three(0x4e809400, "sdot v%d.4s, v%d.16b, v%d.16b")
 )
 
+// Widenings of signed integers; those with an h read the upper half.
+var (
+	sxtl8   = two(0x0f08a400, "sxtl v%d.8h, v%d.8b")
+	sxtl8h  = two(0x4f08a400, "sxtl2 v%d.8h, v%d.16b")
+	sxtl16  = two(0x0f10a400, "sxtl v%d.4s, v%d.4h")
+	sxtl16h = two(0x4f10a400, "sxtl2 v%d.4s, v%d.8h")
+)
+
 // sshr shifts int32 lanes right by 1 to 32 bits.
 func sshr(d, n vreg, shift uint32) instr {
 	return instr{0x4f000400 | (64-shift)<<16 | uint32(n)<<5 | uint32(d), fmt.Sprintf("sshr v%d.4s, v%d.4s, #%d", d, n, shift)}

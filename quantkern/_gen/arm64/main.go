@@ -24,6 +24,7 @@ func generate(pkg string) (asm, stubs string) {
 	f.sumSquares()
 	f.elementwiseAll()
 	f.conversions()
+	f.decodeQ8x0()
 	f.extremes()
 	f.ropeNeoX()
 	f.probes()
