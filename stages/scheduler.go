@@ -140,7 +140,7 @@ func (s *scheduler) settle(st *step) {
 		p := &st.parts[i]
 		q := p.seq
 		q.underWay--
-		if q.err != nil || q.done != "" {
+		if q.done != "" {
 			continue
 		}
 		err := st.err
@@ -148,6 +148,12 @@ func (s *scheduler) settle(st *step) {
 			err = st.batch.Seqs[i].Err
 		}
 		switch {
+		case q.err != nil:
+			// Broken off while the step was under way: what it brought was
+			// produced all the same.
+			if err == nil && p.lo < p.hi {
+				q.task.deliver(p.answer)
+			}
 		case err != nil && s.p.run.Err() != nil:
 			q.err = context.Cause(s.p.run)
 		case err != nil && q.ctx.Err() != nil:
