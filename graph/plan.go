@@ -10,6 +10,11 @@ type Capacity struct {
 	Name  string  `json:"name"`
 	Bytes uint64  `json:"bytes"` // memory to plan with; 0 = no limit known
 	Speed float64 `json:"speed"` // weight bytes it reads in a unit of time, relative to the others; 0 = 1
+
+	// Overhead is what a block costs besides reading its weights (norms,
+	// attention, hand-overs), as the bytes that the device reads in that time.
+	// It matters to models whose blocks are small; 0 = none.
+	Overhead uint64 `json:"overhead,omitempty"`
 }
 
 // StageKind is what a stage does.
@@ -48,7 +53,7 @@ type Plan struct {
 //
 // With split, device i takes split[i] blocks (0 is allowed), the first also
 // the embedding, the last the head. Without, the split is the one whose
-// slowest part (ReadBytes / Speed) is fastest among those that fit the
+// slowest part (ReadBytes and overhead, by Speed) is fastest among those that fit the
 // memory limits, found exactly by dynamic programming; a device that would
 // not make the slowest part faster stays idle, and among equals the earlier
 // devices get more.
@@ -181,10 +186,13 @@ func (l *costs) fits(d, begin, end int) bool {
 
 // load is the time that stages [begin, end) take for a row on device d.
 func (l *costs) load(d, begin, end int) float64 {
-	return load(l.read[end]-l.read[begin], l.devs[d])
+	// The first stage is the embedding, the last the head.
+	blocks := max(0, min(end, len(l.stages)-1)-max(begin, 1))
+	return load(l.read[end]-l.read[begin], blocks, l.devs[d])
 }
 
-func load(read uint64, c Capacity) float64 {
+func load(read uint64, blocks int, c Capacity) float64 {
+	read += uint64(blocks) * c.Overhead
 	if c.Speed == 0 {
 		return float64(read)
 	}

@@ -20,7 +20,7 @@ type Part struct {
 	WeightBytes uint64  `json:"weight_bytes"`
 	KVBytes     uint64  `json:"kv_bytes"`
 	ReadBytes   uint64  `json:"read_bytes"` // weights that one row reads
-	Load        float64 `json:"load"`       // ReadBytes / Speed: relative time for a row
+	Load        float64 `json:"load"`       // ReadBytes and overhead, by Speed: relative time for a row
 }
 
 // Parts gives every device's part, in the order of the devices; an idle
@@ -48,7 +48,7 @@ func (p *Plan) Parts() []Part {
 		part.ReadBytes += s.ReadBytes
 	}
 	for d, c := range p.Devices {
-		parts[d].Load = load(parts[d].ReadBytes, c)
+		parts[d].Load = load(parts[d].ReadBytes, parts[d].Hi-parts[d].Lo, c)
 	}
 	return parts
 }

@@ -62,6 +62,8 @@ func TestPlanTable(t *testing.T) {
 		{"twice as fast", even, devices(2, 1), nil, []string{"embed, blocks 0-3", "head"}},
 		{"useless third", toy(10, 100, false, 10, 10), devices(1, 1, 1), nil, []string{"embed, blocks 0-1", "head", "nothing"}},
 		{"a slow first", even, devices(0.001, 1), nil, []string{"nothing", "embed, blocks 0-3, head"}},
+		{"blocks cost more than their weights", even, []Capacity{{Name: "a", Overhead: 20}, {Name: "b", Overhead: 20}}, nil,
+			[]string{"embed, blocks 0-1", "blocks 2-3, head"}},
 		{"memory before balance", even, []Capacity{{Name: "a", Bytes: 20}, {Name: "b"}}, nil,
 			[]string{"embed, block 0", "blocks 1-3, head"}},
 	} {

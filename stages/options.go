@@ -126,7 +126,7 @@ func (o Options) capacities(devs []device.Device) ([]graph.Capacity, error) {
 		if !slices.Contains(info.KVTypes, o.KV) {
 			return nil, &OptionError{"KV", fmt.Sprintf("%s cannot hold a cache of %s; it has %v", info.Name, o.KV, info.KVTypes)}
 		}
-		caps[i] = graph.Capacity{Name: info.Name, Bytes: info.Memory}
+		caps[i] = graph.Capacity{Name: info.Name, Bytes: info.Memory, Overhead: info.BlockCost}
 		if comparable {
 			caps[i].Speed = float64(info.Workers)
 		}

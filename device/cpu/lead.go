@@ -4,9 +4,15 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"tritflow/device"
 )
+
+// leadTime is how long a lead spins. Once it parks, its processor takes over
+// what waits on others, the next stage of the same device perhaps; so this is
+// shorter than spinTime.
+const leadTime = 5 * time.Microsecond
 
 // lead is the goroutine on which a device works: it is worker 0 of every job.
 // The stages of a device are many goroutines, and each of them would have to
@@ -25,7 +31,7 @@ type lead struct {
 }
 
 func newLead(device string) *lead {
-	l := &lead{device: device, box: newMailbox(), done: make(chan struct{}, 1)}
+	l := &lead{device: device, box: newMailbox(leadTime), done: make(chan struct{}, 1)}
 	l.joined.Go(func() {
 		for l.box.next() {
 			l.err = l.guarded()

@@ -20,10 +20,13 @@ type mailbox struct {
 	seen   uint32        // posts taken; the owner's
 	parked atomic.Bool   // the owner sleeps until wake; whoever clears this sends
 	wake   chan struct{} // capacity 1
+	watch  time.Duration // how long the owner spins
 	_      [64]byte      // a cache line of its own: others spin on theirs
 }
 
-func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
+func newMailbox(watch time.Duration) *mailbox {
+	return &mailbox{wake: make(chan struct{}, 1), watch: watch}
+}
 
 // post tells the owner.
 func (m *mailbox) post() {
@@ -40,7 +43,7 @@ func (m *mailbox) close() { close(m.wake) }
 // poster that is interrupted between its two steps wakes the owner after the
 // work was done already, so being woken means nothing by itself.
 func (m *mailbox) next() bool {
-	for !spin(m.posted) {
+	for !spin(m.watch, m.posted) {
 		m.parked.Store(true)
 		// The poster either sees the flag and sends, or posted before.
 		if !m.posted() || !m.parked.CompareAndSwap(true, false) {
@@ -57,7 +60,7 @@ func (m *mailbox) posted() bool { return m.posts.Load() != m.seen }
 
 // spin watches ready for a while and returns what it said last. It lets other
 // goroutines run in between.
-func spin(ready func() bool) bool {
+func spin(watch time.Duration, ready func() bool) bool {
 	const looks = 64
 	for start := time.Now(); ; runtime.Gosched() {
 		for range looks {
@@ -65,7 +68,7 @@ func spin(ready func() bool) bool {
 				return true
 			}
 		}
-		if time.Since(start) > spinTime {
+		if time.Since(start) > watch {
 			return ready()
 		}
 	}

@@ -71,6 +71,7 @@ func describe(name, tier string, workers int) device.Info {
 		Model:      cpuid.CPU.BrandName,
 		Tier:       tier,
 		Workers:    workers,
+		BlockCost:  256 << 10, // about 10 µs: norms, attention and hand-overs at a short context
 		HostMemory: true,
 		KVTypes:    quantkern.KVTypes(),
 		Memory:     totalMemory(),

@@ -47,7 +47,7 @@ func newTeam(device string, workers int) *team {
 		})
 	}
 	for w := 1; w < workers; w++ {
-		box := newMailbox()
+		box := newMailbox(spinTime)
 		t.helpers = append(t.helpers, box)
 		t.joined.Go(func() { t.help(w, box) })
 	}
@@ -77,7 +77,7 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 	t.work(0)
 	// A helper that was interrupted right after its last job may answer the
 	// flag of this one, so only busy tells the end.
-	for !spin(func() bool { return t.busy.Load() == 0 }) {
+	for !spin(spinTime, func() bool { return t.busy.Load() == 0 }) {
 		t.waiting.Store(true)
 		// The last helper either sees the flag and sends, or was done before.
 		if t.busy.Load() != 0 || !t.waiting.CompareAndSwap(true, false) {
