@@ -5,53 +5,68 @@ import (
 	"math"
 )
 
-// Attend computes causal attention of one query head (Vaswani et al.,
-// arXiv:1706.03762) over positions 0..pos of the sequence whose i-th page is
-// table[i]:
+// Attend computes causal attention (Vaswani et al., arXiv:1706.03762) of one or
+// more query heads that share a KV head (GQA) over positions 0..pos of the
+// sequence whose i-th page is table[i]:
 //
-//	dst[valueDim] = softmax(scale × q·K) · V
+//	dst[heads, valueDim] = softmax(scale × q[heads, keyDim]·K) · V
 //
-// q holds keyDim values; with f16 pages it is rounded to f16 first (and
-// products of two f16 are exact in float32), with others it is taken as it is.
-// Keys and values are what their storage decodes to. Scores are Dot × scale; the
-// probabilities stay float32 and are normalized before they meet the values;
-// each element of dst is one float32 sum over ascending positions, whatever
-// the pages are. dst must not overlap q.
+// With f16 pages q is rounded to f16 first (and products of two f16 are exact
+// in float32), with others it is taken as it is. Keys and values are what
+// their storage decodes to. Scores are Dot × scale; the probabilities stay
+// float32 and are normalized before they meet the values; each element of dst
+// is one float32 sum over ascending positions, whatever the pages are and
+// however many heads are computed together. dst must not overlap q.
 //
 // Every position must have been Put. Concurrent calls need their own scratch
 // and dst.
 func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale float32, scratch *Scratch) {
-	if len(q) != kv.keyDim || len(dst) != kv.valueDim {
-		panic(fmt.Sprintf("quantkern: Attend of a query of %d into %d with keys of %d and values of %d",
+	heads := len(q) / kv.keyDim
+	if heads == 0 || len(q) != heads*kv.keyDim || len(dst) != heads*kv.valueDim {
+		panic(fmt.Sprintf("quantkern: Attend of queries of %d into %d with keys of %d and values of %d",
 			len(q), len(dst), kv.keyDim, kv.valueDim))
 	}
 	// Whole blocks for the kernels: what is beyond the positions weighs nothing.
 	n := pos + 1
 	padded := (n + Lanes - 1) / Lanes * Lanes
 	scratch.row = grow(scratch.row, kv.decoded())
-	scratch.scores = grow(scratch.scores, padded)
+	scratch.scores = grow(scratch.scores, heads*padded)
 	scores := scratch.scores
 	if kv.kind == kvF16 {
-		scratch.query = grow(scratch.query, kv.keyDim)
-		scratch.half = grow(scratch.half, kv.keyDim)
+		scratch.query = grow(scratch.query, len(q))
+		scratch.half = grow(scratch.half, len(q))
 		toF16(scratch.half, q)
 		fromF16(scratch.query, scratch.half)
 		q = scratch.query
 	}
 	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		kv.scores(scores[first:first+n], p, kvHead, q, scratch.row)
+		kv.scores(scores[first:], padded, n, p, kvHead, q, scratch.row)
 	})
-	for i := range scores[:n] {
-		scores[i] *= scale
+	for h := range heads {
+		row := scores[h*padded : (h+1)*padded]
+		scaleBy(row[:n], scale)
+		for i := n; i < padded; i++ {
+			row[i] = float32(math.Inf(-1))
+		}
+		Softmax(row)
 	}
-	for i := n; i < padded; i++ {
-		scores[i] = float32(math.Inf(-1))
-	}
-	Softmax(scores)
 	clear(dst)
 	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		kv.addValues(dst, p, kvHead, scores[first:first+n], scratch.row)
+		kv.addValues(dst, scores[first:], padded, n, p, kvHead, scratch.row)
 	})
+}
+
+// scaleBy multiplies x with f.
+func scaleBy(x []float32, f float32) {
+	if active.scale != nil {
+		if blocks := len(x) / Lanes; blocks > 0 {
+			active.scale(&x[0], &x[0], uintptr(blocks), f)
+			x = x[blocks*Lanes:]
+		}
+	}
+	for i := range x {
+		x[i] *= f
+	}
 }
 
 // decoded is how many values of one head are decoded at a time: a row, or with
@@ -64,13 +79,17 @@ func (k *KVPages) decoded() int {
 	return n
 }
 
-// scores computes q·K for the first positions of a page.
-func (k *KVPages) scores(dst []float32, p *kvPage, head int, q, row []float32) {
-	offset, size, n := k.keyOffset(head), k.keyDim, len(dst)
+// scores computes q·K for the first n positions of a page and every query head
+// of q; those of head h go to dst[h*stride:].
+func (k *KVPages) scores(dst []float32, stride, n int, p *kvPage, head int, q, row []float32) {
+	offset, size := k.keyOffset(head), k.keyDim
 	t := k.dots()
 	if t.one == nil {
-		for i := range dst {
-			dst[i] = Dot(q, k.load(p, offset+i*size, size, row))
+		for i := range n {
+			key := k.load(p, offset+i*size, size, row)
+			for h := range len(q) / size {
+				dst[h*stride+i] = Dot(q[h*size:(h+1)*size], key)
+			}
 		}
 		return
 	}
@@ -80,7 +99,7 @@ func (k *KVPages) scores(dst []float32, p *kvPage, head int, q, row []float32) {
 	} else {
 		data = bytesOf(k.load(p, offset, n*size, row))
 	}
-	mulDenseTiles(dst, n, data, len(data)/n, n, size, q, 1, t)
+	mulDenseTiles(dst, stride, data, len(data)/n, n, size, q, len(q)/size, t)
 }
 
 // dots gives the kernels for the keys of a page: halves where they lie, others
@@ -96,38 +115,44 @@ func (k *KVPages) dots() denseTiles {
 	}
 }
 
-// addValues adds the values of the first positions of a page, each times its
-// weight, to dst.
-func (k *KVPages) addValues(dst []float32, p *kvPage, head int, weights, row []float32) {
+// addValues adds the values of the first n positions of a page to every head
+// of dst, each times its weight: weights[h*stride:] are those of head h.
+func (k *KVPages) addValues(dst, weights []float32, stride, n int, p *kvPage, head int, row []float32) {
 	offset, size := k.valueOffset(head), k.valueDim
+	heads := len(dst) / size
 	if active.weightedF32x1 == nil || !whole(size) {
-		for i, w := range weights {
-			addScaled(dst, k.load(p, offset+i*size, size, row), w)
+		for i := range n {
+			value := k.load(p, offset+i*size, size, row)
+			for h := range heads {
+				addScaled(dst[h*size:(h+1)*size], value, weights[h*stride+i])
+			}
 		}
 		return
 	}
-	n := uintptr(len(weights))
 	var values []float32
 	if k.kind != kvF16 {
-		values = k.load(p, offset, len(weights)*size, row)
+		values = k.load(p, offset, n*size, row)
 	}
-	for j := 0; j < size; {
-		const wide = 4 * Lanes
-		step := Lanes
-		if size-j >= wide {
-			step = wide
+	for h := range heads {
+		out, w := dst[h*size:], &weights[h*stride]
+		for j := 0; j < size; {
+			const wide = 4 * Lanes
+			step := Lanes
+			if size-j >= wide {
+				step = wide
+			}
+			switch {
+			case k.kind == kvF16 && step == wide:
+				active.weightedF16x4(&out[j], &p.f16[offset+j], uintptr(2*size), w, uintptr(n))
+			case k.kind == kvF16:
+				active.weightedF16x1(&out[j], &p.f16[offset+j], uintptr(2*size), w, uintptr(n))
+			case step == wide:
+				active.weightedF32x4(&out[j], &values[j], uintptr(4*size), w, uintptr(n))
+			default:
+				active.weightedF32x1(&out[j], &values[j], uintptr(4*size), w, uintptr(n))
+			}
+			j += step
 		}
-		switch {
-		case k.kind == kvF16 && step == wide:
-			active.weightedF16x4(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
-		case k.kind == kvF16:
-			active.weightedF16x1(&dst[j], &p.f16[offset+j], uintptr(2*size), &weights[0], n)
-		case step == wide:
-			active.weightedF32x4(&dst[j], &values[j], uintptr(4*size), &weights[0], n)
-		default:
-			active.weightedF32x1(&dst[j], &values[j], uintptr(4*size), &weights[0], n)
-		}
-		j += step
 	}
 }
 

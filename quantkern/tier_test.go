@@ -236,7 +236,8 @@ func TestTiersAttend(t *testing.T) {
 				continue
 			}
 			for _, pos := range []int{0, 1, 14, 15, 16, 100} {
-				run := func() []float32 {
+				// together: how many query heads a call takes.
+				run := func(together int) []float32 {
 					r := rand.New(rand.NewPCG(uint64(dim), uint64(pos)))
 					kv, err := NewKVPages(typ, 8, 16, 2, dim, dim, nil)
 					if err != nil {
@@ -246,17 +247,24 @@ func TestTiersAttend(t *testing.T) {
 					for p := range pos + 1 {
 						kv.Put(table, p, normalsWithin(r, 2*dim), normalsWithin(r, 2*dim))
 					}
-					dst := make([]float32, dim)
+					const heads = 6
+					dst, q := make([]float32, heads*dim), normalsWithin(r, heads*dim)
 					var s Scratch
-					Attend(dst, normalsWithin(r, dim), kv, table, 1, pos, 0.125, &s)
+					for at := 0; at < len(q); at += together * dim {
+						end := min(at+together*dim, len(q))
+						Attend(dst[at:end], q[at:end], kv, table, 1, pos, 0.125, &s)
+					}
 					return dst
 				}
 				var want []float32
-				withTier(t, "generic", func() { want = run() })
+				withTier(t, "generic", func() { want = run(1) })
 				for _, name := range Tiers() {
-					withTier(t, name, func() {
-						wantSame(t, fmt.Sprintf("attention with %s of %d over %d on %s", typ, dim, pos+1, name), want, run())
-					})
+					for _, together := range []int{1, 2, 4, 5, 6} {
+						withTier(t, name, func() {
+							wantSame(t, fmt.Sprintf("attention of %d heads with %s of %d over %d on %s", together, typ, dim, pos+1, name),
+								want, run(together))
+						})
+					}
 				}
 			}
 		}

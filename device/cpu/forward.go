@@ -36,7 +36,7 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 	if err := w.runRows(ctx, w.jobs.position); err != nil {
 		return err
 	}
-	if err := w.run(ctx, n*g.Heads, 1, w.jobs.attend); err != nil {
+	if err := w.run(ctx, n*g.KVHeads, 1, w.jobs.attend); err != nil {
 		return err
 	}
 	w.feed(w.att, n, g.Heads*g.ValueDim, anyTernary(b.o))
@@ -130,19 +130,21 @@ func (w *workspace) position(_, lo, hi int) {
 	}
 }
 
-// attend computes query heads [lo, hi), counted over all rows. Every row sees
-// the positions up to its own, which all stand in the pages by now.
+// attend computes KV heads [lo, hi), counted over all rows, each with all the
+// query heads that share it, so that keys and values are read once for them.
+// Every row sees the positions up to its own, which all stand in the pages by
+// now.
 func (w *workspace) attend(worker, lo, hi int) {
 	b := w.block
 	g := &b.spec
 	queries, keys, values := b.widths()
 	group := g.Heads / g.KVHeads
 	for j := lo; j < hi; j++ {
-		i, head := j/g.Heads, j%g.Heads
+		i, head := j/g.KVHeads, j%g.KVHeads
 		row := w.rows.batch.Rows[w.rows.at[i]]
-		q := w.qkv[i*(queries+keys+values)+head*g.KeyDim:][:g.KeyDim]
-		quantkern.Attend(w.att[j*g.ValueDim:(j+1)*g.ValueDim], q, b.kv, w.rows.batch.Seqs[row.Seq].Pages,
-			head/group, int(row.Pos), g.AttnScale, &w.workers[worker].kernels)
+		q := w.qkv[i*(queries+keys+values)+head*group*g.KeyDim:][:group*g.KeyDim]
+		quantkern.Attend(w.att[j*group*g.ValueDim:(j+1)*group*g.ValueDim], q, b.kv, w.rows.batch.Seqs[row.Seq].Pages,
+			head, int(row.Pos), g.AttnScale, &w.workers[worker].kernels)
 	}
 }
 
