@@ -33,6 +33,8 @@ type deviceStats struct {
 	Tier    string       `json:"tier"`
 	Workers int          `json:"workers"`
 	Memory  device.Usage `json:"memory"`
+
+	Screening *device.Screening `json:"screening,omitempty"` // of its head, where it has one
 }
 
 func newStatsReport(e *stages.Engine, answers []*answer) statsReport {
@@ -47,7 +49,13 @@ func newStatsReport(e *stages.Engine, answers []*answer) statsReport {
 	}
 	for _, d := range e.Devices() {
 		info := d.Info()
-		r.Devices = append(r.Devices, deviceStats{info.Name, info.Model, info.Tier, info.Workers, d.Ledger().Snapshot()})
+		s := deviceStats{Name: info.Name, Model: info.Model, Tier: info.Tier, Workers: info.Workers, Memory: d.Ledger().Snapshot()}
+		if screener, ok := d.(device.Screener); ok {
+			if c := screener.Screening(); c.State != "" {
+				s.Screening = &c
+			}
+		}
+		r.Devices = append(r.Devices, s)
 	}
 	return r
 }
@@ -88,7 +96,18 @@ func (r statsReport) table(w io.Writer) error {
 			bytes(d.Memory.Now[device.Mapped.String()]), bytes(d.Memory.Now[device.Weights.String()]),
 			bytes(d.Memory.Peak[device.KVCache.String()]), bytes(d.Memory.Peak[device.Activations.String()]))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, d := range r.Devices {
+		if c := d.Screening; c != nil {
+			if _, err := fmt.Fprintf(w, "\nhead on %s: screening %s (%s), %d answers from %d exact products, %d by the full head\n",
+				d.Name, c.State, humanize.IBytes(uint64(c.Bytes)), c.Screened, c.Rescored, c.Full); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func figure(v *float64) string {
