@@ -141,7 +141,7 @@ func (g *stage) received(starved time.Duration, depth, rows int) {
 func (g *stage) worked(wait, busy time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stats.Device_ += max(wait, 0)
+	g.stats.DeviceWait += max(wait, 0)
 	g.stats.Busy += busy
 }
 

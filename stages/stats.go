@@ -18,16 +18,16 @@ type Stats struct {
 // StageStats: where a stage's time went. Starved: waiting for a Step. Blocked:
 // waiting for the next stage to take one. Device: waiting for its device.
 type StageStats struct {
-	Name     string        `json:"name"`
-	Device   string        `json:"device"`
-	Busy     time.Duration `json:"busy_ns"`
-	Device_  time.Duration `json:"device_wait_ns"`
-	Starved  time.Duration `json:"starved_ns"`
-	Blocked  time.Duration `json:"blocked_ns"`
-	Steps    uint64        `json:"steps"`
-	Rows     uint64        `json:"rows"`
-	QueueMax int           `json:"queue_max"`
-	QueueCap int           `json:"queue_cap"`
+	Name       string        `json:"name"`
+	Device     string        `json:"device"`
+	Busy       time.Duration `json:"busy_ns"`
+	DeviceWait time.Duration `json:"device_wait_ns"`
+	Starved    time.Duration `json:"starved_ns"`
+	Blocked    time.Duration `json:"blocked_ns"`
+	Steps      uint64        `json:"steps"`
+	Rows       uint64        `json:"rows"`
+	QueueMax   int           `json:"queue_max"`
+	QueueCap   int           `json:"queue_cap"`
 }
 
 // gauges are what the scheduler shows of itself.

@@ -87,7 +87,7 @@ func (r statsReport) table(w io.Writer) error {
 	fmt.Fprintln(t, "\nstage\tdevice\tsteps\trows\tbusy\tdevice wait\tstarved\tblocked\tqueue\t")
 	for _, s := range r.Pipeline.Stages {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d/%d\t\n", s.Name, s.Device, s.Steps, s.Rows,
-			round(s.Busy), round(s.Device_), round(s.Starved), round(s.Blocked), s.QueueMax, s.QueueCap)
+			round(s.Busy), round(s.DeviceWait), round(s.Starved), round(s.Blocked), s.QueueMax, s.QueueCap)
 	}
 	fmt.Fprintln(t, "\ndevice\ttier\tworkers\tmapped\tweights\tkv peak\tactivations peak\t")
 	for _, d := range r.Devices {

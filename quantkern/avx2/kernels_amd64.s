@@ -13,17 +13,17 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), SI
 	VPXOR        Y0, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
-	MOVL         $0x03030303, DI
-	VMOVD        DI, X4
+	MOVL         $0x03030303, SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X5
+	MOVL         $0x00010001, SI
+	VMOVD        SI, X5
 	VPBROADCASTD X5, Y5
+	MOVQ         ahead+88(FP), SI
 	MOVQ         chunks+48(FP), DI
 	TESTQ        DI, DI
 	JZ           chunks_end
@@ -282,7 +282,6 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXOR        Y0, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
@@ -291,12 +290,13 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X8
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X8
 	VPBROADCASTD X8, Y8
-	MOVL         $0x00010001, R8
-	VMOVD        R8, X9
+	MOVL         $0x00010001, DI
+	VMOVD        DI, X9
 	VPBROADCASTD X9, Y9
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -676,17 +676,17 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), SI
 	VPXOR        Y0, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
-	MOVL         $0x03030303, DI
-	VMOVD        DI, X4
+	MOVL         $0x03030303, SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Y4
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X5
+	MOVL         $0x00010001, SI
+	VMOVD        SI, X5
 	VPBROADCASTD X5, Y5
+	MOVQ         ahead+88(FP), SI
 	MOVQ         chunks+48(FP), DI
 	TESTQ        DI, DI
 	JZ           chunks_end
@@ -945,7 +945,6 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXOR        Y0, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
@@ -954,12 +953,13 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X8
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X8
 	VPBROADCASTD X8, Y8
-	MOVL         $0x00010001, R8
-	VMOVD        R8, X9
+	MOVL         $0x00010001, DI
+	VMOVD        DI, X9
 	VPBROADCASTD X9, Y9
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -3239,10 +3239,10 @@ blocks_end:
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X0, X1, X1
-	VMOVHLPS     X1, X1, X0
+	VPSHUFD      $0x4e, X1, X0
 	VMAXPS       X0, X1, X1
-	VMOVSHDUP    X1, X0
-	VMAXSS       X0, X1, X1
+	VPSHUFD      $0xb1, X1, X0
+	VMAXPS       X0, X1, X1
 	MOVSS        X1, ret+16(FP)
 	VZEROUPPER
 	RET

@@ -101,14 +101,14 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), SI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
-	MOVL         $0x03030303, DI
-	VMOVD        DI, X4
+	MOVL         $0x03030303, SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
+	MOVQ         ahead+88(FP), SI
 	MOVQ         chunks+48(FP), DI
 	TESTQ        DI, DI
 	JZ           chunks_end
@@ -289,7 +289,6 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -298,9 +297,10 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	VPXORD       Z5, Z5, Z5
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X8
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -542,7 +542,6 @@ TEXT ·I2Sx3(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -555,9 +554,10 @@ TEXT ·I2Sx3(SB), NOSPLIT, $0-96
 	VPXORD       Z9, Z9, Z9
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X12
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -862,7 +862,6 @@ TEXT ·I2Sx4(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -879,9 +878,10 @@ TEXT ·I2Sx4(SB), NOSPLIT, $0-96
 	VPXORD       Z13, Z13, Z13
 	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X16
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -1248,7 +1248,6 @@ TEXT ·I2Sx5(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -1269,9 +1268,10 @@ TEXT ·I2Sx5(SB), NOSPLIT, $0-96
 	VPXORD       Z17, Z17, Z17
 	VPXORD       Z18, Z18, Z18
 	VPXORD       Z19, Z19, Z19
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X20
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -1699,7 +1699,6 @@ TEXT ·I2Sx6(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -1724,9 +1723,10 @@ TEXT ·I2Sx6(SB), NOSPLIT, $0-96
 	VPXORD       Z21, Z21, Z21
 	VPXORD       Z22, Z22, Z22
 	VPXORD       Z23, Z23, Z23
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X24
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -2301,14 +2301,14 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), SI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
-	MOVL         $0x03030303, DI
-	VMOVD        DI, X4
+	MOVL         $0x03030303, SI
+	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
+	MOVQ         ahead+88(FP), SI
 	MOVQ         chunks+48(FP), DI
 	TESTQ        DI, DI
 	JZ           chunks_end
@@ -2489,7 +2489,6 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -2498,9 +2497,10 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	VPXORD       Z5, Z5, Z5
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X8
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -2742,7 +2742,6 @@ TEXT ·TQ2x3(SB), NOSPLIT, $0-96
 	ADDQ         AX, DX
 	MOVQ         a+32(FP), BX
 	MOVQ         lda+40(FP), SI
-	MOVQ         ahead+88(FP), DI
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -2755,9 +2754,10 @@ TEXT ·TQ2x3(SB), NOSPLIT, $0-96
 	VPXORD       Z9, Z9, Z9
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
-	MOVL         $0x03030303, R8
-	VMOVD        R8, X12
+	MOVL         $0x03030303, DI
+	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
+	MOVQ         ahead+88(FP), DI
 	MOVQ         chunks+48(FP), R8
 	TESTQ        R8, R8
 	JZ           chunks_end
@@ -3062,7 +3062,6 @@ TEXT ·TQ2x4(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -3079,9 +3078,10 @@ TEXT ·TQ2x4(SB), NOSPLIT, $0-96
 	VPXORD       Z13, Z13, Z13
 	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X16
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -3448,7 +3448,6 @@ TEXT ·TQ2x5(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -3469,9 +3468,10 @@ TEXT ·TQ2x5(SB), NOSPLIT, $0-96
 	VPXORD       Z17, Z17, Z17
 	VPXORD       Z18, Z18, Z18
 	VPXORD       Z19, Z19, Z19
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X20
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -3899,7 +3899,6 @@ TEXT ·TQ2x6(SB), NOSPLIT, $0-96
 	MOVQ         lda+40(FP), SI
 	LEAQ         (SI)(SI*2), DI
 	ADDQ         BX, DI
-	MOVQ         ahead+88(FP), R8
 	VPXORD       Z0, Z0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -3924,9 +3923,10 @@ TEXT ·TQ2x6(SB), NOSPLIT, $0-96
 	VPXORD       Z21, Z21, Z21
 	VPXORD       Z22, Z22, Z22
 	VPXORD       Z23, Z23, Z23
-	MOVL         $0x03030303, R9
-	VMOVD        R9, X24
+	MOVL         $0x03030303, R8
+	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
+	MOVQ         ahead+88(FP), R8
 	MOVQ         chunks+48(FP), R9
 	TESTQ        R9, R9
 	JZ           chunks_end
@@ -6518,7 +6518,7 @@ blocks:
 	JNZ     blocks
 
 blocks_end:
-	VEXTRACTI64X4 $0x01, Z0, Y1
+	VEXTRACTF64X4 $0x01, Z0, Y1
 	VPMAXUD       Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPMAXUD       X1, X0, X0
@@ -6555,10 +6555,10 @@ blocks_end:
 	VMAXPS        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VMAXPS        X1, X0, X0
-	VMOVHLPS      X0, X0, X1
+	VPSHUFD       $0x4e, X0, X1
 	VMAXPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VMAXSS        X1, X0, X0
+	VPSHUFD       $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
 	MOVSS         X0, ret+16(FP)
 	VZEROUPPER
 	RET

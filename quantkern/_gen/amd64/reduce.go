@@ -104,6 +104,25 @@ func sumSquares() {
 	RET()
 }
 
+// fold combines sixteen lanes with an operation whose order does not matter; the
+// result is in element 0.
+func (l lanes) fold(op func(a, b, dst Op)) reg.VecVirtual {
+	y, x, t := YMM(), XMM(), XMM()
+	if wide {
+		VEXTRACTF64X4(U8(1), l[0], y)
+		op(y, l[0].AsY(), y)
+	} else {
+		op(l[1], l[0], y)
+	}
+	upper(y, x)
+	op(y.AsX(), x, x)
+	VPSHUFD(U8(0x4e), x, t)
+	op(t, x, x)
+	VPSHUFD(U8(0xb1), x, t)
+	op(t, x, x)
+	return x
+}
+
 // absMaxBits returns the largest magnitude's bits; NaN orders above infinity.
 func absMaxBits() {
 	function("AbsMaxBits", "func(x *float32, blocks uintptr) uint32", "AbsMaxBits returns the largest bit pattern of |x|; NaN orders above infinity.")
@@ -123,21 +142,8 @@ func absMaxBits() {
 		}
 		ADDQ(Imm(64), x)
 	})
-	y, xx, t := YMM(), XMM(), XMM()
-	if wide {
-		VEXTRACTI64X4(U8(1), acc[0], y)
-		VPMAXUD(y, acc[0].AsY(), y)
-	} else {
-		VPMAXUD(acc[1], acc[0], y)
-	}
-	upper(y, xx)
-	VPMAXUD(y.AsX(), xx, xx)
-	VPSHUFD(U8(0x4e), xx, t)
-	VPMAXUD(t, xx, xx)
-	VPSHUFD(U8(0xb1), xx, t)
-	VPMAXUD(t, xx, xx)
 	r := GP32()
-	VMOVD(xx, r)
+	VMOVD(acc.fold(func(a, b, dst Op) { VPMAXUD(a, b, dst) }), r)
 	Store(r, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
@@ -162,20 +168,7 @@ func maxF32() {
 		}
 		ADDQ(Imm(64), x)
 	})
-	y, xx, t := YMM(), XMM(), XMM()
-	if wide {
-		VEXTRACTF64X4(U8(1), acc[0], y)
-		VMAXPS(y, acc[0].AsY(), y)
-	} else {
-		VMAXPS(acc[1], acc[0], y)
-	}
-	upper(y, xx)
-	VMAXPS(y.AsX(), xx, xx)
-	VMOVHLPS(xx, xx, t)
-	VMAXPS(t, xx, xx)
-	VMOVSHDUP(xx, t)
-	VMAXSS(t, xx, xx)
-	Store(xx, ReturnIndex(0))
+	Store(acc.fold(func(a, b, dst Op) { VMAXPS(a, b, dst) }), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -12,22 +10,10 @@ import (
 // through VPMADDUBSW. The pairs of a block of 128 codes stay below 2^15 even
 // for the undefined code 3 (4·2·3·127 = 3048), and are widened block by block.
 func ternaryTile256(l layout, n int) {
-	const rows = 4
-	function(fmt.Sprintf("%sx%d", l.name, n), ternarySignature, fmt.Sprintf("%sx%d multiplies 4 rows of 2-bit codes with %d rows of activations.", l.name, n, n))
-	w := newRowsAt(arg("w"), arg("ldw"), rows)
-	a := newRowsAt(arg("a"), arg("lda"), n)
-	ahead := arg("ahead")
-	acc := make([][]reg.VecVirtual, n)
-	for i := range acc {
-		acc[i] = make([]reg.VecVirtual, rows)
-		for r := range acc[i] {
-			acc[i][r] = YMM()
-			VPXOR(acc[i][r], acc[i][r], acc[i][r])
-		}
-	}
+	w, a, acc := beginTile(l, n)
 	mask, ones := constant(0x03030303)[0], constant(0x00010001)[0]
 	block := func(woff, aoff int) {
-		for r := range rows {
+		for r := range tileRows {
 			v, u, t := YMM(), YMM(), YMM()
 			sum := make([]reg.VecVirtual, n)
 			VMOVDQU(w.row(r, woff), v)
@@ -54,12 +40,9 @@ func ternaryTile256(l layout, n int) {
 			}
 		}
 	}
+	ahead := arg("ahead")
 	loop("chunks", arg("chunks"), func() {
-		for r := range rows {
-			p := GP64()
-			LEAQ(w.row(r, 0), p)
-			PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
-		}
+		fetchRows(w, ahead)
 		block(0, 0)
 		block(32, 128)
 		w.advance(l.step)
@@ -72,7 +55,7 @@ func ternaryTile256(l layout, n int) {
 	Label("done")
 	e := newEpilogue()
 	for i, c := range acc {
-		e.put(i, rows, i == n-1, sumInts(c))
+		e.put(i, tileRows, i == n-1, sumInts(c))
 	}
 	VZEROUPPER()
 	RET()

@@ -51,25 +51,55 @@ func (e epilogue) put(i, rows int, last bool, dots reg.VecVirtual) {
 	}
 }
 
+// tileRows is the number of weight rows of a tile.
+const tileRows = 4
+
+// beginTile begins a tile of n activation rows and clears its accumulators,
+// acc[activation row][weight row].
+func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
+	name := fmt.Sprintf("%sx%d", l.name, n)
+	function(name, ternarySignature, fmt.Sprintf("%s multiplies %d rows of 2-bit codes with %d rows of activations.", name, tileRows, n))
+	w, a = newRowsAt(arg("w"), arg("ldw"), tileRows), newRowsAt(arg("a"), arg("lda"), n)
+	acc = make([][]reg.VecVirtual, n)
+	for i := range acc {
+		acc[i] = make([]reg.VecVirtual, tileRows)
+		for r := range acc[i] {
+			acc[i][r] = vreg()
+			zeroReg(acc[i][r])
+		}
+	}
+	return w, a, acc
+}
+
+// fetchRows fetches what lies ahead of each row of a tile.
+func fetchRows(w rowsAt, ahead reg.Register) {
+	for r := range tileRows {
+		p := GP64()
+		LEAQ(w.row(r, 0), p)
+		PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
+	}
+}
+
+// lastHalf emits a chunk once more, of half the codes, where tail asks for it.
+func lastHalf(chunk func(k reg.Register)) {
+	tail := arg("tail")
+	TESTQ(tail, tail)
+	JZ(LabelRef("done"))
+	bits := GP64()
+	MOVL(U32(0xffffffff), bits.As32())
+	k := K()
+	KMOVQ(bits, k)
+	chunk(k)
+	Label("done")
+}
+
 // ternaryTile emits the product of 4 rows of codes with n activation rows
 // through VPDPBUSD: codes are the unsigned operand.
 func ternaryTile(l layout, n int) {
-	const rows = 4
-	function(fmt.Sprintf("%sx%d", l.name, n), ternarySignature, fmt.Sprintf("%sx%d multiplies 4 rows of 2-bit codes with %d rows of activations.", l.name, n, n))
-	w := newRowsAt(arg("w"), arg("ldw"), rows)
-	a := newRowsAt(arg("a"), arg("lda"), n)
-	ahead := arg("ahead")
-	acc := make([][]reg.VecVirtual, n)
-	for i := range acc {
-		acc[i] = make([]reg.VecVirtual, rows)
-		for r := range acc[i] {
-			acc[i][r] = ZMM()
-			VPXORD(acc[i][r], acc[i][r], acc[i][r])
-		}
-	}
+	w, a, acc := beginTile(l, n)
 	mask := constant(0x03030303)[0]
 	chunk := func(k reg.Register) {
-		u := make([]reg.VecVirtual, rows)
+		u := make([]reg.VecVirtual, tileRows)
 		for r := range u {
 			u[r] = ZMM()
 		}
@@ -96,28 +126,17 @@ func ternaryTile(l layout, n int) {
 			}
 		}
 	}
+	ahead := arg("ahead")
 	loop("chunks", arg("chunks"), func() {
-		for r := range rows {
-			p := GP64()
-			LEAQ(w.row(r, 0), p)
-			PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
-		}
+		fetchRows(w, ahead)
 		chunk(nil)
 		w.advance(l.step)
 		a.advance(256)
 	})
-	tail := arg("tail")
-	TESTQ(tail, tail)
-	JZ(LabelRef("done"))
-	bits := GP64()
-	MOVL(U32(0xffffffff), bits.As32())
-	k := K()
-	KMOVQ(bits, k)
-	chunk(k)
-	Label("done")
+	lastHalf(chunk)
 	e := newEpilogue()
 	for i, c := range acc {
-		e.put(i, rows, i == n-1, sumInts(c))
+		e.put(i, tileRows, i == n-1, sumInts(c))
 	}
 	VZEROUPPER()
 	RET()
@@ -155,15 +174,7 @@ func ternaryStream(l layout) {
 		ADDQ(I32(int32(l.step)), w)
 		ADDQ(I32(256), a)
 	})
-	tail := arg("tail")
-	TESTQ(tail, tail)
-	JZ(LabelRef("done"))
-	bits := GP64()
-	MOVL(U32(0xffffffff), bits.As32())
-	k := K()
-	KMOVQ(bits, k)
-	chunk(k)
-	Label("done")
+	lastHalf(chunk)
 	var sum reg.VecVirtual
 	for q, shift := range l.shifts {
 		if shift > 0 {
