@@ -133,7 +133,15 @@ func (k *KVPages) addValues(dst, weights []float32, stride, n int, p *kvPage, he
 	if k.kind != kvF16 {
 		values = k.load(p, offset, n*size, row)
 	}
-	for h := range heads {
+	h := 0
+	if active.weightedF16h4 != nil && k.kind == kvF16 && size%(2*Lanes) == 0 {
+		for ; h+4 <= heads; h += 4 {
+			for j := 0; j < size; j += 2 * Lanes {
+				active.weightedF16h4(&dst[h*size+j], uintptr(4*size), &p.f16[offset+j], uintptr(2*size), &weights[h*stride], uintptr(4*stride), uintptr(n))
+			}
+		}
+	}
+	for ; h < heads; h++ {
 		out, w := dst[h*size:], &weights[h*stride]
 		for j := 0; j < size; {
 			const wide = 4 * Lanes

@@ -37,7 +37,7 @@ func randomBlocks(r *rand.Rand, c *Codec, rows, cols int, small bool) []byte {
 		v := uint64(r.Uint32())
 		sign := v >> 31 << (exponent + fraction)
 		top := uint64(1)<<exponent - 2
-		e := 1<<(exponent-1) - 12 + v&7
+		e, rest := 1<<(exponent-1)-12+v&7, r.Uint64()&(1<<fraction-1)
 		if !small {
 			switch v >> 3 & 15 {
 			case 0:
@@ -45,12 +45,12 @@ func randomBlocks(r *rand.Rand, c *Codec, rows, cols int, small bool) []byte {
 			case 1:
 				e = 0
 			case 2:
-				e, v = 0, 0
+				e, rest = 0, 0
 			default:
 				e = v >> 7 % (top + 1)
 			}
 		}
-		v = sign | e<<fraction | r.Uint64()&(1<<fraction-1)
+		v = sign | e<<fraction | rest
 		if exponent == 8 && fraction == 23 {
 			binary.LittleEndian.PutUint32(b, uint32(v))
 		} else {

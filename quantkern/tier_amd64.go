@@ -47,7 +47,7 @@ var tierAVX512 = tier{
 	screen:        []screenTile{avx512.Screenx1, avx512.Screenx2, avx512.Screenx3, avx512.Screenx4},
 	screenCodes:   avx512.ScreenCodes,
 	weightedF32x1: avx512.WeightedF32x1, weightedF32x4: avx512.WeightedF32x4,
-	weightedF16x1: avx512.WeightedF16x1, weightedF16x4: avx512.WeightedF16x4,
+	weightedF16x1: avx512.WeightedF16x1, weightedF16x4: avx512.WeightedF16x4, weightedF16h4: avx512.WeightedF16h4,
 	expSum: avx512.ExpSum, maxOf: avx512.Max, absMaxBits: avx512.AbsMaxBits, sumSquares: avx512.SumSquares,
 	add: avx512.Add, scale: avx512.Scale, scaleMul: avx512.ScaleMul,
 	relu2Mul: avx512.ReLU2Mul, siluMul: avx512.SiLUMul,

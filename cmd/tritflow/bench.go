@@ -67,18 +67,17 @@ func (a *app) benchCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) bench(ctx context.Context, f *benchFlags) error {
+func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if f.time <= 0 {
 		return usagef("--time %v: give a time greater than 0, for example 30s", f.time)
 	}
 	var picture *atomicfile.File
 	if f.svg != "" {
 		// Made first, so that a place that cannot be written is known before the work.
-		var err error
 		if picture, err = atomicfile.Create(f.svg, atomicfile.Options{Special: true}); err != nil {
 			return err
 		}
-		defer picture.Abort()
+		defer func() { err = firstError(err, picture.Abort()) }()
 	}
 	report, err := f.measure(ctx, a)
 	if err != nil {

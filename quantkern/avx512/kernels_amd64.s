@@ -5945,6 +5945,68 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+// Requires: AVX, AVX512F
+TEXT ·WeightedF16h4(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    ldd+8(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	ADDQ    AX, DX
+	MOVQ    v+16(FP), BX
+	MOVQ    ldv+24(FP), SI
+	MOVQ    p+32(FP), DI
+	MOVQ    ldp+40(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	ADDQ    DI, R9
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS 64(AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS 64(AX)(CX*2), Z5
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	MOVQ    n+48(FP), R10
+	TESTQ   R10, R10
+	JZ      rows_end
+
+rows:
+	VCVTPH2PS   (BX), Z8
+	VCVTPH2PS   32(BX), Z9
+	VMULPS.BCST (DI), Z8, Z10
+	VADDPS      Z10, Z0, Z0
+	VMULPS.BCST (DI), Z9, Z10
+	VADDPS      Z10, Z1, Z1
+	VMULPS.BCST (DI)(R8*1), Z8, Z10
+	VADDPS      Z10, Z2, Z2
+	VMULPS.BCST (DI)(R8*1), Z9, Z10
+	VADDPS      Z10, Z3, Z3
+	VMULPS.BCST (DI)(R8*2), Z8, Z10
+	VADDPS      Z10, Z4, Z4
+	VMULPS.BCST (DI)(R8*2), Z9, Z10
+	VADDPS      Z10, Z5, Z5
+	VMULPS.BCST (R9), Z8, Z10
+	VADDPS      Z10, Z6, Z6
+	VMULPS.BCST (R9), Z9, Z10
+	VADDPS      Z10, Z7, Z7
+	ADDQ        SI, BX
+	ADDQ        $+4, DI
+	ADDQ        $+4, R9
+	DECQ        R10
+	JNZ         rows
+
+rows_end:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z3, 64(AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z5, 64(AX)(CX*2)
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VZEROUPPER
+	RET
+
 DATA expconst<>+0(SB)/4, $0xc2d00000
 DATA expconst<>+4(SB)/4, $0xc2d00000
 DATA expconst<>+8(SB)/4, $0xc2d00000

@@ -154,6 +154,11 @@ func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //go:noescape
 func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
 
+// WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads.
+//
+//go:noescape
+func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+
 // ExpSum replaces x by exp(x-max), 16 values a block, and returns their sum in float64 lanes.
 //
 //go:noescape

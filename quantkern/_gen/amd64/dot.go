@@ -5,6 +5,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // dotTile multiplies rows (1 or 4) weight rows with n activation rows:
@@ -125,6 +126,49 @@ func weighted(name, elem string, vectors int) {
 	})
 	for j := range acc {
 		acc[j].store(Mem{Base: dst, Disp: 64 * j})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// weightedHeads is weighted for four heads that share half-precision values,
+// each converted once, two vectors of them:
+//
+//	dst[h*ldd + j] += p[h*ldp + i] · v[i*ldv + j], strides in bytes
+func weightedHeads() {
+	const heads, vectors = 4, 2
+	function("WeightedF16h4", "func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)",
+		"WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads.")
+	dst := newRowsAt(arg("dst"), arg("ldd"), heads)
+	v, ldv := arg("v"), arg("ldv")
+	p := newRowsAt(arg("p"), arg("ldp"), heads)
+	var acc [heads][vectors]reg.VecVirtual
+	for h := range acc {
+		for j := range acc[h] {
+			acc[h][j] = ZMM()
+			VMOVUPS(dst.row(h, 64*j), acc[h][j])
+		}
+	}
+	loop("rows", arg("n"), func() {
+		var x [vectors]reg.VecVirtual
+		for j := range x {
+			x[j] = ZMM()
+			VCVTPH2PS(Mem{Base: v, Disp: 32 * j}, x[j])
+		}
+		t := ZMM()
+		for h := range acc {
+			for j := range acc[h] {
+				VMULPS_BCST(p.row(h, 0), x[j], t)
+				VADDPS(t, acc[h][j], acc[h][j])
+			}
+		}
+		ADDQ(ldv, v)
+		p.advance(4)
+	})
+	for h := range acc {
+		for j := range acc[h] {
+			VMOVUPS(acc[h][j], dst.row(h, 64*j))
+		}
 	}
 	VZEROUPPER()
 	RET()

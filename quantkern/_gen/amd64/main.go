@@ -50,6 +50,9 @@ func main() {
 		weighted("Weighted"+e.name+"x4", e.elem, 4)
 	}
 	screenCodes()
+	if wide {
+		weightedHeads()
+	}
 	constants := expTable()
 	expSum(constants)
 	sumSquares()
