@@ -138,14 +138,14 @@ func MulDense(dst []float32, stride int, c *Codec, data []byte, rows, cols, r0, 
 	if len(x) < n*cols {
 		panic(fmt.Sprintf("quantkern: MulDense: %d activations for %d rows of %d", len(x), n, cols))
 	}
-	if n == 0 || r0 >= r1 {
-		return
-	}
 	if n <= maxFused {
 		r0 = mulPacked(dst, stride, c, data, cols, r0, r1, x, n)
 	}
+	if n == 0 || r0 >= r1 {
+		return
+	}
 	kernels, size := denseKernels(c, data, rows, cols)
-	if size > 0 && r0 < r1 {
+	if size > 0 {
 		mulDenseTiles(dst[r0:], stride, data[r0*cols*size:], cols*size, r1-r0, cols, x, n, kernels)
 		return
 	}

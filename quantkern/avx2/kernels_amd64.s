@@ -1619,7 +1619,7 @@ chunks_end:
 	VMOVDQU   Y4, 96(AX)
 
 done:
-	VEXTRACTI128 $0x01, Y3, X0
+	VEXTRACTF128 $0x01, Y3, X0
 	VPADDD       X3, X0, X0
 	VPSHUFD      $0x4e, X0, X1
 	VPADDD       X1, X0, X0

@@ -69,19 +69,19 @@ done:
 	VPSRAD        $0x02, Z3, Z3
 	VPADDD        Z3, Z0, Z0
 	VPADDD        Z4, Z0, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0x4e, X0, X1
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0xb1, X0, X1
-	VPADDD        X1, X0, X0
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), CX
 	MOVQ          scales+72(FP), DX
 	VBROADCASTSS  scale+80(FP), X1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VPADDD        Y2, Y0, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0x4e, X0, X2
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0xb1, X0, X2
+	VPADDD        X2, X0, X0
 	VPBROADCASTD  (CX), X2
 	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
@@ -2269,19 +2269,19 @@ done:
 	VPADDD        Z3, Z0, Z0
 	VPSRAD        $0x06, Z4, Z4
 	VPADDD        Z4, Z0, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0x4e, X0, X1
-	VPADDD        X1, X0, X0
-	VPSHUFD       $0xb1, X0, X1
-	VPADDD        X1, X0, X0
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), CX
 	MOVQ          scales+72(FP), DX
 	VBROADCASTSS  scale+80(FP), X1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VPADDD        Y2, Y0, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0x4e, X0, X2
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0xb1, X0, X2
+	VPADDD        X2, X0, X0
 	VPBROADCASTD  (CX), X2
 	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
@@ -4550,7 +4550,7 @@ chunks_end:
 	VPMOVDB Z0, 208(AX)
 
 done:
-	VEXTRACTI64X4 $0x01, Z2, Y0
+	VEXTRACTF64X4 $0x01, Z2, Y0
 	VPADDD        Y0, Y2, Y0
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VPADDD        X0, X1, X1
@@ -5932,7 +5932,7 @@ chunks_end:
 	VUNPCKHPD     X1, X1, X0
 	VADDSD        X0, X1, X1
 	MOVSD         X1, miss+32(FP)
-	VEXTRACTI64X4 $0x01, Z5, Y0
+	VEXTRACTF64X4 $0x01, Z5, Y0
 	VPADDD        Y0, Y5, Y0
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VPADDD        X0, X1, X1

@@ -105,23 +105,34 @@ func sumSquares() {
 }
 
 // fold combines sixteen lanes with an operation whose order does not matter; the
-// result is in element 0.
+// result is in element 0. It destroys l.
 func (l lanes) fold(op func(a, b, dst Op)) reg.VecVirtual {
-	y, x, t := YMM(), XMM(), XMM()
-	if wide {
-		VEXTRACTF64X4(U8(1), l[0], y)
-		op(y, l[0].AsY(), y)
-	} else {
-		op(l[1], l[0], y)
+	if !wide {
+		op(l[1], l[0], l[0])
 	}
-	upper(y, x)
-	op(y.AsX(), x, x)
+	return foldPart(l[0], op)
+}
+
+// foldPart is fold for the elements of one register.
+func foldPart(v lanesPart, op func(a, b, dst Op)) reg.VecVirtual {
+	if wide {
+		y := YMM()
+		VEXTRACTF64X4(U8(1), v, y)
+		op(y, v.AsY(), y)
+		v = y
+	}
+	x, t := XMM(), XMM()
+	upper(v, x)
+	op(v.AsX(), x, x)
 	VPSHUFD(U8(0x4e), x, t)
 	op(t, x, x)
 	VPSHUFD(U8(0xb1), x, t)
 	op(t, x, x)
 	return x
 }
+
+// addInts adds int32 lanes, for fold.
+func addInts(a, b, dst Op) { VPADDD(a, b, dst) }
 
 // absMaxBits returns the largest magnitude's bits; NaN orders above infinity.
 func absMaxBits() {
