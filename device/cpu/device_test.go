@@ -211,9 +211,9 @@ func TestTiedHeadCountsOnce(t *testing.T) {
 	}
 }
 
-// TestShrunkenFile: a model file that is cut short while it is in use ends
-// the call with a typed error; the device goes on with another model.
-func TestShrunkenFile(t *testing.T) {
+// shrinkable opens a copy of the ternary model that a test may cut short.
+func shrinkable(t *testing.T) (path string, data []byte, m *graph.Model) {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("files that are mapped can be cut short on Linux")
 	}
@@ -221,7 +221,7 @@ func TestShrunkenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "cut.gguf")
+	path = filepath.Join(t.TempDir(), "cut.gguf")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -229,15 +229,21 @@ func TestShrunkenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	m, err := graph.Bind(f)
-	if err != nil {
+	})
+	if m, err = graph.Bind(f); err != nil {
 		t.Fatal(err)
 	}
+	return path, data, m
+}
+
+// TestShrunkenFile: a model file that is cut short while it is in use ends
+// the call with a typed error; the device goes on with another model.
+func TestShrunkenFile(t *testing.T) {
+	path, data, m := shrinkable(t)
 	for _, workers := range []string{"1", "3"} {
 		t.Run(workers, func(t *testing.T) {
 			if err := os.WriteFile(path, data, 0o600); err != nil {

@@ -7,8 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +14,6 @@ import (
 
 	"tritflow/device"
 	"tritflow/device/devtest"
-	"tritflow/gguf"
 	"tritflow/graph"
 	"tritflow/quantkern"
 )
@@ -350,26 +347,7 @@ func TestScreenedSteadyState(t *testing.T) {
 // TestScreeningShrunkenFile: a file that is cut short under the builder leaves
 // the device without a copy, nothing else.
 func TestScreeningShrunkenFile(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("files that are mapped can be cut short on Linux")
-	}
-	data, err := os.ReadFile(filepath.Join("..", "..", "graph", "testdata", devtest.Ternary))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "cut.gguf")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, _, m := shrinkable(t)
 	d := openScreened(t, "1", device.ScreenOff)
 	defer closeAll(t, d)
 	p, err := d.LoadHead(context.Background(), &m.Head)
