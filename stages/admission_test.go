@@ -2,7 +2,10 @@ package stages
 
 import (
 	"context"
+	"slices"
 	"testing"
+
+	"tritflow/stages/sample"
 )
 
 // TestPagesLimitAdmission: with too few pages requests wait in order, although
@@ -12,8 +15,8 @@ func TestPagesLimitAdmission(t *testing.T) {
 	r := newRig(t, rigOptions{hook: rec.hook, limits: func(l *limits) {
 		l.ctx, l.pages, l.pageSize, l.maxSeqs, l.tokens = 40, 10, 4, 8, 64
 	}})
-	// Pages: 7 (of 10), 5 (does not fit beside it), 1 (would, but comes later).
-	sizes := []struct{ prompt, max int }{{20, 9}, {10, 11}, {2, 3}}
+	// Pages of the prompts: 8 (of 10), 5 (not there beside it), 1 (would be, but comes later).
+	sizes := []struct{ prompt, max int }{{29, 3}, {17, 11}, {2, 3}}
 	var streams []*Stream
 	for i, s := range sizes {
 		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, s.prompt), MaxTokens: s.max}))
@@ -35,5 +38,78 @@ func TestPagesLimitAdmission(t *testing.T) {
 	}
 	if !together {
 		t.Error("the second and the third request never ran together")
+	}
+}
+
+// TestPreemptedSequencesGoOn: more answers than there are pages for. Each
+// request gets all its tokens and the right ones; some were preempted, and what
+// they had was computed again.
+func TestPreemptedSequencesGoOn(t *testing.T) {
+	for _, share := range []bool{false, true} {
+		for _, devices := range []int{1, 2} {
+			rec := newRecord()
+			r := newRig(t, rigOptions{devices: devices, hook: rec.hook, limits: func(l *limits) {
+				l.ctx, l.pages, l.pageSize, l.maxSeqs, l.tokens, l.share = 40, 12, 4, 6, 64, share
+			}})
+			var streams []*Stream
+			for i := range 6 {
+				streams = append(streams, r.mustSubmit(t, context.Background(), Request{
+					Tokens: prompt(i, 3), MaxTokens: 30, Sampling: sample.Params{Temperature: 1, TopP: 1, Seed: uint64(i)},
+				}))
+			}
+			close(rec.submitted)
+			for i, o := range outcomes(streams) {
+				if want := r.want(prompt(i, 3), streams[i].g.params, 30); o.err != nil || !slices.Equal(o.ids, want) {
+					t.Errorf("request %d: %v, %v; want %v", i, o.ids, o.err, want)
+				}
+			}
+			st := r.pipe.stats()
+			if st.Preemptions == 0 || !share && st.Recomputed == 0 || st.Rows-st.Recomputed+st.Reused < 6*(3+29) {
+				t.Errorf("devices %d, shared %v: %+v", devices, share, st)
+			}
+			r.finish(t)
+		}
+	}
+}
+
+// TestPriorities: a request of higher priority takes the place of one of a
+// lower, which goes on afterwards; an earlier deadline goes before a later one;
+// and nobody is overtaken for ever.
+func TestPriorities(t *testing.T) {
+	rec := newRecord()
+	r := newRig(t, rigOptions{hook: rec.hook, limits: func(l *limits) { l.maxSeqs, l.tokens, l.queue = 1, 64, 500 }})
+	var streams []*Stream
+	add := func(priority int) {
+		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(len(streams), 5), MaxTokens: 4, Priority: priority}))
+	}
+	add(0)
+	eventually(t, "the first is admitted", func() bool { return r.pipe.stats().Live == 1 })
+	add(0)
+	for range 2 * mostOvertaken {
+		add(1)
+	}
+	close(rec.submitted)
+	for i, o := range outcomes(streams) {
+		if want := r.want(prompt(i, 5), sample.Params{}, 4); o.err != nil || !slices.Equal(o.ids, want) {
+			t.Errorf("request %d: %v, %v; want %v", i, o.ids, o.err, want)
+		}
+	}
+	r.finish(t)
+	var order []uint64 // in which the first row of each went in
+	for _, b := range rec.steps {
+		for _, id := range seqIDs(b) {
+			if !slices.Contains(order, id) {
+				order = append(order, id)
+			}
+		}
+	}
+	if order[0] != 1 || order[1] < 3 {
+		t.Errorf("order of first rows: %v", order[:4])
+	}
+	if at := slices.Index(order, 2); at < mostOvertaken/2 || at > mostOvertaken+2 {
+		t.Errorf("the second request was overtaken by %d others: %v", at-1, order)
+	}
+	if st := r.pipe.stats(); st.Preemptions == 0 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -15,61 +15,125 @@ type grant struct {
 	rows int
 }
 
+// portion is what is left to give of a step.
+type portion struct {
+	rows    int
+	outputs int // full rows of logits
+}
+
 // compose makes the next step out of what could be fed now, or nil.
 //
 // Everybody gets one row first, those who waited longest before the others, so
 // nobody starves however small a step is. What remains of the row budget goes
-// to prompts, in order of admission. With several waves in flight a step takes
-// only its share of the sequences, so that the other waves have some too, and
-// prompts are cut so that consecutive chunks of one can keep several devices busy.
+// to prompts, in equal shares to those of the highest priority; what a short
+// prompt leaves of its share goes to the others. So a request that is admitted
+// while k others read their prompts, all of one priority, reads at least
+// 1/(k+1) of the spare rows of each step that is composed for it, however long
+// the other prompts are: with budget rows a step and l sequences alive, its n
+// tokens are read in at most ⌈n·(k+1)/(budget−l)⌉ of its steps, and between
+// two of its steps there are at most as many others as there are waves.
+//
+// With several waves in flight a step takes only its share of the sequences, so
+// that the other waves have some too, and prompts are cut so that consecutive
+// chunks of one can keep several devices busy.
 func (s *scheduler) compose() *step {
-	ready, active, pending := s.schedulable()
-	if len(ready) == 0 {
-		return nil
+	for {
+		ready, active, pending := s.schedulable()
+		if len(ready) > 0 {
+			if grants := s.grants(ready, active, pending); len(grants) > 0 {
+				return s.build(grants)
+			}
+		}
+		// Whoever could work lacks a page, or waits for a prefix of one who
+		// does. While steps are under way, their sequences will have to make
+		// room; otherwise the one that matters least goes at once. The last
+		// one left can have every page.
+		if pending == 0 || s.flying > 0 || len(s.live) < 2 {
+			return nil
+		}
+		s.preempt(s.least(func(*sequence) bool { return true }))
 	}
-	share := ceilDiv(active, s.limits.waves)
-	free := s.limits.waves - s.flying
-	budget := min(s.limits.chunk, max(ceilDiv(pending, free), leastRows, share))
-	outputs := s.limits.outputs
+}
 
+func (s *scheduler) grants(ready []*sequence, active, pending int) []grant {
+	share := ceilDiv(max(active, 1), s.limits.waves)
+	free := s.limits.waves - s.flying
+	left := portion{
+		rows:    min(s.limits.chunk, max(ceilDiv(pending, free), leastRows, share)),
+		outputs: s.limits.outputs,
+	}
 	slices.SortFunc(ready, func(a, b *sequence) int {
 		return cmp.Or(cmp.Compare(a.served, b.served), cmp.Compare(a.id, b.id))
 	})
 	var grants []grant
+	granted := func(q *sequence) bool {
+		return slices.ContainsFunc(grants, func(g grant) bool { return g.seq == q })
+	}
 	for _, q := range ready {
-		if budget == 0 || len(grants) == share {
+		if left.rows == 0 || len(grants) == share {
 			break
 		}
-		if n := q.outputsOf(1); n <= outputs {
-			grants = append(grants, grant{q, 1})
-			budget--
-			outputs -= n
+		n := q.outputsOf(1)
+		if n > left.outputs || q.pending() == 0 || q.parked { // preempted for another by now
+			continue
 		}
+		if s.cache.reuse(q) { // one before it in this step begins the page that it needs
+			continue
+		}
+		if s.cache.cover(q, 1) == 0 && (!s.makeRoom(q, granted) || s.cache.cover(q, 1) == 0) {
+			continue
+		}
+		grants = append(grants, grant{q, 1})
+		left.rows--
+		left.outputs -= n
 	}
+	s.spread(grants, left)
 	slices.SortFunc(grants, func(a, b grant) int { return cmp.Compare(a.seq.id, b.seq.id) })
+	return grants
+}
+
+// spread gives the rest of a step to those who have more rows to feed.
+func (s *scheduler) spread(grants []grant, left portion) {
+	want := func(g grant) int { return g.seq.bound() - g.rows }
+	slices.SortFunc(grants, func(a, b grant) int {
+		return cmp.Or(cmp.Compare(b.seq.priority, a.seq.priority), cmp.Compare(want(a), want(b)), cmp.Compare(a.seq.id, b.seq.id))
+	})
 	for i := range grants {
 		g := &grants[i]
-		extra := min(budget, g.seq.bound()-g.rows)
-		for extra > 0 && g.seq.outputsOf(g.rows+extra)-g.seq.outputsOf(g.rows) > outputs {
+		if want(*g) == 0 || left.rows == 0 {
+			continue
+		}
+		equals := 1
+		for _, other := range grants[i+1:] {
+			if other.seq.priority == g.seq.priority {
+				equals++
+			}
+		}
+		extra := min(ceilDiv(left.rows, equals), want(*g))
+		for extra > 0 && g.seq.outputsOf(g.rows+extra)-g.seq.outputsOf(g.rows) > left.outputs {
 			extra--
 		}
-		outputs -= g.seq.outputsOf(g.rows+extra) - g.seq.outputsOf(g.rows)
+		extra = s.cache.cover(g.seq, g.rows+extra) - g.rows
+		left.outputs -= g.seq.outputsOf(g.rows+extra) - g.seq.outputsOf(g.rows)
+		left.rows -= extra
 		g.rows += extra
-		budget -= extra
 	}
-	return s.build(grants)
 }
 
 // schedulable lists the live sequences that could be fed now, how many are
 // active (these, and those whose rows are under way), and how many rows there
-// are to feed.
+// are to feed, those included that wait for a prefix.
 func (s *scheduler) schedulable() (ready []*sequence, active, pending int) {
 	for _, q := range s.live {
 		n := q.pending()
 		if n > 0 && q.task.room(q.underWay) {
-			ready = append(ready, q)
-			pending += n
-			active++
+			if busy := s.cache.reuse(q); !busy {
+				ready = append(ready, q)
+				active++
+			} else if q.underWay > 0 {
+				active++
+			}
+			pending += q.pending()
 		} else if q.underWay > 0 {
 			active++
 		}
@@ -79,14 +143,17 @@ func (s *scheduler) schedulable() (ready []*sequence, active, pending int) {
 
 // build makes the step and moves the sequences on.
 func (s *scheduler) build(grants []grant) *step {
-	s.steps++
-	st := &step{id: s.steps}
+	s.counts.steps++
+	st := &step{id: s.counts.steps}
 	for _, g := range grants {
 		q := g.seq
 		q.began()
 		st.add(q, g.rows)
+		s.counts.rows += uint64(g.rows)
+		s.counts.recomputed += uint64(max(0, min(q.fed+g.rows, q.most)-q.fed))
 		q.fed += g.rows
-		q.ready = false
+		q.most = max(q.most, q.fed)
+		q.asked = max(q.asked, q.fed)
 		q.served = st.id
 		q.underWay++
 	}
@@ -107,8 +174,8 @@ func (q *sequence) outputsOf(n int) int {
 	case !q.task.output(0).Full:
 		return 0
 	case q.task.every():
-		return n
-	case q.fed+n >= len(q.prompt):
+		return max(0, q.fed+n-max(q.fed, q.asked))
+	case q.fed+n >= len(q.tokens):
 		return 1
 	default:
 		return 0

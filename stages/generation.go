@@ -106,6 +106,7 @@ func (g *generation) end(f Finish, err error) {
 		close(g.ended)
 	}()
 	g.result.Finish, g.result.PromptTokens = f, g.prompt
+	g.result.CachedTokens = min(g.seq.reused, g.prompt)
 	if !g.first.IsZero() {
 		g.result.FirstToken = g.first.Sub(g.submit)
 		g.result.Prefill = g.first.Sub(g.seq.started)

@@ -87,7 +87,7 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 			vocab: voc, ids: e.model.Vocab, isEOG: voc.IsEOG,
 			stream: func() textStream { return voc.NewStream(false) },
 		},
-		pipe: start(specs, opt.limits(l.waves(), e.model.Vocab), opt.Trace),
+		pipe: start([][]spec{specs}, opt.limits(l.waves(), e.model.Vocab), opt.Trace),
 	}
 	return nil
 }

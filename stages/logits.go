@@ -63,8 +63,8 @@ func (c *core) logits(ctx context.Context, tokens []int32, step bool) iter.Seq2[
 			return
 		}
 		p := &probe{vocab: c.ids, left: len(ids), out: newOutlet[[]float32](slabs, c.pipe.poke)}
-		q := newSequence(ctx, 0, c.pipe.poke)
-		q.task, q.prompt, q.limit = p, ids, len(ids)
+		q := newSequence(ctx, bounds{}, c.pipe.ended)
+		q.begin(p, ids, len(ids))
 		if step {
 			q.maxRows = 1
 		}

@@ -3,25 +3,27 @@ package stages
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"tritflow/stages/trace"
 )
 
-// limits are the sizes of a pipeline.
+// limits are the sizes of a pipeline; those of pages, sequences and steps are
+// of each of its rings.
 type limits struct {
-	ctx      int // positions a sequence may have
-	pageSize int // positions a KV page
-	pages    int // KV pages a block
-	maxSeqs  int // sequences alive at once
-	queue    int // requests that may wait
-	chunk    int // rows a step may carry
-	waves    int // steps in flight
-	outputs  int // full rows of logits a step may ask for
-	tokens   int // tokens that a consumer may be behind
+	ctx      int  // positions a sequence may have
+	pageSize int  // positions a KV page
+	pages    int  // KV pages a block
+	maxSeqs  int  // sequences alive at once
+	queue    int  // requests that may wait
+	chunk    int  // rows a step may carry
+	waves    int  // steps in flight
+	outputs  int  // full rows of logits a step may ask for
+	tokens   int  // tokens that a consumer may be behind
+	share    bool // prefixes are computed once
 }
 
 // spec describes a stage before it runs.
@@ -31,118 +33,99 @@ type spec struct {
 	work   work
 }
 
-// pipeline is the ring: stages, scheduler and the requests on their way in.
+// pipeline is one ring of stages, or several equal ones (replicas), behind one
+// queue of requests.
 type pipeline struct {
-	limits limits
-	gauges gauges
-	stages []*stage
-	group  errgroup.Group // owns every goroutine
+	queue
+	limits  limits
+	rings   []*ring
+	group   errgroup.Group // owns every goroutine
+	started time.Time
 
 	run   context.Context // ends when everything is to be aborted
 	abort context.CancelCauseFunc
 
-	ids  atomic.Uint64
-	room chan struct{} // one entry for every waiting request
-	wake chan struct{} // the scheduler is to look again
-
-	mu      sync.Mutex
-	arrived []*sequence // submitted, not yet seen by the scheduler
-	refuse  error       // why no more are taken; nil = they are
-
 	closing context.Context // ends when requests are refused
-	close   context.CancelFunc
+	refuse  context.CancelFunc
+
+	ids  atomic.Uint64
+	gone atomic.Bool // the context of a request that may wait has ended
 }
 
-// start makes the stages' goroutines, the sample stage and the scheduler.
-func start(specs []spec, lim limits, rec *trace.Recorder) *pipeline {
-	p := &pipeline{
-		limits: lim,
-		room:   make(chan struct{}, lim.queue),
-		wake:   make(chan struct{}, 1),
-	}
-	p.run, p.abort = context.WithCancelCause(context.Background())
-	p.closing, p.close = context.WithCancel(context.Background())
-	specs = append(specs[:len(specs):len(specs)], spec{sampleStage, hostDevice, sampleWork})
+// ring is the stages of one replica and what its scheduler shows.
+type ring struct {
+	stages []*stage
+	gauges gauges
+	wake   chan struct{} // its scheduler is to look again
+}
 
-	first := make(chan *step, channelCap)
-	in := (<-chan *step)(first)
-	for i, sp := range specs {
-		g := &stage{
-			name: sp.name, device: sp.device, track: i, work: sp.work,
-			in: in, out: make(chan *step, channelCap), rec: rec,
+// start makes the stages' goroutines, the sample stages and the schedulers;
+// specs are those of each ring.
+func start(specs [][]spec, lim limits, rec *trace.Recorder) *pipeline {
+	p := &pipeline{limits: lim, queue: queue{room: make(chan struct{}, lim.queue)}, started: time.Now()}
+	p.run, p.abort = context.WithCancelCause(context.Background())
+	p.closing, p.refuse = context.WithCancel(context.Background())
+	for range specs {
+		p.rings = append(p.rings, &ring{wake: make(chan struct{}, 1)})
+	}
+	track := 0
+	for i, r := range p.rings {
+		list := append(specs[i][:len(specs[i]):len(specs[i])], spec{sampleStage, hostDevice, sampleWork})
+		first := make(chan *step, channelCap)
+		in := (<-chan *step)(first)
+		for _, sp := range list {
+			g := newStage(sp, i, track, in, rec)
+			rec.Stage(track, sp.name, sp.device)
+			r.stages = append(r.stages, g)
+			p.group.Go(func() error { return g.run(p.run, p.fail) })
+			in = g.out
+			track++
 		}
-		rec.Stage(i, sp.name, sp.device)
-		p.stages = append(p.stages, g)
-		p.group.Go(func() error { return g.run(p.run, p.fail) })
-		in = g.out
+		s := &scheduler{
+			p: p, ring: r, limits: lim, out: first, back: in,
+			cache: newKVCache(lim.pages, lim.pageSize, lim.share),
+		}
+		p.group.Go(s.run)
 	}
-	s := &scheduler{
-		p: p, limits: lim, gauges: &p.gauges,
-		out: first, back: in, pages: newPages(lim.pages, lim.pageSize),
-	}
-	p.group.Go(s.run)
 	return p
 }
 
-// submit hands a sequence to the scheduler. While the queue is full it waits,
+// submit hands a sequence to the schedulers. While the queue is full it waits,
 // or fails with ErrBusy when wait is false.
 func (p *pipeline) submit(q *sequence, wait bool) error {
-	select {
-	case p.room <- struct{}{}:
-	default:
-		if !wait {
-			return ErrBusy
-		}
-		select {
-		case p.room <- struct{}{}:
-		case <-q.ctx.Done():
-			return context.Cause(q.ctx)
-		case <-p.closing.Done():
-			return p.refusal()
-		}
+	if err := p.enter(q.ctx, p.closing, wait); err != nil {
+		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.refuse != nil {
-		<-p.room
-		return p.refuse
+	if err := p.put(q, func() uint64 { return p.ids.Add(1) }); err != nil {
+		return err
 	}
-	q.id = p.ids.Add(1)
-	p.arrived = append(p.arrived, q)
 	p.poke()
 	return nil
 }
 
-// take gives the scheduler what has arrived, and whether that was the last.
-func (p *pipeline) take() (arrived []*sequence, last bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	arrived, p.arrived = p.arrived, nil
-	return arrived, p.refuse != nil
-}
+// refusal is why no more requests are taken, or nil.
+func (p *pipeline) refusal() error { return p.reasonToRefuse() }
 
-func (p *pipeline) refusal() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refuse
-}
-
-// poke makes the scheduler look again; it never waits.
+// poke makes the schedulers look again; it never waits.
 func (p *pipeline) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	for _, r := range p.rings {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
 	}
+}
+
+// ended is told when the context of a request has ended.
+func (p *pipeline) ended() {
+	p.gone.Store(true)
+	p.poke()
 }
 
 // stop refuses new requests with err from now on; the first one stays.
 func (p *pipeline) stop(err error) {
-	p.mu.Lock()
-	if p.refuse == nil {
-		p.refuse = err
-	}
-	p.mu.Unlock()
-	p.close()
+	p.close(err)
+	p.refuse()
 	p.poke()
 }
 

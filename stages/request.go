@@ -24,6 +24,8 @@ type Request struct {
 	IgnoreEOS bool          // end tokens are emitted like any other and do not stop
 	Logprobs  int           // 0 = none, n = the drawn token and n-1 best others
 	Timeout   time.Duration // from submission; 0 = none
+	Deadline  time.Time     // ends the request like Timeout, and of equal priority the earlier one goes first; zero = none
+	Priority  int           // the higher one is admitted first, gets spare rows first and is preempted last; 0 is usual
 	NoWait    bool          // refuse with ErrBusy instead of waiting while the queue is full
 }
 
@@ -57,6 +59,7 @@ type Result struct {
 	Finish       Finish
 	Tokens       []int32 // generated, without the end token that stopped it
 	PromptTokens int
+	CachedTokens int           // of the prompt, taken over from the prefix cache
 	FirstToken   time.Duration // from submission
 	Prefill      time.Duration // from first row in to first token
 	Decode       time.Duration // first to last token

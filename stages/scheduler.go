@@ -6,21 +6,26 @@ import (
 	"slices"
 )
 
-// scheduler is the goroutine that owns all sequences: it admits them, composes
-// steps, takes steps back, and hands out what they brought.
+// scheduler is the goroutine that owns the sequences of a ring: it admits them,
+// composes steps, takes steps back, and hands out what they brought.
 type scheduler struct {
 	p      *pipeline
+	ring   *ring
 	limits limits
-	gauges *gauges
 	out    chan<- *step // to the first stage
 	back   <-chan *step // from the last
-	pages  *pages
+	cache  *kvCache
 
-	waiting []*sequence // in order of arrival
-	live    []*sequence // in order of admission
-	flying  int         // steps composed and not yet back
-	steps   uint64      // composed so far
-	last    bool        // no more requests will come
+	live   []*sequence // in order of admission
+	parked []*sequence // preempted; they hold no pages
+	flying int         // steps composed and not yet back
+	counts counts
+}
+
+// counts is what a scheduler has done so far.
+type counts struct {
+	steps, rows           uint64
+	preempted, recomputed uint64 // sequences; rows that were computed before
 }
 
 // run is the goroutine. Should it panic, every request still ends.
@@ -37,14 +42,15 @@ func (s *scheduler) run() error {
 		st.drop()
 	}
 	if err != nil {
-		arrived, _ := s.p.take()
-		for _, q := range slices.Concat(s.live, s.waiting, arrived) {
+		waiting := s.p.remove(func(*sequence) bool { return true })
+		for _, q := range slices.Concat(s.live, s.parked, waiting) {
 			// What panicked once may do it again; the others still hear of it.
 			_ = catch("end of a request", func() error {
 				q.close(FinishError, err)
 				return nil
 			})
 		}
+		s.p.poke()
 	}
 	return err
 }
@@ -53,7 +59,6 @@ func (s *scheduler) run() error {
 func (s *scheduler) loop() {
 	var next *step
 	for {
-		s.arrive()
 		s.reap()
 		s.admit()
 		if next == nil && s.flying < s.limits.waves {
@@ -62,7 +67,7 @@ func (s *scheduler) loop() {
 			}
 		}
 		s.show()
-		if s.last && s.flying == 0 && len(s.live)+len(s.waiting) == 0 {
+		if s.flying == 0 && len(s.live)+len(s.parked) == 0 && s.p.dry() {
 			return
 		}
 		out := s.out
@@ -75,16 +80,9 @@ func (s *scheduler) loop() {
 		case st := <-s.back:
 			s.flying--
 			s.settle(st)
-		case <-s.p.wake:
+		case <-s.ring.wake:
 		}
 	}
-}
-
-// arrive puts new requests at the end of the line.
-func (s *scheduler) arrive() {
-	arrived, last := s.p.take()
-	s.waiting = append(s.waiting, arrived...)
-	s.last = last
 }
 
 // reap notices requests whose contexts have ended, and lets go of every
@@ -98,38 +96,31 @@ func (s *scheduler) reap() {
 		if q.err == nil && q.done == "" && q.ctx.Err() != nil {
 			q.err = context.Cause(q.ctx)
 		}
-		if !q.over() {
+		return q.over()
+	}
+	end := func(q *sequence) bool {
+		if !gone(q) {
 			return false
 		}
-		s.pages.give(q.pages)
+		s.cache.release(q)
 		q.close(q.finish())
 		return true
 	}
-	s.live = slices.DeleteFunc(s.live, gone)
-	before := len(s.waiting)
-	s.waiting = slices.DeleteFunc(s.waiting, gone)
-	s.vacate(before - len(s.waiting))
-}
-
-// admit gives pages to requests in order, as long as there are any. The pages
-// of the whole request are taken at once, so a live sequence never waits for one.
-func (s *scheduler) admit() {
-	for len(s.waiting) > 0 && len(s.live) < s.limits.maxSeqs {
-		q := s.waiting[0]
-		if q.pages = s.pages.take(q.limit); q.pages == nil {
-			return
+	s.live = slices.DeleteFunc(s.live, end)
+	s.parked = slices.DeleteFunc(s.parked, end)
+	if s.p.gone.Swap(false) || aborted {
+		removed := s.p.remove(gone)
+		for _, q := range removed {
+			q.close(q.finish())
 		}
-		s.live = append(s.live, q)
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
-		s.vacate(1)
+		if len(removed) > 0 {
+			s.p.poke() // another ring may wait for nobody to wait
+		}
 	}
-}
-
-// vacate makes room for n more waiting requests.
-func (s *scheduler) vacate(n int) {
-	for range n {
-		<-s.p.room
+	for _, q := range slices.Clone(s.live) {
+		if q.leaving && q.underWay == 0 {
+			s.preempt(q)
+		}
 	}
 }
 
@@ -140,14 +131,15 @@ func (s *scheduler) settle(st *step) {
 		p := &st.parts[i]
 		q := p.seq
 		q.underWay--
-		if q.done != "" {
-			continue
-		}
 		err := st.err
 		if err == nil {
 			err = st.batch.Seqs[i].Err
 		}
+		if err == nil {
+			s.cache.settle(q, st.upto(i))
+		}
 		switch {
+		case q.done != "":
 		case q.err != nil:
 			// Broken off while the step was under way: what it brought was
 			// produced all the same.
@@ -163,16 +155,26 @@ func (s *scheduler) settle(st *step) {
 			q.cancel(q.err)
 		case p.lo < p.hi:
 			q.task.deliver(p.answer)
-			q.next, q.ready = p.answer.token.ID, p.answer.more
 			q.done = p.answer.done
+			if p.answer.more {
+				q.tokens = append(q.tokens, p.answer.token.ID)
+			}
 		}
 	}
 }
 
 // show publishes the gauges.
 func (s *scheduler) show() {
-	s.gauges.steps.Store(s.steps)
-	s.gauges.live.Store(int64(len(s.live)))
-	s.gauges.waiting.Store(int64(len(s.waiting)))
-	s.gauges.pagesUsed.Store(int64(s.pages.used()))
+	g := &s.ring.gauges
+	g.steps.Store(s.counts.steps)
+	g.rows.Store(s.counts.rows)
+	g.live.Store(int64(len(s.live)))
+	g.parked.Store(int64(len(s.parked)))
+	g.flying.Store(int64(s.flying))
+	g.pagesUsed.Store(int64(s.cache.held()))
+	g.pagesCached.Store(int64(s.cache.tree.cached))
+	g.reused.Store(s.cache.reused)
+	g.evicted.Store(s.cache.evicted)
+	g.preempted.Store(s.counts.preempted)
+	g.recomputed.Store(s.counts.recomputed)
 }

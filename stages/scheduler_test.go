@@ -59,6 +59,9 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 				l.pageSize = rapid.IntRange(1, 9).Draw(t, "pageSize")
 				l.outputs = rapid.IntRange(1, 6).Draw(t, "outputs")
 				l.tokens = rapid.IntRange(1, 5).Draw(t, "tokens")
+				l.share = rapid.Bool().Draw(t, "share")
+				least := ceilDiv(l.ctx, l.pageSize) // one sequence must fit
+				l.pages = rapid.IntRange(least, 3*least).Draw(t, "pages")
 			},
 		})
 		type job struct {
@@ -72,8 +75,9 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 		jobs := make([]job, rapid.IntRange(1, 8).Draw(t, "requests"))
 		for i := range jobs {
 			j := &jobs[i]
-			j.req.Tokens = prompt(rapid.IntRange(0, 99).Draw(t, "seed"), rapid.IntRange(1, 30).Draw(t, "prompt"))
+			j.req.Tokens = prompt(rapid.IntRange(0, 9).Draw(t, "seed"), rapid.IntRange(1, 30).Draw(t, "prompt"))
 			j.req.MaxTokens = rapid.IntRange(1, 20).Draw(t, "max")
+			j.req.Priority = rapid.IntRange(0, 1).Draw(t, "priority")
 			if rapid.Bool().Draw(t, "draws") {
 				j.req.Sampling = sample.Params{Temperature: 1.5, TopP: 0.9, Presence: 0.5, Seed: uint64(i)}
 			}

@@ -42,73 +42,120 @@ type answer struct {
 // sequence is a request's live state. The scheduler owns it; ctx and id may be
 // read by anybody.
 type sequence struct {
-	id      uint64
-	ctx     context.Context // ends when the request is cancelled or out of time
-	cancel  context.CancelCauseFunc
-	release func() // frees what hangs on ctx
-	task    task
-	prompt  []int32
-	limit   int // positions it can come to hold
-	maxRows int // rows of one step; 0 = no bound of its own
+	id       uint64
+	ctx      context.Context // ends when the request is cancelled or out of time
+	cancel   context.CancelCauseFunc
+	release  func() // frees what hangs on ctx
+	task     task
+	prompt   int     // tokens of the prompt
+	tokens   []int32 // the prompt and what was drawn
+	limit    int     // positions it can come to hold
+	maxRows  int     // rows of one step; 0 = no bound of its own
+	priority int
+	deadline time.Time // zero = none
 
-	pages    []int32 // nil while it waits
-	fed      int     // positions handed to steps so far
-	next     int32   // token to feed next, when ready
-	ready    bool
+	holding
+	fed      int    // positions handed to steps, or taken over from the cache
+	most     int    // the largest fed: rows before it are computed again
+	asked    int    // positions before it were asked for, where all rows are answered
 	underWay int    // steps in flight that carry it
 	served   uint64 // number of the last step that took it
+	leaving  bool   // is to be preempted when nothing is under way
+	parked   bool   // was preempted
+	overtook int    // requests that were admitted before it and came after it
+	reused   int    // positions taken over from the cache
 	started  time.Time
 	err      error  // why it ends early
 	done     Finish // how it ended, "" = alive
 	closed   bool   // its task heard of the end
 }
 
+// bounds are what ends or orders a request besides its context.
+type bounds struct {
+	timeout  time.Duration // 0 = none
+	deadline time.Time     // zero = none
+	priority int
+}
+
 // newSequence makes the state of a request whose context is parent; onEnd is
 // called from another goroutine when that ends.
-func newSequence(parent context.Context, timeout time.Duration, onEnd func()) *sequence {
+func newSequence(parent context.Context, b bounds, onEnd func()) *sequence {
 	ctx, cancel := context.WithCancelCause(parent)
-	stopTimer := func() {}
-	if timeout > 0 {
-		cause := fmt.Errorf("stages: request not finished within its timeout of %v: %w", timeout, context.DeadlineExceeded)
-		ctx, stopTimer = context.WithTimeoutCause(ctx, timeout, cause)
+	var releases []func()
+	if b.timeout > 0 {
+		cause := fmt.Errorf("stages: request not finished within its timeout of %v: %w", b.timeout, context.DeadlineExceeded)
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, b.timeout, cause)
+		releases = append(releases, stop)
 	}
-	stop := context.AfterFunc(ctx, onEnd)
+	if !b.deadline.IsZero() {
+		cause := fmt.Errorf("stages: request not finished before its deadline of %s: %w", b.deadline.Format(time.RFC3339), context.DeadlineExceeded)
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadlineCause(ctx, b.deadline, cause)
+		releases = append(releases, stop)
+	}
+	unhook := context.AfterFunc(ctx, onEnd)
 	return &sequence{
-		ctx: ctx, cancel: cancel,
+		ctx: ctx, cancel: cancel, priority: b.priority, deadline: b.deadline,
 		release: func() {
-			stop()
-			stopTimer()
+			unhook()
+			for _, stop := range releases {
+				stop()
+			}
 			cancel(nil)
 		},
 	}
 }
 
-// pending is how many rows could be fed now: the rest of the prompt, or the
-// token that was drawn last.
-func (q *sequence) pending() int {
+// begin gives the sequence what it works on.
+func (q *sequence) begin(t task, prompt []int32, limit int) {
+	q.task, q.tokens, q.prompt, q.limit = t, prompt, len(prompt), limit
+	// Somebody wants the logits of every position, so none may be left out.
+	q.private = t.every()
+}
+
+// before orders requests by what matters more: that it was overtaken too often,
+// a higher priority, an earlier deadline, an earlier arrival.
+func (q *sequence) before(o *sequence) bool {
 	switch {
-	case q.err != nil || q.done != "":
-		return 0
-	case q.fed < len(q.prompt):
-		return len(q.prompt) - q.fed
-	case q.ready:
-		return 1
+	case q.patient() != o.patient():
+		return q.patient()
+	case q.priority != o.priority:
+		return q.priority > o.priority
+	case q.deadline.Equal(o.deadline):
+		return q.id < o.id
+	case q.deadline.IsZero() || o.deadline.IsZero():
+		return o.deadline.IsZero()
 	default:
+		return q.deadline.Before(o.deadline)
+	}
+}
+
+// patient says that enough later requests were admitted before it.
+func (q *sequence) patient() bool { return q.overtook >= mostOvertaken }
+
+// pending is how many rows could be fed now: tokens that are known and not yet
+// in the pages.
+func (q *sequence) pending() int {
+	if q.err != nil || q.done != "" || q.leaving {
 		return 0
 	}
+	return len(q.tokens) - q.fed
+}
+
+// answers says whether the row at a position that is to be fed needs logits:
+// that of the last token, or each one for a task that wants them all. What was
+// asked before is not asked again.
+func (q *sequence) answers(pos int) bool {
+	if q.task.every() {
+		return pos >= q.asked
+	}
+	return pos == len(q.tokens)-1
 }
 
 // over says whether it has ended and nothing of it is under way.
 func (q *sequence) over() bool {
 	return q.underWay == 0 && (q.err != nil || q.done != "")
-}
-
-// token is the one at a position that is to be fed.
-func (q *sequence) token(pos int) int32 {
-	if pos < len(q.prompt) {
-		return q.prompt[pos]
-	}
-	return q.next
 }
 
 // close tells the task of the end, once, and lets go of the context.

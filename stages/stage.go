@@ -18,16 +18,24 @@ type work func(ctx context.Context, s *step, done device.Worked) error
 
 // stage is a goroutine that owns one part of the model.
 type stage struct {
-	name   string
-	device string
-	track  int
-	work   work
-	in     <-chan *step
-	out    chan *step
-	rec    *trace.Recorder
+	name    string
+	device  string
+	replica int
+	track   int
+	work    work
+	in      <-chan *step
+	out     chan *step
+	rec     *trace.Recorder
 
 	mu    sync.Mutex
 	stats StageStats
+}
+
+func newStage(sp spec, replica, track int, in <-chan *step, rec *trace.Recorder) *stage {
+	return &stage{
+		name: sp.name, device: sp.device, replica: replica, track: track, work: sp.work,
+		in: in, out: make(chan *step, channelCap), rec: rec,
+	}
 }
 
 // embedWork turns tokens into activations.
@@ -155,6 +163,6 @@ func (g *stage) snapshot() StageStats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.stats
-	s.Name, s.Device, s.QueueCap = g.name, g.device, cap(g.in)
+	s.Name, s.Device, s.Replica, s.QueueCap = g.name, g.device, g.replica, cap(g.in)
 	return s
 }

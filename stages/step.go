@@ -32,14 +32,20 @@ func (s *step) add(q *sequence, n int) {
 	for i := range n {
 		pos := q.fed + i
 		row := int32(len(s.batch.Rows))
-		s.batch.Rows = append(s.batch.Rows, device.Row{Seq: index, Pos: int32(pos), Token: q.token(pos)})
-		if q.task.every() || pos >= len(q.prompt)-1 {
+		s.batch.Rows = append(s.batch.Rows, device.Row{Seq: index, Pos: int32(pos), Token: q.tokens[pos]})
+		if q.answers(pos) {
 			s.batch.Outputs = append(s.batch.Outputs, q.task.output(row))
 		}
 	}
 	p.hi = len(s.batch.Outputs)
 	s.parts = append(s.parts, p)
 	s.batch.Seqs = append(s.batch.Seqs, device.Seq{ID: q.id, First: first, N: n, Pages: q.pages})
+}
+
+// upto is the position after the rows that the step holds of a sequence.
+func (s *step) upto(seq int) int {
+	b := &s.batch.Seqs[seq]
+	return int(s.batch.Rows[b.First+b.N-1].Pos) + 1
 }
 
 // cull marks the sequences whose requests have ended as failed and says

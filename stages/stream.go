@@ -51,8 +51,8 @@ func (c *core) submit(ctx context.Context, r Request) (*Stream, error) {
 	g := c.generation(&r, ids, c.pipe.limits.ctx)
 	g.submit = submitted
 	g.out = newOutlet[Token](c.pipe.limits.tokens, c.pipe.poke)
-	g.seq = newSequence(ctx, r.Timeout, c.pipe.poke)
-	g.seq.task, g.seq.prompt, g.seq.limit = g, ids, len(ids)+g.limit-1
+	g.seq = newSequence(ctx, bounds{r.Timeout, r.Deadline, r.Priority}, c.pipe.ended)
+	g.seq.begin(g, ids, len(ids)+g.limit-1)
 	if err := c.pipe.submit(g.seq, !r.NoWait); err != nil {
 		g.seq.release()
 		return nil, err

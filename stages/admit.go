@@ -1,0 +1,132 @@
+package stages
+
+import "slices"
+
+// admit gives requests a place while there are places and pages. Those that
+// were preempted stand in line with those that wait; nobody overtakes the one
+// whose turn it is because it needs less.
+func (s *scheduler) admit() {
+	for {
+		admitted := false
+		take := func(q *sequence) bool {
+			admitted = s.fits(q) || s.yield(q)
+			return admitted
+		}
+		parked := -1
+		for i, q := range s.parked {
+			if parked < 0 || q.before(s.parked[parked]) {
+				parked = i
+			}
+		}
+		s.p.next(func(q *sequence) bool {
+			if parked >= 0 && s.parked[parked].before(q) {
+				return false
+			}
+			parked = -1
+			if take(q) {
+				s.live = append(s.live, q)
+				for _, p := range s.parked {
+					if p.id < q.id {
+						p.overtook++
+					}
+				}
+			}
+			return admitted
+		})
+		if parked >= 0 {
+			// Making room for it parks others at the end of the list.
+			if q := s.parked[parked]; take(q) {
+				s.live = append(s.live, q)
+				s.parked = slices.Delete(s.parked, parked, parked+1)
+				q.parked = false
+			}
+		}
+		if !admitted {
+			return
+		}
+		if s.p.dry() {
+			s.p.poke() // another ring may wait for nobody to wait
+		}
+	}
+}
+
+// fits says whether there is a place for a sequence and pages for the tokens
+// that it has, besides those that live sequences have yet to take and one more
+// for each. One alone always fits.
+func (s *scheduler) fits(q *sequence) bool {
+	if len(s.live) == 0 {
+		return true
+	}
+	if len(s.live) >= s.limits.maxSeqs {
+		return false
+	}
+	spare := s.cache.available() - len(s.live)
+	for _, l := range s.live {
+		spare -= s.cache.promised(l)
+	}
+	return spare >= s.cache.missing(q)
+}
+
+// yield preempts sequences of lower priority until q fits. Where one is under
+// way, it is preempted when its steps have come back, and q waits.
+func (s *scheduler) yield(q *sequence) bool {
+	for !s.fits(q) {
+		victim := s.least(func(l *sequence) bool { return l.priority < q.priority && !l.patient() })
+		if victim == nil {
+			return false
+		}
+		if victim.underWay > 0 {
+			victim.leaving = true
+			return false
+		}
+		s.preempt(victim)
+	}
+	return true
+}
+
+// least is the live sequence that matters least of those that may go.
+func (s *scheduler) least(may func(*sequence) bool) *sequence {
+	var least *sequence
+	for _, l := range s.live {
+		if may(l) && (least == nil || least.before(l)) {
+			least = l
+		}
+	}
+	return least
+}
+
+// preempt takes the pages of a sequence of which nothing is under way. What it
+// drew is kept; its rows are computed again when it is admitted again, as far
+// as the prefix cache has not kept them.
+func (s *scheduler) preempt(q *sequence) {
+	s.cache.release(q)
+	q.leaving, q.parked = false, true
+	s.live = slices.DeleteFunc(s.live, func(l *sequence) bool { return l == q })
+	s.parked = append(s.parked, q)
+	s.counts.preempted++
+}
+
+// makeRoom finds a page for q by preempting sequences: those first that do
+// nothing because their consumers do not read, then those that matter less
+// than q. busy says which must stay. False: q has to wait.
+func (s *scheduler) makeRoom(q *sequence, busy func(*sequence) bool) bool {
+	for s.cache.available() == 0 {
+		victim := s.least(func(l *sequence) bool {
+			return l != q && l.underWay == 0 && len(l.pages) > 0 && l.pending() > 0 && !busy(l) && !l.task.room(0)
+		})
+		if victim == nil {
+			victim = s.least(func(l *sequence) bool {
+				return l != q && q.before(l) && len(l.pages) > 0 && !busy(l)
+			})
+		}
+		if victim == nil {
+			return false
+		}
+		if victim.underWay > 0 {
+			victim.leaving = true
+			return false
+		}
+		s.preempt(victim)
+	}
+	return true
+}

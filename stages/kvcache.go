@@ -1,0 +1,177 @@
+package stages
+
+// kvCache keeps account of a ring's KV pages: each is free, held by sequences,
+// or cached (in the prefix tree, held by nobody). Sequences take pages as they
+// need them. Used by the scheduler's goroutine alone.
+//
+// With sharing, the pages of a prompt are in the tree from the moment at which
+// their first row goes in, owned by the sequence that computes them; others
+// with the same prefix wait for them instead of computing them again. Pages
+// that the answer fills follow when they are full. A page is taken over by
+// another sequence only when the step that completed it has come back, because
+// a step that fails leaves its pages unwritten.
+type kvCache struct {
+	pages
+	tree  prefixTree
+	share bool
+
+	reused  uint64 // positions taken over from the tree
+	evicted uint64 // pages given up by it
+}
+
+// holding is what a sequence has of the cache.
+type holding struct {
+	pages   []int32 // position p is in pages[p/size]
+	path    []*node // of the first pages; a node's page is another where two computed the same
+	ready   int     // nodes of the path that are known to be complete
+	private bool    // nothing more of it goes into the tree
+}
+
+func newKVCache(total, size int, share bool) *kvCache {
+	return &kvCache{pages: newPages(total, size), share: share}
+}
+
+// available is how many pages could be taken.
+func (c *kvCache) available() int { return len(c.free) + c.tree.cached }
+
+// held is how many pages sequences hold.
+func (c *kvCache) held() int { return c.total - c.available() }
+
+// take gives a free page, or one that the tree gives up.
+func (c *kvCache) take() (int32, bool) {
+	if page, ok := c.pop(); ok {
+		return page, true
+	}
+	page, ok := c.tree.evict()
+	if ok {
+		c.evicted++
+	}
+	return page, ok
+}
+
+// tail is the last node of a sequence's path.
+func (c *kvCache) tail(q *sequence) *node {
+	if n := len(q.path); n > 0 {
+		return q.path[n-1]
+	}
+	return &c.tree.root
+}
+
+// key is the edge of a sequence's page i.
+func (c *kvCache) key(q *sequence, i int) string {
+	return pageKey(q.tokens[i*c.size : (i+1)*c.size])
+}
+
+func (c *kvCache) shares(q *sequence) bool { return c.share && !q.private }
+
+// reuse moves a sequence on over the pages that are there already; busy: the
+// next one is being computed for another. The last known token is always fed,
+// because somebody waits for its logits.
+func (c *kvCache) reuse(q *sequence) (busy bool) {
+	for c.shares(q) && len(q.path) == len(q.pages) && q.fed == len(q.pages)*c.size && q.fed+c.size < len(q.tokens) {
+		n := c.tail(q).children[c.key(q, len(q.path))]
+		if n == nil {
+			return false
+		}
+		if n.owner != nil {
+			return true
+		}
+		c.tree.hold(n)
+		q.path, q.pages = append(q.path, n), append(q.pages, n.page)
+		q.ready = len(q.path)
+		q.fed += c.size
+		q.reused += c.size
+		c.reused += uint64(c.size)
+	}
+	return false
+}
+
+// cover takes pages for the sequence's next n rows and returns for how many
+// there are enough.
+func (c *kvCache) cover(q *sequence, n int) int {
+	for q.fed+n > len(q.pages)*c.size {
+		page, ok := c.take()
+		if !ok {
+			return max(0, len(q.pages)*c.size-q.fed)
+		}
+		i := len(q.pages)
+		q.pages = append(q.pages, page)
+		if c.shares(q) && len(q.path) == i && (i+1)*c.size <= len(q.tokens) {
+			parent, key := c.tail(q), c.key(q, i)
+			if parent.children[key] == nil {
+				q.path = append(q.path, c.tree.add(parent, key, page, q))
+			}
+		}
+	}
+	return n
+}
+
+// settle notes that the positions before upto are computed.
+func (c *kvCache) settle(q *sequence, upto int) {
+	if !c.shares(q) {
+		return
+	}
+	full := upto / c.size
+	for ; q.ready < min(full, len(q.path)); q.ready++ {
+		if n := q.path[q.ready]; n.owner == q {
+			n.owner = nil
+		}
+	}
+	for ; len(q.path) < full; q.ready++ {
+		i := len(q.path)
+		parent, key := c.tail(q), c.key(q, i)
+		n := parent.children[key]
+		switch {
+		case n == nil:
+			n = c.tree.add(parent, key, q.pages[i], nil)
+		case n.owner != nil:
+			q.private = true // another may yet fail to complete it
+			return
+		default:
+			c.tree.hold(n)
+		}
+		q.path = append(q.path, n)
+	}
+}
+
+// release gives back everything that a sequence has, from the end: what is
+// complete stays in the tree. Nothing of the sequence may be under way.
+func (c *kvCache) release(q *sequence) {
+	for i := len(q.pages) - 1; i >= 0; i-- {
+		if i >= len(q.path) {
+			c.push(q.pages[i])
+			continue
+		}
+		n := q.path[i]
+		if n.owner == q {
+			c.tree.remove(n)
+			c.push(n.page)
+			continue
+		}
+		if n.page != q.pages[i] {
+			c.push(q.pages[i])
+		}
+		c.tree.letGo(n)
+	}
+	q.holding = holding{private: q.private}
+	q.fed = 0
+}
+
+// missing is how many pages it takes to go on with a sequence that has none:
+// those of its tokens and of one more, without those that others hold anyway.
+func (c *kvCache) missing(q *sequence) int {
+	n := c.need(min(len(q.tokens)+1, q.limit))
+	at := &c.tree.root
+	for i := 0; c.shares(q) && (i+1)*c.size < len(q.tokens); i++ {
+		if at = at.children[c.key(q, i)]; at == nil || at.holders == 0 {
+			break
+		}
+		n--
+	}
+	return n
+}
+
+// promised is how many pages a live sequence has yet to take for the tokens that it has.
+func (c *kvCache) promised(q *sequence) int {
+	return max(0, c.need(len(q.tokens))-len(q.pages))
+}
