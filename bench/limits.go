@@ -54,7 +54,7 @@ type partCosts struct {
 }
 
 // kvBytes is the size of an element of the cache, scales included.
-var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32}
+var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32, "q4_0": 18.0 / 32}
 
 // newCosts takes the bytes from the plan and the products from the shapes.
 func newCosts(m *graph.Model, p *graph.Plan, devs []device.Device, kv string) (*costs, error) {

@@ -47,7 +47,7 @@ type Info struct {
 	BlockCost  uint64   // what a block costs besides reading its weights, as the bytes read in that time
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block
-	KVTypes    []string // KV cache types it can hold: "f32", "f16", "q8_0"
+	KVTypes    []string // KV cache types it can hold: "f32", "f16", "q8_0", "q4_0"
 	Features   []string // instruction sets or capabilities that matter for speed, for people
 }
 

@@ -73,7 +73,7 @@ func scaleBy(x []float32, f float32) {
 // kernels for rows that lie in memory one after the other, those of a page.
 func (k *KVPages) decoded() int {
 	n := max(k.keyDim, k.valueDim)
-	if k.kind == kvQ8 && active.packed["Q8_0"].decode != nil {
+	if active.packed[kvKinds[k.kind].codec].decode != nil {
 		n *= k.pageSize
 	}
 	return n

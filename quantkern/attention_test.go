@@ -78,6 +78,19 @@ func storedAs(typ string, row []float32) []float32 {
 				out[b+i] = q * F16ToF32(F32ToF16(top/127))
 			}
 		}
+	case "q4_0":
+		for b := 0; b < len(row); b += 32 {
+			var peak float32
+			for _, v := range row[b : b+32] {
+				if max(v, -v) > max(peak, -peak) {
+					peak = v
+				}
+			}
+			for i, v := range row[b : b+32] {
+				q := min(15, float32(math.Floor(float64(float32(v*(1/(peak/-8)))+8.5))))
+				out[b+i] = (q - 8) * F16ToF32(F32ToF16(peak/-8))
+			}
+		}
 	}
 	return out
 }
@@ -120,7 +133,7 @@ func TestAttendPagingIndependence(t *testing.T) {
 	for _, dims := range [][3]int{{2, 64, 64}, {2, 32, 96}, {1, 24, 40}, {3, 40, 7}} {
 		s := randomSequence(10, 66, dims[0], dims[1], dims[2])
 		for _, typ := range KVTypes() {
-			if typ == "q8_0" && (dims[1]%32 != 0 || dims[2]%32 != 0) {
+			if typ[0] == 'q' && (dims[1]%32 != 0 || dims[2]%32 != 0) {
 				continue
 			}
 			want := s.definition(typ, 0.01)
@@ -169,7 +182,7 @@ func TestAttendNonFinite(t *testing.T) {
 
 func TestKVPagesMemory(t *testing.T) {
 	s := randomSequence(13, 9, 2, 64, 32)
-	for typ, size := range map[string]int{"f32": 4 * 32, "f16": 2 * 32, "q8_0": 34} {
+	for typ, size := range map[string]int{"f32": 4 * 32, "f16": 2 * 32, "q8_0": 34, "q4_0": 18} {
 		var calls, bytes int64
 		kv, err := NewKVPages(typ, 10, 4, 2, 64, 32, func(n int64) { calls++; bytes += n })
 		if err != nil {
@@ -229,8 +242,8 @@ func TestKVPagesConcurrent(t *testing.T) {
 
 func TestKVPagesErrors(t *testing.T) {
 	var typeErr *KVTypeError
-	if _, err := NewKVPages("q4_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || !strings.Contains(err.Error(), `"q4_0"; use one of f32, f16, q8_0`) {
-		t.Errorf("type q4_0: %v", err)
+	if _, err := NewKVPages("q9_0", 1, 1, 1, 1, 1, nil); !errors.As(err, &typeErr) || !strings.Contains(err.Error(), `"q9_0"; use one of f32, f16, q8_0, q4_0`) {
+		t.Errorf("type q9_0: %v", err)
 	}
 	for _, dims := range [][2]int{{40, 64}, {64, 40}, {16, 16}} {
 		var shapeErr *KVShapeError

@@ -31,7 +31,7 @@ type kvPage struct {
 	once sync.Once
 	f32  []float32
 	f16  []uint16
-	q8   []byte // blocks of the codec Q8_0
+	code []byte // blocks of the kind's codec
 }
 
 // kvKind is a storage type of keys and values.
@@ -41,16 +41,22 @@ const (
 	kvF32 kvKind = iota
 	kvF16
 	kvQ8
+	kvQ4
 )
 
-// kvKinds says how many values of each type lie together, in how many bytes.
+// kvKinds says how many values of each type lie together, in how many bytes,
+// and which codec packs them.
 var kvKinds = [...]struct {
 	name          string
 	values, bytes int
+	codec         string
+	encode        func(dst []byte, src []float32) *ValueError
+	decode        func(dst []float32, src []byte)
 }{
-	kvF32: {"f32", 1, 4},
-	kvF16: {"f16", 1, 2},
-	kvQ8:  {"q8_0", q8Values, q8Bytes},
+	kvF32: {name: "f32", values: 1, bytes: 4},
+	kvF16: {name: "f16", values: 1, bytes: 2},
+	kvQ8:  {"q8_0", 32, 34, "Q8_0", encodeQ8x0, decodeQ8x0},
+	kvQ4:  {"q4_0", 32, 18, "Q4_0", encodeQ4x0, decodeNibbles(8, false, false)},
 }
 
 // KVTypes names what NewKVPages can store keys and values in.
@@ -87,6 +93,7 @@ func (e *KVShapeError) Error() string {
 //	f16   rounded to nearest even
 //	q8_0  32 values of a head's row as a block of the codec Q8_0; key and
 //	      value dimension must be multiples of 32
+//	q4_0  the same with the codec Q4_0
 //
 // onAlloc (may be nil) hears of each page's bytes when they are taken, on the
 // goroutine that writes the page first. Errors are *KVTypeError and
@@ -140,8 +147,8 @@ func (k *KVPages) Put(table []int32, pos int, key, value []float32) {
 			p.f32 = make([]float32, k.pageValues())
 		case kvF16:
 			p.f16 = make([]uint16, k.pageValues())
-		case kvQ8:
-			p.q8 = make([]byte, k.PageBytes())
+		default:
+			p.code = make([]byte, k.PageBytes())
 		}
 		if k.onAlloc != nil {
 			k.onAlloc(int64(k.PageBytes()))
@@ -160,13 +167,13 @@ func (k *KVPages) store(p *kvPage, offset int, src []float32) {
 		copy(p.f32[offset:], src)
 	case kvF16:
 		toF16(p.f16[offset:offset+len(src)], src)
-	case kvQ8:
-		toQ8(p.q8[k.bytes(offset):k.bytes(offset+len(src))], src)
+	default:
+		k.kind.pack(p.code[k.bytes(offset):k.bytes(offset+len(src))], src)
 	}
 }
 
 // empty tells whether nothing was ever put into the page.
-func (p *kvPage) empty() bool { return p.f32 == nil && p.f16 == nil && p.q8 == nil }
+func (p *kvPage) empty() bool { return p.f32 == nil && p.f16 == nil && p.code == nil }
 
 // keyOffset and valueOffset are where a KV head's part of a page begins.
 func (k *KVPages) keyOffset(head int) int { return head * k.pageSize * k.keyDim }
@@ -178,12 +185,12 @@ func (k *KVPages) valueOffset(head int) int {
 // load returns n stored values as float32: the page's own memory, or row.
 func (k *KVPages) load(p *kvPage, offset, n int, row []float32) []float32 {
 	switch k.kind {
+	case kvF32:
+		return p.f32[offset : offset+n]
 	case kvF16:
 		fromF16(row[:n], p.f16[offset:offset+n])
-	case kvQ8:
-		fromQ8(row[:n], p.q8[k.bytes(offset):k.bytes(offset+n)])
 	default:
-		return p.f32[offset : offset+n]
+		k.kind.unpack(row[:n], p.code[k.bytes(offset):k.bytes(offset+n)])
 	}
 	return row[:n]
 }
@@ -210,27 +217,26 @@ func fromF16(dst []float32, src []uint16) {
 	}
 }
 
-// Blocks of the codec Q8_0.
-const q8Values, q8Bytes = 32, 34
-
-// toQ8 packs src as blocks of the codec Q8_0. A block that the codec refuses
-// (a value that is not finite, or too large for the scale) becomes 32 NaNs, so
-// that whoever reads it notices.
-func toQ8(dst []byte, src []float32) {
-	for ; len(src) > 0; src, dst = src[q8Values:], dst[q8Bytes:] {
-		if bad := encodeQ8x0(dst[:q8Bytes], src[:q8Values]); bad != nil {
+// pack stores src as blocks of the kind's codec. A block that the codec refuses
+// (a value that is not finite, or too large for the scale) gets the scale NaN,
+// so that whoever reads it notices.
+func (kind kvKind) pack(dst []byte, src []float32) {
+	t := &kvKinds[kind]
+	for ; len(src) > 0; src, dst = src[t.values:], dst[t.bytes:] {
+		if bad := t.encode(dst[:t.bytes], src[:t.values]); bad != nil {
 			binary.LittleEndian.PutUint16(dst, 0x7e00)
 		}
 	}
 }
 
-// fromQ8 unpacks whole blocks of the codec Q8_0.
-func fromQ8(dst []float32, src []byte) {
-	if p := active.packed["Q8_0"]; p.takes(len(dst)) {
-		p.decode(&dst[0], &src[0], uintptr(len(dst)/q8Values), 0)
+// unpack decodes whole blocks of the kind's codec.
+func (kind kvKind) unpack(dst []float32, src []byte) {
+	t := &kvKinds[kind]
+	if p := active.packed[t.codec]; p.takes(len(dst)) {
+		p.decode(&dst[0], &src[0], uintptr(len(dst)/t.values), 0)
 		return
 	}
-	for ; len(dst) > 0; dst, src = dst[q8Values:], src[q8Bytes:] {
-		decodeQ8x0(dst[:q8Values], src[:q8Bytes])
+	for ; len(dst) > 0; dst, src = dst[t.values:], src[t.bytes:] {
+		t.decode(dst[:t.values], src[:t.bytes])
 	}
 }

@@ -122,7 +122,7 @@ func TestStrategyOfKeys(t *testing.T) {
 			}{
 				{"f32", 64, true, InPlace}, {"f32", 40, false, InPlace},
 				{"f16", 64, true, InPlace}, {"f16", 40, false, Decoded},
-				{"q8_0", 64, true, Decoded},
+				{"q8_0", 64, true, Decoded}, {"q4_0", 64, true, Decoded},
 			} {
 				kv, err := NewKVPages(c.typ, 1, 1, 1, c.dim, c.dim, nil)
 				if err != nil {

@@ -26,7 +26,7 @@ func TestCacheIsWhatThePlanSays(t *testing.T) {
 			t.Errorf("%s: the cache takes %d bytes, %d were planned", kv, bytes[kv], planned)
 		}
 	}
-	if bytes["q8_0"]*32 != bytes["f16"]*17 || bytes["f16"]*2 != bytes["f32"] {
+	if bytes["q8_0"]*32 != bytes["f16"]*17 || bytes["q4_0"]*34 != bytes["q8_0"]*18 || bytes["f16"]*2 != bytes["f32"] {
 		t.Errorf("bytes of caches: %v", bytes)
 	}
 }

@@ -20,7 +20,7 @@ type Options struct {
 	Devices  string // "auto", "cpu", "cpu:4", "cpu:1,cpu:1" ...
 	Split    []int  // blocks a device; nil = planned
 	Ctx      int    // positions a sequence may have; 0 = min(model, 4096)
-	KV       string // "f16" (default), "f32" or "q8_0"
+	KV       string // "f16" (default), "f32", "q8_0" or "q4_0"
 	MaxSeqs  int    // sequences alive at once; 0 = 8
 	Queue    int    // requests that may wait for a place; 0 = 1024
 	Chunk    int    // rows a Step may carry; 0 = chosen
@@ -53,9 +53,9 @@ const (
 	tokensBehind = 16
 )
 
-// kvBytes is the size of an element of the KV cache by type; blocks of q8_0 are
-// 32 values in 34 bytes.
-var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32}
+// kvBytes is the size of an element of the KV cache by type; blocks of q8_0
+// (q4_0) are 32 values in 34 (18) bytes.
+var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32, "q4_0": 18.0 / 32}
 
 // settle fills in what the model decides and refuses what cannot be.
 func (o Options) settle(m *graph.Model) (Options, error) {

@@ -206,7 +206,7 @@ func (s *suite) eachModel(t *testing.T, test func(t *testing.T, model string, kv
 	types := s.device(t).Info().KVTypes
 	for _, m := range []struct {
 		name, kv string
-	}{{Ternary, "f16"}, {Llama, "f32"}, {Ternary, "q8_0"}, {Llama, "q8_0"}} {
+	}{{Ternary, "f16"}, {Llama, "f32"}, {Ternary, "q8_0"}, {Llama, "q8_0"}, {Ternary, "q4_0"}} {
 		t.Run(m.name+" "+m.kv, func(t *testing.T) {
 			if !slices.Contains(types, m.kv) {
 				t.Skipf("the device holds no cache of %s", m.kv)
