@@ -15,6 +15,17 @@ type Capacity struct {
 	// attention, hand-overs), as the bytes that the device reads in that time.
 	// It matters to models whose blocks are small; 0 = none.
 	Overhead uint64 `json:"overhead,omitempty"`
+
+	// Times, when it is known, takes the place of Speed and Overhead. Either
+	// all devices of a plan have it or none.
+	Times *Times `json:"times,omitempty"`
+}
+
+// Times are seconds that a device needs for one Step of some size.
+type Times struct {
+	Embed float64 `json:"embed"`
+	Block float64 `json:"block"` // of average size; others in proportion to their bytes
+	Head  float64 `json:"head"`
 }
 
 // StageKind is what a stage does.
@@ -53,7 +64,7 @@ type Plan struct {
 //
 // With split, device i takes split[i] blocks (0 is allowed), the first also
 // the embedding, the last the head. Without, the split is the one whose
-// slowest part (ReadBytes and overhead, by Speed) is fastest among those that fit the
+// slowest part (Times, or else ReadBytes and overhead, by Speed) is fastest among those that fit the
 // memory limits, found exactly by dynamic programming; a device that would
 // not make the slowest part faster stays idle, and among equals the earlier
 // devices get more.
@@ -104,6 +115,12 @@ func checkDevices(devs []Capacity) error {
 	for _, d := range devs {
 		if !(d.Speed >= 0 && d.Speed <= math.MaxFloat64) {
 			return &PlanError{What: fmt.Sprintf("speed %v of %s", d.Speed, d.Name), Want: "a finite number, 0 for the default"}
+		}
+		if (d.Times == nil) != (devs[0].Times == nil) {
+			return &PlanError{What: "times of " + d.Name, Want: "times of all devices or of none"}
+		}
+		if t := d.Times; t != nil && !(min(t.Embed, t.Block, t.Head) >= 0 && t.Embed+t.Block+t.Head <= math.MaxFloat64) {
+			return &PlanError{What: fmt.Sprintf("times %v of %s", *t, d.Name), Want: "finite numbers of seconds"}
 		}
 	}
 	return nil
@@ -184,15 +201,41 @@ func (l *costs) fits(d, begin, end int) bool {
 	return l.devs[d].Bytes == 0 || weights+kv <= l.devs[d].Bytes
 }
 
-// load is the time that stages [begin, end) take for a row on device d.
+// load is the time that stages [begin, end) take on device d.
 func (l *costs) load(d, begin, end int) float64 {
 	// The first stage is the embedding, the last the head.
-	blocks := max(0, min(end, len(l.stages)-1)-max(begin, 1))
-	return load(l.read[end]-l.read[begin], blocks, l.devs[d])
+	lo, hi := max(begin, 1), min(end, len(l.stages)-1)
+	w := workload{read: l.read[end] - l.read[begin], embed: begin == 0 && end > 0, head: begin < end && end == len(l.stages)}
+	if hi > lo {
+		w.blocks, w.blockRead = hi-lo, l.read[hi]-l.read[lo]
+	}
+	w.average = float64(l.read[len(l.stages)-1]-l.read[1]) / float64(max(len(l.stages)-2, 1))
+	return w.on(l.devs[d])
 }
 
-func load(read uint64, blocks int, c Capacity) float64 {
-	read += uint64(blocks) * c.Overhead
+// workload is what a device has to do for a row (or, with Times, for a Step).
+type workload struct {
+	read, blockRead uint64
+	blocks          int
+	average         float64 // bytes of a block, over the whole model
+	embed, head     bool
+}
+
+func (w workload) on(c Capacity) float64 {
+	if t := c.Times; t != nil {
+		sum := 0.0
+		if w.embed {
+			sum += t.Embed
+		}
+		if w.head {
+			sum += t.Head
+		}
+		if w.average > 0 {
+			sum += t.Block * float64(w.blockRead) / w.average
+		}
+		return sum
+	}
+	read := w.read + uint64(w.blocks)*c.Overhead
 	if c.Speed == 0 {
 		return float64(read)
 	}

@@ -20,7 +20,7 @@ type Part struct {
 	WeightBytes uint64  `json:"weight_bytes"`
 	KVBytes     uint64  `json:"kv_bytes"`
 	ReadBytes   uint64  `json:"read_bytes"` // weights that one row reads
-	Load        float64 `json:"load"`       // ReadBytes and overhead, by Speed: relative time for a row
+	Load        float64 `json:"load"`       // seconds a Step where Times are known, else ReadBytes and overhead, by Speed
 }
 
 // Parts gives every device's part, in the order of the devices; an idle
@@ -30,8 +30,10 @@ func (p *Plan) Parts() []Part {
 	for d, c := range p.Devices {
 		parts[d] = Part{Device: d, Name: c.Name}
 	}
+	work := make([]workload, len(p.Devices))
+	average, blocks := 0.0, 0
 	for _, s := range p.Stages {
-		part := &parts[s.Device]
+		part, w := &parts[s.Device], &work[s.Device]
 		switch s.Kind {
 		case StageEmbed:
 			part.Embed = true
@@ -42,13 +44,20 @@ func (p *Plan) Parts() []Part {
 				part.Lo = s.Block
 			}
 			part.Hi = s.Block + 1
+			w.blocks++
+			w.blockRead += s.ReadBytes
+			average += float64(s.ReadBytes)
+			blocks++
 		}
+		w.read += s.ReadBytes
 		part.WeightBytes += s.WeightBytes
 		part.KVBytes += s.KVBytes
 		part.ReadBytes += s.ReadBytes
 	}
 	for d, c := range p.Devices {
-		parts[d].Load = load(parts[d].ReadBytes, parts[d].Hi-parts[d].Lo, c)
+		w := &work[d]
+		w.embed, w.head, w.average = parts[d].Embed, parts[d].Head, average/float64(max(blocks, 1))
+		parts[d].Load = w.on(c)
 	}
 	return parts
 }

@@ -41,6 +41,15 @@ func (t *Ternary) Repack(each func(rows int, fn func(lo, hi int)) error) (packed
 	return &Ternary{Codec: c, Rows: t.Rows, Cols: t.Cols, Data: data, Uniform: true, Scale: t.Scale}, bytes, nil
 }
 
+// RepackBytes is the size of the copy that Repack would make, 0 for none.
+func (t *Ternary) RepackBytes() int {
+	c, err := Lookup("I2_S")
+	if err != nil || !t.gainsFromI2S() {
+		return 0
+	}
+	return c.Size(t.Rows, t.Cols)
+}
+
 func (t *Ternary) gainsFromI2S() bool {
 	_, own := active.tiles[t.Codec.Name]
 	_, i2s := active.tiles["I2_S"]

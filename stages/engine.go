@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type Engine struct {
 	core     core
 	model    *graph.Model
-	plan     *graph.Plan
+	layout   *Layout
 	devices  []device.Device
 	held     closers
 	loadTime time.Duration
@@ -52,8 +53,22 @@ func (e *Engine) Vocab() *vocab.Vocab { return e.core.vocab }
 // Model is the network's description. Its tensors are valid until the engine is closed.
 func (e *Engine) Model() *graph.Model { return e.model }
 
-// Plan says which stage sits on which of Devices.
-func (e *Engine) Plan() *graph.Plan { return e.plan }
+// Plan says which stage sits on which of Devices; with replicas it is that of
+// the first, see Layout.
+func (e *Engine) Plan() *graph.Plan { return e.layout.Replicas[0].Plan }
+
+// Layout is everything that was decided before loading.
+func (e *Engine) Layout() *Layout { return e.layout }
+
+// Memory is the plan of the memory with the devices' ledgers beside it.
+func (e *Engine) Memory() Memory {
+	m := e.layout.Memory
+	m.Devices = slices.Clone(m.Devices)
+	for i := range m.Devices {
+		m.Devices[i].Used = e.devices[i].Ledger().Snapshot()
+	}
+	return m
+}
 
 // Devices are the open devices, in the order of Options.Devices.
 func (e *Engine) Devices() []device.Device { return e.devices }

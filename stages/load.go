@@ -12,6 +12,7 @@ import (
 	"tritflow/gguf/builtin"
 	"tritflow/gguf/vocab"
 	"tritflow/graph"
+	"tritflow/stages/profile"
 )
 
 // Open loads a model file ("" = the one inside the binary) and starts its
@@ -68,17 +69,10 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	for _, d := range e.devices {
 		e.held.add(d)
 	}
-	caps, err := opt.capacities(e.devices)
-	if err != nil {
+	if e.layout, err = opt.plan(ctx, e.model, e.devices); err != nil {
 		return err
 	}
-	kv := opt.kv()
-	shape := graph.KVShape{BytesPerElement: kvBytes[kv.Type], Positions: kv.Pages * kv.PageSize}
-	if e.plan, err = graph.MakePlan(e.model, caps, opt.Split, shape); err != nil {
-		return err
-	}
-	l := loader{model: e.model, plan: e.plan, devices: e.devices, kv: kv, held: &e.held}
-	specs, err := l.load(ctx, opt.Progress)
+	specs, err := e.loadReplicas(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -87,7 +81,57 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 			vocab: voc, ids: e.model.Vocab, isEOG: voc.IsEOG,
 			stream: func() textStream { return voc.NewStream(false) },
 		},
-		pipe: start([][]spec{specs}, opt.limits(l.waves(), e.model.Vocab), opt.Trace),
+		pipe: start(specs, e.layout.limits, opt.Trace),
 	}
 	return nil
+}
+
+// plan decides where everything goes, with measured speeds where options ask
+// for them. What cannot fit is refused before anything is measured.
+func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device) (*Layout, error) {
+	l, err := o.layoutOf(m, devs, nil)
+	if err != nil || o.Profiles == nil || !l.screening { // measuring would take memory that is not there
+		return l, err
+	}
+	set, err := o.Profiles.Get(ctx, m, devs, o.KV)
+	if kept := (*profile.StoreError)(nil); errors.As(err, &kept) {
+		o.Log.Warn().Msg(kept.Error())
+	} else if err != nil {
+		return nil, err
+	}
+	return o.layoutOf(m, devs, set)
+}
+
+// loadReplicas brings every replica to its devices.
+func (e *Engine) loadReplicas(ctx context.Context, opt Options) ([][]spec, error) {
+	if !e.layout.screening {
+		for _, d := range e.devices {
+			if s, ok := d.(device.Screener); ok {
+				if err := s.SetScreening(device.ScreenOff); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	var loaders []loader
+	total, before := 0, 0
+	for _, r := range e.layout.Replicas {
+		l := loader{model: e.model, plan: r.Plan, devices: r.devices, kv: e.layout.kv, held: &e.held}
+		loaders = append(loaders, l)
+		total += len(l.units())
+	}
+	var specs [][]spec
+	for _, l := range loaders {
+		list, err := l.load(ctx, func(done, _ int) {
+			if opt.Progress != nil {
+				opt.Progress(before+done, total)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		before += len(list)
+		specs = append(specs, list)
+	}
+	return specs, nil
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"tritflow/device"
 	"tritflow/gguf"
 	"tritflow/graph"
+	"tritflow/stages/profile"
 	"tritflow/stages/trace"
 )
 
@@ -24,6 +24,25 @@ type Options struct {
 	MaxSeqs  int    // sequences alive at once; 0 = 8
 	Queue    int    // requests that may wait for a place; 0 = 1024
 	Chunk    int    // rows a Step may carry; 0 = chosen
+	Waves    int    // Steps in flight on each replica; 0 = as many as it has devices, 1 = unpipelined
+	Replicas int    // equal parts of the device list, with a whole model each; 0 = 1
+
+	// NoPrefixCache computes every prompt from its beginning. The answers are
+	// the same.
+	NoPrefixCache bool
+
+	// MaxMemory bounds what everything in the host's memory takes, mapped
+	// weights included, and DeviceMemory what single devices take (by
+	// Info.Name), in bytes; 0 = what there is. The KV cache gets what is left,
+	// and at least one sequence must fit, or Open fails with a *MemoryError or
+	// *graph.MemoryError.
+	MaxMemory    uint64
+	DeviceMemory map[string]uint64
+
+	// Profiles says where speeds that were measured are kept. Where it is set,
+	// blocks are split by them and they choose how many rows a Step carries;
+	// what is not there is measured. nil = by what devices say of themselves.
+	Profiles *profile.Store
 	Pre      string // pre-tokenizer override
 	Gguf     gguf.Options
 	Trace    *trace.Recorder // nil = off
@@ -40,6 +59,9 @@ const (
 	// Several work on consecutive steps: smaller chunks let a prompt overlap itself.
 	defaultChunk     = 256
 	defaultWaveChunk = 64
+
+	// leastBudget is the smallest row budget that measurement can choose.
+	leastBudget = 32
 
 	// pageSize is the number of positions of a KV page: small enough that
 	// short requests take little, large enough that tables stay short.
@@ -62,7 +84,7 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 	for _, c := range []struct {
 		field string
 		value int
-	}{{"Ctx", o.Ctx}, {"MaxSeqs", o.MaxSeqs}, {"Queue", o.Queue}, {"Chunk", o.Chunk}} {
+	}{{"Ctx", o.Ctx}, {"MaxSeqs", o.MaxSeqs}, {"Queue", o.Queue}, {"Chunk", o.Chunk}, {"Waves", o.Waves}, {"Replicas", o.Replicas}} {
 		if c.value < 0 {
 			return o, &OptionError{c.field, fmt.Sprintf("%d: must be 0 (the default) or greater", c.value)}
 		}
@@ -85,6 +107,9 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 	if o.MaxSeqs == 0 {
 		o.MaxSeqs = defaultMaxSeqs
 	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue
 	}
@@ -94,42 +119,38 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 	return o, nil
 }
 
-// kv is the shape of the KV cache that options ask for.
-func (o Options) kv() device.KV {
-	return device.KV{Type: o.KV, PageSize: pageSize, Pages: o.MaxSeqs * ceilDiv(o.Ctx, pageSize)}
-}
+// most is how many KV pages all sequences together could use.
+func (o Options) most() int { return o.MaxSeqs * ceilDiv(o.Ctx, pageSize) }
 
-// limits are the pipeline's, for a plan that uses so many devices.
-func (o Options) limits(waves, vocab int) limits {
-	chunk := o.Chunk
-	switch {
-	case chunk > 0:
-	case waves > 1:
-		chunk = defaultWaveChunk
-	default:
-		chunk = defaultChunk
+// limits are those of a ring with so many devices in use; rowBudget is the
+// number of rows that measurement suggests, 0 without any.
+func (o Options) limits(devices, pages, vocab, rowBudget int) limits {
+	l := limits{
+		ctx: o.Ctx, pageSize: pageSize, pages: pages, maxSeqs: o.MaxSeqs, queue: o.Queue,
+		chunk: o.Chunk, waves: o.Waves, tokens: tokensBehind, share: !o.NoPrefixCache,
+		outputs: o.fullRows(vocab),
 	}
-	return limits{
-		ctx: o.Ctx, pageSize: pageSize, pages: o.kv().Pages,
-		maxSeqs: o.MaxSeqs, queue: o.Queue, chunk: chunk, waves: waves,
-		outputs: max(1, logitsBytes/(4*vocab)), tokens: tokensBehind,
+	if l.waves == 0 {
+		l.waves = devices
 	}
-}
-
-// capacities tells the planner of devices, which must be able to hold the KV
-// cache. Speeds are known relative to each other only where all count workers.
-func (o Options) capacities(devs []device.Device) ([]graph.Capacity, error) {
-	comparable := !slices.ContainsFunc(devs, func(d device.Device) bool { return d.Info().Workers == 0 })
-	caps := make([]graph.Capacity, len(devs))
-	for i, d := range devs {
-		info := d.Info()
-		if !slices.Contains(info.KVTypes, o.KV) {
-			return nil, &OptionError{"KV", fmt.Sprintf("%s cannot hold a cache of %s; it has %v", info.Name, o.KV, info.KVTypes)}
+	if l.chunk == 0 {
+		most := defaultChunk
+		if l.waves > 1 {
+			most = defaultWaveChunk
 		}
-		caps[i] = graph.Capacity{Name: info.Name, Bytes: info.Memory, Overhead: info.BlockCost}
-		if comparable {
-			caps[i].Speed = float64(info.Workers)
+		if l.chunk = most; rowBudget > 0 {
+			l.chunk = min(most, max(rowBudget, leastBudget))
 		}
 	}
-	return caps, nil
+	return l
+}
+
+// fullRows is how many full rows of logits a step may ask for: of a small
+// memory they take a small part.
+func (o Options) fullRows(vocab int) int {
+	bytes := logitsBytes
+	if o.MaxMemory > 0 {
+		bytes = min(bytes, int(min(o.MaxMemory, 1<<40)/64))
+	}
+	return max(1, bytes/(4*vocab))
 }

@@ -52,15 +52,6 @@ func (l *loader) units() []unit {
 	return all
 }
 
-// waves is how many devices the plan uses: the number of steps worth having in flight.
-func (l *loader) waves() int {
-	used := map[int]bool{}
-	for _, p := range l.plan.Stages {
-		used[p.Device] = true
-	}
-	return len(used)
-}
-
 // load loads all parts in order. progress (may be nil) hears of each.
 func (l *loader) load(ctx context.Context, progress func(done, total int)) ([]spec, error) {
 	units := l.units()

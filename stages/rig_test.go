@@ -82,7 +82,9 @@ func newRig(t failer, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lim.waves = l.waves()
+	if lim.waves == 0 {
+		lim.waves = devicesOf(l.plan)
+	}
 	piece := o.piece
 	if piece == nil {
 		piece = func(id int32) string { return string(rune('a' + id%26)) }

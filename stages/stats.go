@@ -28,7 +28,6 @@ type Stats struct {
 // waiting for the next stage to take one. Device: waiting for its device.
 type StageStats struct {
 	Name       string        `json:"name"`
-	Replica    int           `json:"replica"`
 	Device     string        `json:"device"`
 	Busy       time.Duration `json:"busy_ns"`
 	DeviceWait time.Duration `json:"device_wait_ns"`
@@ -38,6 +37,7 @@ type StageStats struct {
 	Rows       uint64        `json:"rows"`
 	QueueMax   int           `json:"queue_max"`
 	QueueCap   int           `json:"queue_cap"`
+	Replica    int           `json:"replica"`
 }
 
 // gauges are what a scheduler shows of itself.

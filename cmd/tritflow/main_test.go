@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"benchreport": benchreport,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)

@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tritflow/device"
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
+	"tritflow/stages/profile"
 	"tritflow/stages/trace"
 )
 
@@ -93,7 +98,11 @@ func (f *placementFlags) add(fs *pflag.FlagSet) {
 type engineFlags struct {
 	fileFlags
 	placementFlags
-	ctx int
+	ctx         int
+	waves       int
+	replicas    int
+	prefixCache string
+	maxMemory   []string
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -101,33 +110,98 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 	f.addModel(fs)
 	f.placementFlags.add(fs)
 	fs.IntVar(&f.ctx, "ctx", 0, "positions a request may have (default: the model's, at most 4096)")
+	fs.IntVar(&f.waves, "waves", 0, "steps in flight (default: as many as devices; 1: unpipelined)")
+	fs.IntVar(&f.replicas, "replicas", 1, "divide the devices into so many equal parts, with a whole model on each")
+	fs.StringVar(&f.prefixCache, "prefix-cache", "on", "on or off: compute what prompts have in common once; the answers are the same")
+	fs.StringSliceVar(&f.maxMemory, "max-memory", nil, "most memory to use in all, for example 3GB, or on a device: cpu:0=2GB (may be given several times)")
+}
+
+// options are those of the engine, without what is done while it loads.
+func (f *engineFlags) options(a *app) (stages.Options, error) {
+	o := stages.Options{
+		Devices: f.devices, Split: f.split, Ctx: f.ctx, KV: f.kv, Pre: f.pre,
+		Waves: f.waves, Replicas: f.replicas,
+		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+	}
+	if f.ctx < 0 {
+		return o, usagef("--ctx %d is negative: give a number of positions, or 0 for the model's own", f.ctx)
+	}
+	if f.waves < 0 || f.replicas < 0 {
+		return o, usagef("--waves %d and --replicas %d: neither can be negative", f.waves, f.replicas)
+	}
+	switch f.prefixCache {
+	case "on", "":
+	case "off":
+		o.NoPrefixCache = true
+	default:
+		return o, usagef("--prefix-cache %q: write on or off", f.prefixCache)
+	}
+	for _, entry := range f.maxMemory {
+		name, size, found := strings.Cut(entry, "=")
+		if !found {
+			name, size = "", entry
+		}
+		bytes, err := humanize.ParseBytes(size)
+		if err != nil || bytes == 0 {
+			return o, usagef("--max-memory %s: give a size, for example 3GB, or a device and its size, for example cpu:0=2GB", entry)
+		}
+		if name == "" {
+			o.MaxMemory = bytes
+			continue
+		}
+		if o.DeviceMemory == nil {
+			o.DeviceMemory = map[string]uint64{}
+		}
+		o.DeviceMemory[name] = bytes
+	}
+	// One device has nothing to be divided, and a split that is given is taken.
+	if strings.Contains(f.devices, ",") && len(f.split) == 0 {
+		o.Profiles = a.profiles()
+	}
+	return o, nil
+}
+
+// profiles is where measured speeds are kept, or nil where there is no place.
+func (a *app) profiles() *profile.Store {
+	s, err := profile.UserStore()
+	if err != nil {
+		a.log.Warn().Msg(err.Error())
+		return nil
+	}
+	return &s
 }
 
 // load starts an engine. The caller closes it.
 func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*stages.Engine, error) {
-	if f.ctx < 0 {
-		return nil, usagef("--ctx %d is negative: give a number of positions, or 0 for the model's own", f.ctx)
+	opt, err := f.options(a)
+	if err != nil {
+		return nil, err
 	}
 	if f.path == "" {
 		a.noteBuiltin()
 	}
 	progress, done := a.progress("loading")
-	e, err := stages.Open(ctx, f.path, stages.Options{
-		Devices:  f.devices,
-		Split:    f.split,
-		Ctx:      f.ctx,
-		KV:       f.kv,
-		Pre:      f.pre,
-		Gguf:     gguf.Options{I2SLayout: f.layout},
-		Trace:    rec,
-		Log:      a.log,
-		Progress: progress,
-	})
+	opt.Trace, opt.Progress = rec, progress
+	e, err := stages.Open(ctx, f.path, opt)
 	done()
 	if err != nil {
 		return nil, openFailure(ctx, err)
 	}
+	keepPromise(e.Memory())
 	return e, nil
+}
+
+// keepPromise makes the collector work harder before the program's heap takes
+// more than was promised: what is mapped is not part of the heap.
+func keepPromise(m stages.Memory) {
+	if m.Limit == 0 {
+		return
+	}
+	mapped := -int64(m.Shared)
+	for _, d := range m.Devices {
+		mapped += d.Used.Now[device.Mapped.String()]
+	}
+	debug.SetMemoryLimit(max(int64(m.Limit)-mapped, 16<<20))
 }
 
 // closeEngine closes an engine and adds a failure to an error of the command.

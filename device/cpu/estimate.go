@@ -1,0 +1,100 @@
+package cpu
+
+import (
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/graph"
+	"tritflow/quantkern"
+)
+
+var _ device.Estimator = (*cpuDevice)(nil)
+
+// Memory that does not depend on the model: a team's stacks and small buffers,
+// and what each worker decodes weights and keys into.
+const (
+	teamBytes   = 256 << 10
+	workerBytes = 256 << 10
+)
+
+// Estimate adds up what Load and Forward take.
+func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, error) {
+	f := device.Footprint{Activations: teamBytes + uint64(d.info.Workers)*workerBytes}
+	err := gguf.Guard(func() error {
+		width, rowValues := 0, 0 // of the residual stream; of all buffers of a row together
+		if p.Embed != nil {
+			width = p.Embed.Hidden
+		}
+		for i := range p.Blocks {
+			b := &p.Blocks[i]
+			width = b.Hidden
+			copies, err := d.copiesOf(b)
+			if err != nil {
+				return err
+			}
+			f.Copies += copies
+			qkv := b.Heads*b.KeyDim + b.KVHeads*(b.KeyDim+b.ValueDim)
+			// norm, qkv, att, out, gate, up, angles, and the largest as int8
+			rowValues = max(rowValues, 2*b.Hidden+qkv+b.Heads*b.ValueDim+2*b.FFN+4*b.KeyDim+max(b.FFN, b.Hidden)/4)
+			group := b.Heads / max(b.KVHeads, 1)
+			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*(workerBytes+uint64(4*group*s.Positions)))
+		}
+		if p.Head != nil {
+			width = p.Head.Out.In
+			copies, err := d.copyOf(&p.Head.Out)
+			if err != nil {
+				return err
+			}
+			f.Copies += copies + 4*uint64(width)
+			f.Activations += 4 * uint64(s.Outputs) * uint64(p.Head.Vocab+2*width)
+			f.Screening = d.screenBytes(&p.Head.Out)
+		}
+		f.Activations += 4 * uint64(s.Rows) * uint64(rowValues+width*(s.Batches+1))
+		return nil
+	})
+	return f, err
+}
+
+// copiesOf counts what a block's tensors take in memory of their own.
+func (d *cpuDevice) copiesOf(b *graph.Block) (bytes uint64, err error) {
+	for _, n := range []*graph.Norm{&b.AttnNorm, &b.FFNNorm, b.QNorm, b.KNorm, b.AttnSubNorm, b.FFNSubNorm} {
+		if n != nil && n.Weight != nil {
+			bytes += 4 * uint64(n.Weight.Elements())
+		}
+	}
+	if b.Rope.Factors != nil {
+		bytes += 4 * uint64(b.Rope.Factors.Elements())
+	}
+	for _, l := range []*graph.Linear{&b.Q, &b.K, &b.V, &b.O, &b.Gate, &b.Up, &b.Down} {
+		n, err := d.copyOf(l)
+		if err != nil {
+			return 0, err
+		}
+		bytes += n
+	}
+	return bytes, nil
+}
+
+func (d *cpuDevice) copyOf(l *graph.Linear) (bytes uint64, err error) {
+	h := holding{all: &d.weights}
+	m, err := h.view(l.Weight, l.Out, l.In)
+	if err != nil {
+		return 0, err
+	}
+	if m.ternary != nil {
+		bytes += uint64(m.ternary.RepackBytes())
+	}
+	if l.Bias != nil {
+		bytes += 4 * uint64(l.Out)
+	}
+	return bytes, nil
+}
+
+// screenBytes is what newScreening would take in time.
+func (d *cpuDevice) screenBytes(l *graph.Linear) uint64 {
+	c, err := quantkern.Lookup(l.Weight.Type.String())
+	plain := err == nil && !c.Ternary && l.Scale == nil && l.Bias == nil
+	if !plain || d.screenMode == device.ScreenOff || d.info.Tier == "generic" || l.Out*l.In < leastScreen {
+		return 0
+	}
+	return uint64(quantkern.ScreenBytes(l.Out, l.In))
+}

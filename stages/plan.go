@@ -1,0 +1,44 @@
+package stages
+
+import (
+	"context"
+	"errors"
+
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/graph"
+)
+
+// Plan decides where a model would go, as Open does, without loading it; with
+// Options.Profiles it measures its devices first, where that is not known yet.
+// requests and context are what the forecast is made for (see Layout.Forecast);
+// known is false without measurement. The layout's model is valid until the
+// file is closed.
+func Plan(ctx context.Context, f *gguf.File, opt Options, requests int, context float64) (l *Layout, forecast *Forecast, err error) {
+	err = gguf.Guard(func() error {
+		m, err := graph.Bind(f)
+		if err != nil {
+			return err
+		}
+		if opt, err = opt.settle(m); err != nil {
+			return err
+		}
+		devs, err := device.OpenList(opt.Devices)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			for _, d := range devs {
+				err = errors.Join(err, d.Close())
+			}
+		}()
+		if l, err = opt.plan(ctx, m, devs); err != nil {
+			return err
+		}
+		if fc, ok := l.Forecast(requests, context); ok {
+			forecast = &fc
+		}
+		return err
+	})
+	return l, forecast, err
+}
