@@ -18,6 +18,7 @@ type grant struct {
 // portion is what is left to give of a step.
 type portion struct {
 	rows    int
+	answers int // sequences that do not read a prompt
 	outputs int // full rows of logits
 }
 
@@ -33,14 +34,14 @@ type portion struct {
 // tokens are read in at most ⌈n·(k+1)/(budget−l)⌉ of its steps, and between
 // two of its steps there are at most as many others as there are waves.
 //
-// With several waves in flight a step takes only its share of the sequences, so
-// that the other waves have some too, and prompts are cut so that consecutive
-// chunks of one can keep several devices busy.
+// With several waves in flight a step takes only its share of the sequences that
+// answer, so that the other waves have some too; prompts are cut, and every
+// step takes pieces of all of them, so that the waves weigh the same.
 func (s *scheduler) compose() *step {
 	for {
-		ready, active, pending := s.schedulable()
+		ready, answering, pending := s.schedulable()
 		if len(ready) > 0 {
-			if grants := s.grants(ready, active, pending); len(grants) > 0 {
+			if grants := s.grants(ready, answering, pending); len(grants) > 0 {
 				return s.build(grants)
 			}
 		}
@@ -55,11 +56,12 @@ func (s *scheduler) compose() *step {
 	}
 }
 
-func (s *scheduler) grants(ready []*sequence, active, pending int) []grant {
-	share := ceilDiv(max(active, 1), s.limits.waves)
+func (s *scheduler) grants(ready []*sequence, answering, pending int) []grant {
+	share := ceilDiv(answering, s.limits.waves)
 	free := s.limits.waves - s.flying
 	left := portion{
 		rows:    min(s.limits.chunk, max(ceilDiv(pending, free), leastRows, share)),
+		answers: share,
 		outputs: s.limits.outputs,
 	}
 	slices.SortFunc(ready, func(a, b *sequence) int {
@@ -70,11 +72,11 @@ func (s *scheduler) grants(ready []*sequence, active, pending int) []grant {
 		return slices.ContainsFunc(grants, func(g grant) bool { return g.seq == q })
 	}
 	for _, q := range ready {
-		if left.rows == 0 || len(grants) == share {
+		if left.rows == 0 {
 			break
 		}
-		n := q.outputsOf(1)
-		if n > left.outputs || q.pending() == 0 || q.parked { // preempted for another by now
+		n, reads := q.outputsOf(1), q.reads()
+		if n > left.outputs || !reads && left.answers == 0 || q.pending() == 0 || q.parked { // preempted for another by now
 			continue
 		}
 		if s.cache.reuse(q) { // one before it in this step begins the page that it needs
@@ -84,6 +86,9 @@ func (s *scheduler) grants(ready []*sequence, active, pending int) []grant {
 			continue
 		}
 		grants = append(grants, grant{q, 1})
+		if !reads {
+			left.answers--
+		}
 		left.rows--
 		left.outputs -= n
 	}
@@ -121,25 +126,27 @@ func (s *scheduler) spread(grants []grant, left portion) {
 }
 
 // schedulable lists the live sequences that could be fed now, how many are
-// active (these, and those whose rows are under way), and how many rows there
-// are to feed, those included that wait for a prefix.
-func (s *scheduler) schedulable() (ready []*sequence, active, pending int) {
+// answering (these, and those whose rows are under way, without those that have
+// more of a prompt to feed), and how many rows there are to feed, those
+// included that wait for a prefix.
+func (s *scheduler) schedulable() (ready []*sequence, answering, pending int) {
 	for _, q := range s.live {
-		n := q.pending()
-		if n > 0 && q.task.room(q.underWay) {
+		able := q.pending() > 0 && q.task.room(q.underWay)
+		if able {
 			if busy := s.cache.reuse(q); !busy {
 				ready = append(ready, q)
-				active++
-			} else if q.underWay > 0 {
-				active++
 			}
 			pending += q.pending()
-		} else if q.underWay > 0 {
-			active++
+		}
+		if !q.reads() && (able || q.underWay > 0) {
+			answering++
 		}
 	}
-	return ready, active, pending
+	return ready, answering, pending
 }
+
+// reads says whether the sequence has several rows to feed.
+func (q *sequence) reads() bool { return q.pending() > 1 }
 
 // build makes the step and moves the sequences on.
 func (s *scheduler) build(grants []grant) *step {

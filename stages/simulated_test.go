@@ -1,0 +1,413 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/graph"
+)
+
+// simulated is a device that computes nothing and takes the time that it is
+// told, by the clock of a synctest bubble. What it waits with is channels, so
+// that the clock goes on.
+type simulated struct {
+	name   string
+	speed  float64       // 1: as below
+	step   time.Duration // a block, however many rows
+	row    time.Duration // more for each row
+	link   time.Duration // for a Step that comes from another device
+	memory uint64
+	fail   func(calls int) error // nil: never
+	turn   chan struct{}
+	ledger device.Ledger
+	calls  int
+	busy   time.Duration
+}
+
+func newSimulated(name string, speed float64) *simulated {
+	return &simulated{name: name, speed: speed, step: time.Millisecond, row: 100 * time.Microsecond, turn: make(chan struct{}, 1)}
+}
+
+func (d *simulated) Info() device.Info {
+	return device.Info{Name: d.name, Kind: "simulated", Memory: d.memory, FuseBlocks: true, KVTypes: []string{"f16"}}
+}
+func (d *simulated) Ledger() *device.Ledger { return &d.ledger }
+func (d *simulated) Close() error           { return nil }
+
+// block is what a block takes.
+func (d *simulated) block(rows int) time.Duration {
+	return time.Duration(float64(d.step+time.Duration(rows)*d.row) / d.speed)
+}
+
+// work holds the device for a time.
+func (d *simulated) work(ctx context.Context, took time.Duration, done device.Worked) error {
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-d.turn }()
+	d.calls++
+	if d.fail != nil {
+		if err := d.fail(d.calls); err != nil {
+			return err
+		}
+	}
+	start := time.Now()
+	time.Sleep(took)
+	d.busy += took
+	done(start, time.Now())
+	return nil
+}
+
+type simulatedPart struct {
+	d      *simulated
+	blocks int
+}
+
+type simulatedHidden struct {
+	d    *simulated
+	rows int
+}
+
+func (h *simulatedHidden) Host([]float32) error { return errors.New("simulated: no floats here") }
+func (h *simulatedHidden) Shape() (int, int)    { return h.rows, 1 }
+func (h *simulatedHidden) Release()             {}
+
+func (d *simulated) LoadEmbed(context.Context, *graph.Embed) (device.Embed, error) {
+	return simulatedEmbed{simulatedPart{d, 0}}, nil
+}
+
+func (d *simulated) LoadBlocks(_ context.Context, b []graph.Block, _ device.KV) (device.Blocks, error) {
+	return simulatedBlocks{simulatedPart{d, len(b)}}, nil
+}
+
+func (d *simulated) LoadHead(context.Context, *graph.Head) (device.Head, error) {
+	return simulatedHead{simulatedPart{d, 0}}, nil
+}
+
+func (d *simulated) Import(ctx context.Context, x device.Hidden) (device.Hidden, error) {
+	h := x.(*simulatedHidden)
+	if h.d != d {
+		if d.link > 0 {
+			time.Sleep(d.link)
+		}
+		h = &simulatedHidden{d, h.rows}
+	}
+	return h, nil
+}
+
+func (p simulatedPart) Close() error { return nil }
+
+type (
+	simulatedEmbed  struct{ simulatedPart }
+	simulatedBlocks struct{ simulatedPart }
+	simulatedHead   struct{ simulatedPart }
+)
+
+func (p simulatedEmbed) Forward(_ context.Context, b *device.Batch, done device.Worked) (device.Hidden, error) {
+	done(time.Now(), time.Now())
+	return &simulatedHidden{p.d, len(b.Rows)}, nil
+}
+
+func (p simulatedBlocks) Forward(ctx context.Context, b *device.Batch, x device.Hidden, done device.Worked) (device.Hidden, error) {
+	return x, p.d.work(ctx, time.Duration(p.blocks)*p.d.block(len(b.Rows)), done)
+}
+
+func (p simulatedHead) Forward(_ context.Context, b *device.Batch, _ device.Hidden, done device.Worked) (device.Logits, error) {
+	done(time.Now(), time.Now())
+	return simulatedLogits{}, nil
+}
+
+type simulatedLogits struct{}
+
+func (simulatedLogits) Row(int) (device.Scores, error) {
+	return device.Scores{Top: []device.Candidate{{ID: 1, Logit: 1}}}, nil
+}
+func (simulatedLogits) Release() {}
+
+// simulation is a pipeline over such devices.
+type simulation struct {
+	core
+	devs []*simulated
+}
+
+// simulate starts one; split counts the blocks of each device. Call it in a bubble.
+func simulate(t failer, devs []*simulated, split []int, adjust func(*limits)) *simulation {
+	t.Helper()
+	m := &graph.Model{Vocab: fakeVocab}
+	p := &graph.Plan{Stages: []graph.Placement{{Kind: graph.StageEmbed}}}
+	var list []device.Device
+	for i, n := range split {
+		list = append(list, devs[i])
+		for range n {
+			p.Stages = append(p.Stages, graph.Placement{Kind: graph.StageBlock, Block: len(m.Blocks), Device: i})
+			m.Blocks = append(m.Blocks, graph.Block{Index: len(m.Blocks)})
+		}
+	}
+	p.Stages = append(p.Stages, graph.Placement{Kind: graph.StageHead, Device: len(split) - 1})
+	var held closers
+	lim := limits{ctx: 4096, pageSize: 32, maxSeqs: 256, queue: 1024, chunk: 256, outputs: 64, tokens: 4096, waves: devicesOf(p), share: true}
+	if adjust != nil {
+		adjust(&lim)
+	}
+	if lim.pages == 0 {
+		lim.pages = lim.maxSeqs * lim.ctx / lim.pageSize
+	}
+	l := loader{model: m, plan: p, devices: list, kv: device.KV{Type: "f16", PageSize: lim.pageSize, Pages: lim.pages}, held: &held}
+	specs, err := l.load(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &simulation{devs: devs, core: core{
+		language: language{
+			ids: fakeVocab, isEOG: func(int32) bool { return false },
+			stream: func() textStream { return fakeText(func(int32) string { return "x" }) },
+		},
+		pipe: start([][]spec{specs}, lim, nil),
+	}}
+}
+
+// answer runs requests of one token and n to draw and returns the tokens a second.
+func (s *simulation) answer(t failer, requests, n int) float64 {
+	t.Helper()
+	begin := time.Now()
+	var group errgroup.Group
+	for i := range requests {
+		st, err := s.submit(context.Background(), Request{Tokens: []int32{int32(i % fakeVocab)}, MaxTokens: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(st.Err)
+	}
+	if err := group.Wait(); err != nil {
+		t.Errorf("a request: %v", err)
+	}
+	took := time.Since(begin)
+	if err := s.pipe.shutdown(context.Background()); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	return float64(requests*n) / took.Seconds()
+}
+
+func equalDevices(n int) []*simulated {
+	devs := make([]*simulated, n)
+	for i := range devs {
+		devs[i] = newSimulated(fmt.Sprintf("sim:%d", i), 1)
+	}
+	return devs
+}
+
+func ones(n int) []int {
+	split := make([]int, n)
+	for i := range split {
+		split[i] = 1
+	}
+	return split
+}
+
+// TestPipelineReachesTheory: with S equal stages and R requests of which each
+// Step carries its share, the pipeline draws R/S tokens in the time that one
+// stage takes for R/S rows; below R = S a stage waits for its next request.
+// The knee is at R = S.
+func TestPipelineReachesTheory(t *testing.T) {
+	for _, stages := range []int{2, 4, 8, 16} {
+		knee := map[int]float64{}
+		for _, requests := range []int{stages / 2, stages, 2 * stages, 8 * stages} {
+			synctest.Test(t, func(t *testing.T) {
+				devs := equalDevices(stages)
+				got := simulate(t, devs, ones(stages), nil).answer(t, requests, 200)
+				rows := ceilDiv(requests, stages)
+				waves := min(requests, stages)
+				theory := float64(requests) / float64(waves) / devs[0].block(rows).Seconds() * float64(waves) / float64(stages)
+				if got < 0.95*theory || got > 1.001*theory {
+					t.Errorf("%d stages, %d requests: %.1f tokens a second, theory %.1f", stages, requests, got, theory)
+				}
+				knee[requests] = got
+				// Without overlap every Step takes the time of all stages.
+				one := simulate(t, equalDevices(stages), ones(stages), func(l *limits) { l.waves = 1 }).answer(t, requests, 200)
+				alone := float64(requests) / (float64(stages) * devs[0].block(requests).Seconds())
+				if math.Abs(one/alone-1) > 0.05 {
+					t.Errorf("%d stages, %d requests, one wave: %.1f tokens a second, theory %.1f", stages, requests, one, alone)
+				}
+				t.Logf("%2d stages %3d requests: %7.0f tokens a second pipelined (theory %7.0f), %6.0f not", stages, requests, got, theory, one)
+			})
+		}
+		// Up to the knee twice the requests are twice the speed; beyond it
+		// only what larger Steps gain.
+		if up := knee[stages] / knee[stages/2]; up < 1.9 {
+			t.Errorf("%d stages: %.2f times the speed from %d to %d requests", stages, up, stages/2, stages)
+		}
+		if up := knee[2*stages] / knee[stages]; up > 1.9 {
+			t.Errorf("%d stages: %.2f times the speed from %d to %d requests, which is beyond the knee", stages, up, stages, 2*stages)
+		}
+	}
+}
+
+// TestSlowLinks: a hop costs the stage behind it its time and no other.
+func TestSlowLinks(t *testing.T) {
+	const link = 500 * time.Microsecond
+	synctest.Test(t, func(t *testing.T) {
+		devs := equalDevices(4)
+		devs[2].link = link
+		got := simulate(t, devs, ones(4), nil).answer(t, 64, 100)
+		// The slowest stage sets the pace as long as there is a wave for each.
+		round := 4*devs[0].block(16) + link
+		slowest := max(devs[0].block(16)+link, round/4)
+		if theory := 16 / slowest.Seconds(); got < 0.95*theory || got > 1.001*theory {
+			t.Errorf("%.0f tokens a second, theory %.0f", got, theory)
+		}
+	})
+}
+
+// TestUnequalDevices: the planner's split is within 5 % of the best of all
+// splits, each of them tried.
+func TestUnequalDevices(t *testing.T) {
+	const blocks, requests, tokens = 12, 24, 40
+	for _, speeds := range [][]float64{{1, 2}, {3, 1, 2}, {1, 1.5, 4}, {1, 10, 1}} {
+		try := func(split []int) (got float64) {
+			synctest.Test(t, func(t *testing.T) {
+				var devs []*simulated
+				for i, s := range speeds {
+					devs = append(devs, newSimulated(fmt.Sprintf("sim:%d", i), s))
+				}
+				got = simulate(t, devs, split, nil).answer(t, requests, tokens)
+			})
+			return got
+		}
+		var caps []graph.Capacity
+		for i, s := range speeds {
+			d := newSimulated(fmt.Sprintf("sim:%d", i), s)
+			caps = append(caps, graph.Capacity{Name: d.name, Times: &graph.Times{Block: d.block(requests / len(speeds)).Seconds()}})
+		}
+		m := &graph.Model{Vocab: 2}
+		for i := range blocks {
+			m.Blocks = append(m.Blocks, sizedBlock(i))
+		}
+		plan, err := graph.MakePlan(m, caps, nil, graph.KVShape{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var chosen []int
+		for _, p := range plan.Parts() {
+			chosen = append(chosen, p.Hi-p.Lo)
+		}
+		best, bestSplit := 0.0, []int(nil)
+		for _, split := range splits(blocks, len(speeds)) {
+			if got := try(split); got > best {
+				best, bestSplit = got, split
+			}
+		}
+		if got := try(chosen); got < 0.95*best {
+			t.Errorf("speeds %v: split %v gives %.0f tokens a second, %v gives %.0f", speeds, chosen, got, bestSplit, best)
+		}
+	}
+}
+
+// splits lists every way to give n blocks to so many devices.
+func splits(n, devices int) [][]int {
+	if devices == 1 {
+		return [][]int{{n}}
+	}
+	var all [][]int
+	for first := range n + 1 {
+		for _, rest := range splits(n-first, devices-1) {
+			all = append(all, append([]int{first}, rest...))
+		}
+	}
+	return all
+}
+
+// TestFailingDevice: every request that meets it ends with a typed error, at
+// whatever call it begins to fail; those before and after are whole.
+func TestFailingDevice(t *testing.T) {
+	broken := errors.New("simulated: the device is gone")
+	for _, from := range []int{1, 2, 7, 50} {
+		for _, forever := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				devs := equalDevices(3)
+				devs[1].fail = func(calls int) error {
+					if calls == from || forever && calls > from {
+						return broken
+					}
+					return nil
+				}
+				s := simulate(t, devs, ones(3), func(l *limits) { l.maxSeqs = 4 })
+				var streams []*Stream
+				for i := range 12 {
+					streams = append(streams, must(s.submit(context.Background(), Request{Tokens: prompt(i, 40), MaxTokens: 20})))
+				}
+				failed := 0
+				for i, o := range outcomes(streams) {
+					var se *StageError
+					switch {
+					case o.err == nil && len(o.ids) == 20:
+					case errors.As(o.err, &se) && errors.Is(o.err, broken) && se.Device == "sim:1" && o.res.Finish == FinishError:
+						failed++
+					default:
+						t.Errorf("request %d: %d tokens, %v", i, len(o.ids), o.err)
+					}
+				}
+				if failed == 0 || !forever && failed == len(streams) {
+					t.Errorf("failing from call %d (for ever %v): %d requests failed", from, forever, failed)
+				}
+				if st := s.pipe.stats(); st.PagesUsed != 0 {
+					t.Errorf("%d pages are still held", st.PagesUsed)
+				}
+				if err := s.pipe.shutdown(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// TestPrefillOverlapsDecode: a long prompt that is read beside answers costs no
+// more than its rows do.
+func TestPrefillOverlapsDecode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		devs := equalDevices(4)
+		s := simulate(t, devs, ones(4), func(l *limits) { l.chunk = 64 })
+		begin := time.Now()
+		streams := []*Stream{must(s.submit(context.Background(), Request{Tokens: prompt(1, 4000), MaxTokens: 1}))}
+		for i := range 8 {
+			streams = append(streams, must(s.submit(context.Background(), Request{Tokens: prompt(i, 1), MaxTokens: 100})))
+		}
+		for i, o := range outcomes(streams) {
+			if o.err != nil {
+				t.Errorf("request %d: %v", i, o.err)
+			}
+		}
+		took := time.Since(begin)
+		// What the busiest device had to do is what it all may take, and the way through the others.
+		for _, d := range devs {
+			if share := float64(d.busy) / float64(took); share < 0.85 {
+				t.Errorf("%s was busy for %.2f of the time", d.name, share)
+			}
+		}
+		if err := s.pipe.shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// sizedBlock is a block with weights, so that a planner has bytes to count.
+func sizedBlock(i int) graph.Block {
+	return graph.Block{Index: i, KVHeads: 1, KeyDim: 2, ValueDim: 2, Q: graph.Linear{Weight: &gguf.Tensor{Data: make([]byte, 100)}}}
+}
