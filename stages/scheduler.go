@@ -25,6 +25,7 @@ type scheduler struct {
 // counts is what a scheduler has done so far.
 type counts struct {
 	steps, rows           uint64
+	tokens, ended         uint64 // drawn; requests
 	preempted, recomputed uint64 // sequences; rows that were computed before
 }
 
@@ -104,6 +105,7 @@ func (s *scheduler) reap() {
 		}
 		s.cache.release(q)
 		q.close(q.finish())
+		s.counts.ended++
 		return true
 	}
 	s.live = slices.DeleteFunc(s.live, end)
@@ -112,6 +114,7 @@ func (s *scheduler) reap() {
 		removed := s.p.remove(gone)
 		for _, q := range removed {
 			q.close(q.finish())
+			s.counts.ended++
 		}
 		if len(removed) > 0 {
 			s.p.poke() // another ring may wait for nobody to wait
@@ -156,6 +159,9 @@ func (s *scheduler) settle(st *step) {
 		case p.lo < p.hi:
 			q.task.deliver(p.answer)
 			q.done = p.answer.done
+			if p.answer.emit && p.answer.token.ID != NoToken {
+				s.counts.tokens++
+			}
 			if p.answer.more {
 				q.tokens = append(q.tokens, p.answer.token.ID)
 			}
@@ -168,6 +174,8 @@ func (s *scheduler) show() {
 	g := &s.ring.gauges
 	g.steps.Store(s.counts.steps)
 	g.rows.Store(s.counts.rows)
+	g.tokens.Store(s.counts.tokens)
+	g.ended.Store(s.counts.ended)
 	g.live.Store(int64(len(s.live)))
 	g.parked.Store(int64(len(s.parked)))
 	g.flying.Store(int64(s.flying))

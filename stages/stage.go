@@ -27,8 +27,10 @@ type stage struct {
 	out     chan *step
 	rec     *trace.Recorder
 
-	mu    sync.Mutex
-	stats StageStats
+	mu      sync.Mutex
+	stats   StageStats
+	waiting *time.Duration // of stats, where the stage waits at the moment
+	since   time.Time      // when it began to
 }
 
 func newStage(sp spec, replica, track int, in <-chan *step, rec *trace.Recorder) *stage {
@@ -92,12 +94,14 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 	defer close(g.out)
 	var broken error
 	for {
-		waiting, queued := time.Now(), len(g.in)
+		queued := len(g.in)
+		g.waits(&g.stats.Starved)
 		s, ok := <-g.in
+		g.goesOn()
 		if !ok {
 			return broken
 		}
-		g.received(time.Since(waiting), max(queued, 1), len(s.batch.Rows))
+		g.received(max(queued, 1), len(s.batch.Rows))
 		if s.err == nil {
 			s.err = broken
 		}
@@ -112,9 +116,9 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 		if s.err != nil || !alive {
 			s.drop()
 		}
-		sending := time.Now()
+		g.waits(&g.stats.Blocked)
 		g.out <- s
-		g.sent(time.Since(sending))
+		g.goesOn()
 	}
 }
 
@@ -137,10 +141,24 @@ func (g *stage) do(ctx context.Context, s *step) error {
 	return nil
 }
 
-func (g *stage) received(starved time.Duration, depth, rows int) {
+// waits notes that the stage begins to wait, and which of its times that is.
+func (g *stage) waits(what *time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stats.Starved += starved
+	g.waiting, g.since = what, time.Now()
+}
+
+// goesOn ends what waits began.
+func (g *stage) goesOn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	*g.waiting += time.Since(g.since)
+	g.waiting = nil
+}
+
+func (g *stage) received(depth, rows int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.stats.QueueMax = max(g.stats.QueueMax, depth)
 	g.stats.Steps++
 	g.stats.Rows += uint64(rows)
@@ -153,16 +171,23 @@ func (g *stage) worked(wait, busy time.Duration) {
 	g.stats.Busy += busy
 }
 
-func (g *stage) sent(blocked time.Duration) {
+// snapshot reads the counters; a wait that lasts is counted up to now.
+func (g *stage) snapshot(started time.Time) StageStats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stats.Blocked += blocked
-}
-
-func (g *stage) snapshot() StageStats {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	before := time.Duration(0)
+	now := time.Now()
+	if g.waiting != nil {
+		before = *g.waiting
+		*g.waiting += now.Sub(g.since)
+	}
 	s := g.stats
+	if g.waiting != nil {
+		*g.waiting = before
+	}
 	s.Name, s.Device, s.Replica, s.QueueCap = g.name, g.device, g.replica, cap(g.in)
+	s.Queue = len(g.in)
+	s.Elapsed = now.Sub(started)
+	s.Shares = s.shares()
 	return s
 }

@@ -35,6 +35,7 @@ Ctrl-C ends the answers where they are. ` + exitHelp
 type runFlags struct {
 	engineFlags
 	samplingFlags
+	statsFlag
 	prompts []string
 	file    string
 	chat    bool
@@ -56,6 +57,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.engineFlags.add(cmd)
 	fs := cmd.Flags()
 	f.samplingFlags.add(fs, 0)
+	f.statsFlag.add(fs)
 	fs.StringArrayVarP(&f.prompts, "prompt", "p", nil, "prompt (may be given several times)")
 	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file")
 	fs.BoolVar(&f.chat, "chat", false, "the prompt is a message of a user, put through the model's chat template")
@@ -91,6 +93,11 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 		return err
 	}
 	defer closeEngine(e, &err)
+	stop, err := f.watch(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, stop()) }()
 
 	answers, err := a.answerAll(ctx, f, e, prompts)
 	if err != nil {
