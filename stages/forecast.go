@@ -18,7 +18,7 @@ type Forecast struct {
 	Parts []PartForecast `json:"parts"` // of the first replica
 
 	Single      float64 `json:"single"`      // one request answering
-	Prefill     float64 `json:"prefill"`     // one long prompt being read
+	Prefill     float64 `json:"prefill"`     // one prompt of 512 tokens being read
 	Unpipelined float64 `json:"unpipelined"` // all requests answering, one Step in flight
 	Pipelined   float64 `json:"pipelined"`   // as many Steps as devices
 	AsPlanned   float64 `json:"as_planned"`  // with this layout's waves and replicas
@@ -26,6 +26,9 @@ type Forecast struct {
 	BestName    string  `json:"best_name"`
 	AsReplicas  float64 `json:"as_replicas"` // the whole model on every device
 }
+
+// longPrompt is the prompt that Forecast.Prefill is about.
+const longPrompt = 512
 
 // PartForecast is a device's part of it.
 type PartForecast struct {
@@ -49,11 +52,10 @@ func (l *Layout) Forecast(requests int, context float64) (f Forecast, ok bool) {
 		return l.stepTimes(r, profiles, rows, rows, context)
 	}
 	f.Single = 1 / sum(answering(alone, 1))
-	chunk := min(f.Chunk, l.Ctx)
-	reading := l.stepTimes(r, alone, chunk, 0, float64(chunk)/2)
-	f.Prefill = float64(chunk) / sum(reading)
+	chunk, middle := min(f.Chunk, l.Ctx), float64(min(longPrompt, l.Ctx))/2
+	f.Prefill = float64(chunk) / sum(l.stepTimes(r, alone, chunk, 0, middle))
 	if l.limits.waves > 1 {
-		f.Prefill = float64(chunk) / slices.Max(l.stepTimes(r, together, chunk, 0, float64(chunk)/2))
+		f.Prefill = float64(chunk) / slices.Max(l.stepTimes(r, together, chunk, 0, middle))
 	}
 	f.Unpipelined = float64(requests) / sum(answering(alone, requests))
 	f.Pipelined = rate(answering(together, ceilDiv(requests, stages)), requests, stages)

@@ -129,7 +129,7 @@ func writePlan(out io.Writer, l *stages.Layout, f *stages.Forecast) error {
 		tokS float64
 	}{
 		{"one request, answering", f.Single},
-		{"one long prompt, being read", f.Prefill},
+		{"one prompt of 512, being read", f.Prefill},
 		{fmt.Sprintf("%d requests, as planned", f.Requests), f.AsPlanned},
 		{fmt.Sprintf("%d requests, one step in flight", f.Requests), f.Unpipelined},
 		{fmt.Sprintf("%d requests, a step for each device", f.Requests), f.Pipelined},

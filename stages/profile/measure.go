@@ -15,11 +15,15 @@ import (
 )
 
 const (
-	// cacheBytes of weights are read by turns, so that none is found in a cache.
-	cacheBytes = 256 << 20
+	// mostBytes of weights are loaded: what is left out, larger models repeat.
+	mostBytes = 1 << 30
+	// cacheBytes of weights are enough where it is arithmetic that takes the time.
+	cacheBytes = 96 << 20
+	fewRows    = 16 // up to so many rows it is not
 	pageSize   = 32
 	longPrompt = 256                    // rows of the largest Step
-	patience   = 150 * time.Millisecond // for each number of rows
+	sweeps     = 2                      // times that everything is measured
+	patience   = 100 * time.Millisecond // for each number of rows
 	least      = 2                      // passes
 	enough     = 20                     // passes
 	sequences  = 32                     // most rows that are of a sequence each; more are a prompt
@@ -27,7 +31,7 @@ const (
 
 var (
 	rowCounts    = []int{1, 2, 4, 8, 16, 32, 64, 128, longPrompt}
-	answerCounts = []int{1, 4, 16, 32}
+	answerCounts = []int{1, 4, 16} // without a screening copy, where there is one
 )
 
 // Measure runs parts of the model on each device, alone and, where several are
@@ -80,11 +84,13 @@ func same(a, b device.Info) bool {
 
 // meter is a model, or enough of it, on one device.
 type meter struct {
-	embed  device.Embed
-	blocks []device.Blocks
-	count  float64 // blocks loaded, of average size
-	head   device.Head
-	held   []io.Closer
+	embed    device.Embed
+	blocks   []device.Blocks
+	sizes    []float64 // of them, in blocks of average size
+	small    int       // so many of them are enough where arithmetic takes the time
+	plain    device.Head
+	screened device.Head // nil where the device makes no copy
+	held     []io.Closer
 }
 
 func measure(ctx context.Context, m *graph.Model, d device.Device, kvType string) (p *Profile, err error) {
@@ -97,32 +103,94 @@ func measure(ctx context.Context, m *graph.Model, d device.Device, kvType string
 	if err := t.load(ctx, m, d, kvType); err != nil {
 		return nil, err
 	}
-	p = &Profile{}
-	for _, n := range rowCounts {
-		b := batchOf(m.Vocab, n, n > sequences)
-		blocks, embed, err := t.rows(ctx, b)
+	if err := t.heads(ctx, m, d); err != nil {
+		return nil, err
+	}
+	for range sweeps {
+		again, err := t.sweep(ctx, m.Vocab)
 		if err != nil {
 			return nil, err
 		}
-		p.Block.Rows = append(p.Block.Rows, n)
-		p.Block.Seconds = append(p.Block.Seconds, blocks)
-		p.Embed = embed / float64(n)
+		if p == nil {
+			p = again
+		}
+		p.fastest(again)
 	}
-	// The pages of the first sequence are full now.
-	late := batchOf(m.Vocab, 1, true)
-	late.Rows[0].Pos = longPrompt - 1
-	at, _, err := t.rows(ctx, late)
+	return p, nil
+}
+
+// fastest keeps the smaller of two times for everything: the other was disturbed.
+func (p *Profile) fastest(o *Profile) {
+	p.Embed, p.Attend = min(p.Embed, o.Embed), min(p.Attend, o.Attend)
+	for _, c := range [][2]Curve{{p.Block, o.Block}, {p.Head, o.Head}, {p.Screened, o.Screened}} {
+		for i := range c[0].Seconds {
+			c[0].Seconds[i] = min(c[0].Seconds[i], c[1].Seconds[i])
+		}
+	}
+}
+
+// sweep measures everything once.
+func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
+	p := &Profile{}
+	head, curve := t.plain, &p.Head
+	if t.screened != nil {
+		head, curve = t.screened, &p.Screened
+	}
+	for _, n := range rowCounts {
+		use := len(t.blocks)
+		if n > fewRows {
+			use = t.small
+		}
+		own := n <= sequences
+		if !own {
+			head = nil
+		}
+		took, err := t.tour(ctx, batchOf(vocab, n, !own), use, head)
+		if err != nil {
+			return nil, err
+		}
+		p.Block.add(n, took.blocks)
+		if own {
+			curve.add(n, took.head)
+		}
+		p.Embed = took.embed / float64(n)
+	}
+	// The pages of the first sequence are full now, in the blocks that long
+	// prompts go through.
+	row := batchOf(vocab, 1, true)
+	early, err := t.tour(ctx, row, t.small, nil)
 	if err != nil {
 		return nil, err
 	}
-	p.Attend = max(0, at-p.Block.Seconds[0]) / (longPrompt - 1)
+	row.Rows[0].Pos = longPrompt - 1
+	late, err := t.tour(ctx, row, t.small, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.Attend = max(0, late.blocks-early.blocks) / (longPrompt - 1)
 	for i, n := range rowCounts {
 		if n > sequences { // what a prompt spends on attention is not the rows' own
 			p.Block.Seconds[i] = max(p.Block.Seconds[i]-p.Attend*float64(n*n)/2, p.Block.Seconds[i-1])
 		}
 	}
-	p.Block.smooth()
-	return p, t.answers(ctx, m, d, p)
+	for _, n := range answerCounts {
+		if t.screened == nil {
+			break
+		}
+		took, err := t.tour(ctx, batchOf(vocab, n, false), t.small, t.plain)
+		if err != nil {
+			return nil, err
+		}
+		p.Head.add(n, took.head)
+	}
+	for _, c := range []Curve{p.Block, p.Head, p.Screened} {
+		c.smooth()
+	}
+	return p, nil
+}
+
+func (c *Curve) add(rows int, seconds float64) {
+	c.Rows, c.Seconds = append(c.Rows, rows), append(c.Seconds, seconds)
 }
 
 // smooth takes out what disturbances added: more rows never take less time.
@@ -143,12 +211,12 @@ func (t *meter) load(ctx context.Context, m *graph.Model, d device.Device, kvTyp
 	n := 0
 	for i := range m.Blocks {
 		size := m.Blocks[i].WeightBytes()
-		if total += size; bytes < cacheBytes {
+		if total += size; bytes < mostBytes {
 			bytes += size
 			n++
 		}
 	}
-	t.count = float64(bytes) / float64(total) * float64(len(m.Blocks))
+	average := float64(total) / float64(len(m.Blocks))
 	kv := device.KV{Type: kvType, PageSize: pageSize, Pages: longPrompt/pageSize + sequences}
 	each := 1
 	if d.Info().FuseBlocks {
@@ -160,8 +228,24 @@ func (t *meter) load(ctx context.Context, m *graph.Model, d device.Device, kvTyp
 			return err
 		}
 		t.blocks, t.held = append(t.blocks, b), append(t.held, b)
+		size := uint64(0)
+		for j := i; j < min(i+each, n); j++ {
+			size += m.Blocks[j].WeightBytes()
+		}
+		t.sizes = append(t.sizes, float64(size)/average)
+		if sum(t.sizes[:t.small])*average < cacheBytes {
+			t.small++
+		}
 	}
 	return nil
+}
+
+func sum(x []float64) float64 {
+	s := 0.0
+	for _, v := range x {
+		s += v
+	}
+	return s
 }
 
 // batchOf makes a batch of n rows: one prompt, or the first rows of n sequences.
@@ -188,129 +272,118 @@ func batchOf(vocab, n int, prompt bool) *device.Batch {
 	return b
 }
 
-// rows measures a batch: seconds of an average block, and of the embedding.
-func (t *meter) rows(ctx context.Context, b *device.Batch) (block, embed float64, err error) {
-	var embeds []float64
-	blocks, err := repeat(ctx, func() (time.Duration, error) {
-		start := time.Now()
-		x, err := t.embed.Forward(ctx, b, func(_, _ time.Time) {})
-		if err != nil {
-			return 0, err
-		}
-		embeds = append(embeds, time.Since(start).Seconds())
-		x, took, err := t.pass(ctx, b, x)
-		if err != nil {
-			return 0, err
-		}
-		x.Release()
-		return took, nil
-	})
-	return blocks / max(t.count, 1e-9), slices.Min(append(embeds, 1)), err
+// times are the seconds of one way through the parts.
+type times struct {
+	embed, blocks, head float64 // blocks: of an average one
 }
 
-// pass runs the blocks and waits for them.
-func (t *meter) pass(ctx context.Context, b *device.Batch, x device.Hidden) (device.Hidden, time.Duration, error) {
+// tour sends a batch through embedding, the first blocks and, unless it is nil,
+// a head, for a while, and returns the median of the faster half of the times.
+func (t *meter) tour(ctx context.Context, b *device.Batch, use int, head device.Head) (times, error) {
+	if head != nil {
+		for i := range b.Rows {
+			b.Outputs = append(b.Outputs, device.Output{Row: int32(i), TopK: 1})
+		}
+	}
+	if _, err := t.pass(ctx, b, use, head); err != nil { // what is made on first use
+		return times{}, err
+	}
+	var embed, blocks, answer []float64
+	for start := time.Now(); len(blocks) < least || len(blocks) < enough && time.Since(start) < patience; {
+		if err := ctx.Err(); err != nil {
+			return times{}, context.Cause(ctx)
+		}
+		p, err := t.pass(ctx, b, use, head)
+		if err != nil {
+			return times{}, err
+		}
+		embed, blocks, answer = append(embed, p.embed), append(blocks, p.blocks), append(answer, p.head)
+	}
+	fast := func(x []float64) float64 {
+		slices.Sort(x)
+		return x[len(x)/4]
+	}
+	return times{fast(embed), fast(blocks) / max(sum(t.sizes[:use]), 1e-9), fast(answer)}, nil
+}
+
+// pass is one way through the parts. As in a pipeline, every part is called by
+// a goroutine of its own: handing on takes time too.
+func (t *meter) pass(ctx context.Context, b *device.Batch, use int, head device.Head) (took times, err error) {
 	start := time.Now()
-	ends := make(chan time.Time, len(t.blocks))
-	for _, p := range t.blocks {
-		var err error
-		if x, err = p.Forward(ctx, b, x, func(_, end time.Time) { ends <- end }); err != nil {
-			return nil, 0, err
-		}
+	x, err := t.embed.Forward(ctx, b, func(_, _ time.Time) {})
+	if err != nil {
+		return took, err
 	}
-	var last time.Time
-	for range t.blocks {
-		if end := <-ends; end.After(last) {
-			last = end
+	last := time.Now()
+	took.embed = last.Sub(start).Seconds()
+	start = last
+	for _, p := range t.blocks[:use] {
+		end := make(chan time.Time, 1)
+		called := make(chan error)
+		go func() {
+			var err error
+			x, err = p.Forward(ctx, b, x, func(_, now time.Time) { end <- now })
+			called <- err
+		}()
+		if err := <-called; err != nil {
+			return took, err
 		}
+		last = <-end
 	}
+	took.blocks = last.Sub(start).Seconds()
 	for i := range b.Seqs {
 		if err := b.Seqs[i].Err; err != nil {
 			x.Release()
-			return nil, 0, err
+			return took, err
 		}
 	}
-	return x, last.Sub(start), nil
+	if head == nil {
+		x.Release()
+		return took, nil
+	}
+	start = time.Now()
+	l, err := head.Forward(ctx, b, x, func(_, _ time.Time) {})
+	if err != nil {
+		return took, err
+	}
+	defer l.Release()
+	if _, err := l.Row(len(b.Outputs) - 1); err != nil {
+		return took, err
+	}
+	took.head = time.Since(start).Seconds()
+	return took, nil
 }
 
-// repeat runs fn for a while and returns the median of the faster half of its
-// times, in seconds.
-func repeat(ctx context.Context, fn func() (time.Duration, error)) (float64, error) {
-	if _, err := fn(); err != nil { // what is made on first use
-		return 0, err
-	}
-	var took []float64
-	for start := time.Now(); len(took) < least || len(took) < enough && time.Since(start) < patience; {
-		if err := ctx.Err(); err != nil {
-			return 0, context.Cause(ctx)
+// heads loads the head, and again with a screening copy where the device would
+// make one.
+func (t *meter) heads(ctx context.Context, m *graph.Model, d device.Device) (err error) {
+	load := func() (device.Head, error) {
+		h, err := d.LoadHead(ctx, &m.Head)
+		if err == nil {
+			t.held = append(t.held, h)
 		}
-		d, err := fn()
-		if err != nil {
-			return 0, err
-		}
-		took = append(took, d.Seconds())
-	}
-	slices.Sort(took)
-	return took[len(took)/4], nil
-}
-
-// answers measures the head, with a screening copy too where the device would make one.
-func (t *meter) answers(ctx context.Context, m *graph.Model, d device.Device, p *Profile) error {
-	var err error
-	if p.Head, err = t.curve(ctx, m, d); err != nil {
-		return err
+		return h, err
 	}
 	estimator, ok := d.(device.Estimator)
 	screener, ok2 := d.(device.Screener)
-	if !ok || !ok2 {
-		return nil
-	}
-	f, err := estimator.Estimate(device.Part{Head: &m.Head}, device.Sizes{})
-	if err != nil || f.Screening == 0 {
-		return err
-	}
-	if err := screener.SetScreening(device.ScreenNow); err != nil {
-		return err
-	}
-	p.Screened, err = t.curve(ctx, m, d)
-	return errors.Join(err, screener.SetScreening(device.ScreenAuto))
-}
-
-// curve measures a head that is loaded for it.
-func (t *meter) curve(ctx context.Context, m *graph.Model, d device.Device) (c Curve, err error) {
-	head, err := d.LoadHead(ctx, &m.Head)
-	if err != nil {
-		return c, err
-	}
-	defer func() { err = errors.Join(err, head.Close()) }()
-	for _, n := range answerCounts {
-		b := batchOf(m.Vocab, n, false)
-		for i := range n {
-			b.Outputs = append(b.Outputs, device.Output{Row: int32(i), TopK: 1})
-		}
-		s, err := repeat(ctx, func() (time.Duration, error) {
-			x, err := t.embed.Forward(ctx, b, func(_, _ time.Time) {})
-			if err != nil {
-				return 0, err
-			}
-			if x, _, err = t.pass(ctx, b, x); err != nil {
-				return 0, err
-			}
-			start := time.Now()
-			l, err := head.Forward(ctx, b, x, func(_, _ time.Time) {})
-			if err != nil {
-				return 0, err
-			}
-			_, err = l.Row(n - 1)
-			took := time.Since(start)
-			l.Release()
-			return took, err
-		})
+	if ok && ok2 {
+		f, err := estimator.Estimate(device.Part{Head: &m.Head}, device.Sizes{})
 		if err != nil {
-			return c, err
+			return err
 		}
-		c.Rows, c.Seconds = append(c.Rows, n), append(c.Seconds, s)
+		if f.Screening > 0 {
+			defer func() { err = errors.Join(err, screener.SetScreening(device.ScreenAuto)) }()
+			if err := screener.SetScreening(device.ScreenNow); err != nil {
+				return err
+			}
+			if t.screened, err = load(); err != nil {
+				return err
+			}
+			if err := screener.SetScreening(device.ScreenOff); err != nil {
+				return err
+			}
+		}
 	}
-	c.smooth()
-	return c, nil
+	t.plain, err = load()
+	return err
 }
