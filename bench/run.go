@@ -101,7 +101,7 @@ func (b *bencher) open(ctx context.Context, devices string, positions, seqs int)
 		o.Devices, o.Split = devices, nil // the split is that of the caller's devices
 	}
 	o.Ctx, o.MaxSeqs = positions, seqs
-	o.NoPrefixCache = true // prompts that come again are to be computed again
+	o.NoPrefixCache = true           // prompts that come again are to be computed again
 	b.opt.Engine.Log = zerolog.Nop() // what is to be said of the model was said the first time
 	e, err := stages.Open(ctx, b.opt.Model, o)
 	if err != nil {

@@ -76,6 +76,12 @@ func (o Options) layoutOf(m *graph.Model, devs []device.Device, set *profile.Set
 	return best, nil
 }
 
+// promptRows is how many rows of prompts a split expects for each row that is
+// answered. The head works for the latter alone, so a split for answers gives
+// its device few blocks and makes the others wait for prompts, and the other
+// way round; jobs read several times what they write.
+const promptRows = 4
+
 func tooLarge(err error) bool {
 	if errors.As(err, new(*MemoryError)) {
 		return true
@@ -129,12 +135,13 @@ func devicesOf(p *graph.Plan) int {
 }
 
 // capacities tells the planner of a replica's devices, the first of which is
-// number first of all. Times are those of a Step in the middle of answering:
-// the sequences divided among the waves. Without them, speeds are known
+// number first of all. Times are those of a Step in the middle of a job: the
+// sequences divided among the waves, with promptRows rows of prompts for each
+// row that is answered. Without them, speeds are known
 // relative to each other only where all count workers.
 func (o Options) capacities(devs []device.Device, first int, set *profile.Set, screening bool, waves int) []graph.Capacity {
 	comparable := !slices.ContainsFunc(devs, func(d device.Device) bool { return d.Info().Workers == 0 })
-	rows := max(1, ceilDiv(o.MaxSeqs, waves))
+	answers := max(1, ceilDiv(o.MaxSeqs, waves))
 	caps := make([]graph.Capacity, len(devs))
 	for i, d := range devs {
 		info := d.Info()
@@ -145,7 +152,7 @@ func (o Options) capacities(devs []device.Device, first int, set *profile.Set, s
 		if set != nil {
 			p := &set.Together[first+i]
 			step := func(w profile.Work) float64 {
-				w.Rows, w.Answers, w.Screened = rows, rows, screening
+				w.Rows, w.Answers, w.Screened = answers*(1+promptRows), answers, screening
 				return p.Step(w)
 			}
 			c.Times = &graph.Times{

@@ -56,6 +56,7 @@ func (l *loader) units() []unit {
 func (l *loader) load(ctx context.Context, progress func(done, total int)) ([]spec, error) {
 	units := l.units()
 	specs := make([]spec, 0, len(units))
+	var here span
 	for i, u := range units {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("stages: loading broken off after %d of %d parts: %w", i, len(units), context.Cause(ctx))
@@ -64,7 +65,15 @@ func (l *loader) load(ctx context.Context, progress func(done, total int)) ([]sp
 		if err != nil {
 			return nil, fmt.Errorf("stages: loading %s on %s: %w", u.name(), u.dev.Info().Name, err)
 		}
-		specs = append(specs, spec{name: u.name(), device: u.dev.Info().Name, work: w})
+		sp := spec{name: u.name(), device: u.dev.Info().Name, work: w}
+		if i == 0 || units[i-1].dev != u.dev {
+			here = make(span, 1)
+			sp.enter = here
+		}
+		if i == len(units)-1 || units[i+1].dev != u.dev {
+			sp.leave = here
+		}
+		specs = append(specs, sp)
 		if progress != nil {
 			progress(i+1, len(units))
 		}

@@ -31,7 +31,16 @@ type spec struct {
 	name   string
 	device string
 	work   work
+
+	// A span is the consecutive stages of one device. A Step has it for itself
+	// from the first (enter) to the last (leave): two Steps that took turns in
+	// it would go through it at half the speed and come out together, and then
+	// every device would wait for the one that both are on.
+	enter, leave span
 }
+
+// span holds a token while a Step is in it; nil where none begins or ends.
+type span chan struct{}
 
 // pipeline is one ring of stages, or several equal ones (replicas), behind one
 // queue of requests.
@@ -70,7 +79,7 @@ func start(specs [][]spec, lim limits, rec *trace.Recorder) *pipeline {
 	}
 	track := 0
 	for i, r := range p.rings {
-		list := append(specs[i][:len(specs[i]):len(specs[i])], spec{sampleStage, hostDevice, sampleWork})
+		list := append(specs[i][:len(specs[i]):len(specs[i])], spec{name: sampleStage, device: hostDevice, work: sampleWork})
 		first := make(chan *step, channelCap)
 		in := (<-chan *step)(first)
 		for _, sp := range list {

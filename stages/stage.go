@@ -23,6 +23,7 @@ type stage struct {
 	replica int
 	track   int
 	work    work
+	span    struct{ enter, leave span }
 	in      <-chan *step
 	out     chan *step
 	rec     *trace.Recorder
@@ -34,10 +35,12 @@ type stage struct {
 }
 
 func newStage(sp spec, replica, track int, in <-chan *step, rec *trace.Recorder) *stage {
-	return &stage{
+	g := &stage{
 		name: sp.name, device: sp.device, replica: replica, track: track, work: sp.work,
 		in: in, out: make(chan *step, channelCap), rec: rec,
 	}
+	g.span.enter, g.span.leave = sp.enter, sp.leave
+	return g
 }
 
 // embedWork turns tokens into activations.
@@ -102,6 +105,11 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 			return broken
 		}
 		g.received(max(queued, 1), len(s.batch.Rows))
+		if g.span.enter != nil {
+			g.waits(&g.stats.DeviceWait)
+			g.span.enter <- struct{}{} // the Step in it passes through whatever becomes of it
+			g.goesOn()
+		}
 		if s.err == nil {
 			s.err = broken
 		}
@@ -115,6 +123,9 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 		}
 		if s.err != nil || !alive {
 			s.drop()
+		}
+		if g.span.leave != nil {
+			<-g.span.leave
 		}
 		g.waits(&g.stats.Blocked)
 		g.out <- s
