@@ -11,11 +11,19 @@
 //
 // A step is a ragged batch of rows: one row for every sequence that decodes,
 // and chunks of the prompts that are being read. The scheduler admits requests
-// (sequences) in order as long as there are KV pages, composes steps, and keeps
-// as many of them in flight as the plan has devices. A stage receives a step,
-// brings its activations to its own device, lets the device work, and sends it
-// on. The sample stage turns logits into tokens and text. Then the step is back
-// at the scheduler, which hands out what was drawn and feeds it in again: a ring.
+// (sequences) as long as there are places and KV pages, composes steps, and
+// keeps as many of them in flight as the plan has devices. A stage receives a
+// step, brings its activations to its own device, lets the device work, and
+// sends it on. The sample stage turns logits into tokens and text. Then the
+// step is back at the scheduler, which hands out what was drawn and feeds it in
+// again: a ring. Replicas are several rings behind one queue.
+//
+// Pages. A sequence takes KV pages as it fills them (kvCache). Where there is
+// none, the sequence that matters least is preempted: it keeps its tokens,
+// loses its pages, and is computed again later, from the first page that the
+// prefix cache (prefixTree) has not kept. Nothing of a sequence is under way
+// when its pages are taken, and a page that two sequences share is given up
+// only when neither holds it.
 //
 // Ownership. A step and its batch belong to the goroutine that received it
 // last. A sequence belongs to the scheduler, its sampler and text to the sample

@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -79,7 +80,7 @@ func start(specs [][]spec, lim limits, rec *trace.Recorder) *pipeline {
 	}
 	track := 0
 	for i, r := range p.rings {
-		list := append(specs[i][:len(specs[i]):len(specs[i])], spec{name: sampleStage, device: hostDevice, work: sampleWork})
+		list := slices.Concat(specs[i], []spec{{name: sampleStage, device: hostDevice, work: sampleWork}})
 		first := make(chan *step, channelCap)
 		in := (<-chan *step)(first)
 		for _, sp := range list {
