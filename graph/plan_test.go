@@ -64,6 +64,9 @@ func TestPlanTable(t *testing.T) {
 		{"a slow first", even, devices(0.001, 1), nil, []string{"nothing", "embed, blocks 0-3, head"}},
 		{"blocks cost more than their weights", even, []Capacity{{Name: "a", Overhead: 20}, {Name: "b", Overhead: 20}}, nil,
 			[]string{"embed, blocks 0-1", "blocks 2-3, head"}},
+		{"times before speeds", even, []Capacity{
+			{Name: "a", Speed: 9, Times: &Times{Embed: 1, Block: 3, Head: 50}}, {Name: "b", Speed: 1, Times: &Times{Embed: 5, Block: 1, Head: 2}},
+		}, nil, []string{"embed, block 0", "blocks 1-3, head"}},
 		{"memory before balance", even, []Capacity{{Name: "a", Bytes: 20}, {Name: "b"}}, nil,
 			[]string{"embed, block 0", "blocks 1-3, head"}},
 	} {

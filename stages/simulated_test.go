@@ -400,6 +400,65 @@ func TestPrefillOverlapsDecode(t *testing.T) {
 	})
 }
 
+// TestSuffixOfACachedPrefix: of 64 requests with 1,000 tokens in common, one
+// computes them; a request that comes later with 20 tokens of its own has its
+// first token in less than a tenth of the first one's time.
+func TestSuffixOfACachedPrefix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const common, own = 1000, 20
+		s := simulate(t, equalDevices(2), ones(2), nil)
+		ask := func(i int) *Stream {
+			tokens := append(prompt(1, common), prompt(100+i, own)...)
+			return must(s.submit(context.Background(), Request{Tokens: tokens, MaxTokens: 2}))
+		}
+		first := ask(0).Result()
+		var rest []*Stream
+		for i := range 63 {
+			rest = append(rest, ask(1+i))
+		}
+		outcomes(rest)
+		later := ask(64).Result()
+		if later.FirstToken >= first.FirstToken/10 {
+			t.Errorf("the first token took %v, then %v", first.FirstToken, later.FirstToken)
+		}
+		const pages = common / 32 * 32
+		if st := s.pipe.stats(); st.Reused != 64*pages || st.Rows != 65*(common+own+1)-64*pages {
+			t.Errorf("%d rows computed, %d taken over", st.Rows, st.Reused)
+		}
+		if err := s.pipe.shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDeadlines: of requests that wait, the one with the earliest deadline goes
+// first; one that cannot make it ends with what it has.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulate(t, equalDevices(1), ones(1), func(l *limits) { l.maxSeqs = 1 })
+		now := time.Now()
+		ask := func(deadline time.Duration, n int) *Stream {
+			r := Request{Tokens: prompt(1, 3), MaxTokens: n}
+			if deadline > 0 {
+				r.Deadline = now.Add(deadline)
+			}
+			return must(s.submit(context.Background(), r))
+		}
+		streams := []*Stream{ask(0, 20), ask(0, 20), ask(time.Second, 20), ask(300*time.Millisecond, 20), ask(20*time.Millisecond, 5)}
+		synctest.Wait()
+		all := outcomes(streams)
+		if all[1].res.FirstToken < all[2].res.FirstToken || all[2].res.FirstToken < all[3].res.FirstToken {
+			t.Errorf("first tokens after %v, %v and %v", all[1].res.FirstToken, all[2].res.FirstToken, all[3].res.FirstToken)
+		}
+		if o := all[4]; o.res.Finish != FinishTimeout || !errors.Is(o.err, context.DeadlineExceeded) {
+			t.Errorf("the one that came too late: %q, %v", o.res.Finish, o.err)
+		}
+		if err := s.pipe.shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
