@@ -36,7 +36,7 @@ func Advice(before, now Stats) string {
 	case now.Waiting+now.Preempted > 0 && now.PagesUsed > now.PagesTotal*9/10 && now.Live < now.Waves*rings:
 		return fmt.Sprintf("the KV cache is full: %d of %d pages are in use and %d requests wait; more memory, fewer positions or a smaller KV type would help",
 			now.PagesUsed, now.PagesTotal, now.Waiting+now.Preempted)
-	case now.Live < now.Waves*rings && now.Waiting == 0 && top.Shares.Busy < busyEnough:
+	case now.Live > 0 && now.Live < now.Waves*rings && now.Waiting == 0 && top.Shares.Busy < busyEnough:
 		return fmt.Sprintf("%d requests are not enough for %d steps in flight: more requests at once would help, or fewer devices", now.Live, now.Waves*rings)
 	case second >= 0 && top.Shares.Busy-d.Devices[second].Shares.Busy > lopsided:
 		return fmt.Sprintf("%s is the bottleneck, busy %.0f%% of the time and the next one %.0f%%: fewer blocks on it would help (--split)",

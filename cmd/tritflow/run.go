@@ -36,6 +36,7 @@ type runFlags struct {
 	engineFlags
 	samplingFlags
 	statsFlag
+	viewFlag
 	prompts []string
 	file    string
 	chat    bool
@@ -58,6 +59,7 @@ func (a *app) runCommand() *cobra.Command {
 	fs := cmd.Flags()
 	f.samplingFlags.add(fs, 0)
 	f.statsFlag.add(fs)
+	f.viewFlag.add(fs)
 	fs.StringArrayVarP(&f.prompts, "prompt", "p", nil, "prompt (may be given several times)")
 	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file")
 	fs.BoolVar(&f.chat, "chat", false, "the prompt is a message of a user, put through the model's chat template")
@@ -72,6 +74,9 @@ func (a *app) runCommand() *cobra.Command {
 // run answers all prompts through one engine.
 func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	if err := f.prepare(a); err != nil {
+		return err
+	}
+	if err := f.check(a); err != nil {
 		return err
 	}
 	prompts, err := f.read(ctx, a)
@@ -99,8 +104,9 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { err = firstError(err, stop()) }()
 
+	hide := f.start(ctx, a, e)
 	answers, err := a.answerAll(ctx, f, e, prompts)
-	if err != nil {
+	if err = firstError(err, hide()); err != nil {
 		return err
 	}
 	if f.stats {
