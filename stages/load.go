@@ -93,6 +93,9 @@ func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device)
 	if err != nil || o.Profiles == nil || !l.screening { // measuring would take memory that is not there
 		return l, err
 	}
+	if !o.Profiles.Has(m, devs, o.KV) {
+		o.Log.Info().Str("kept in", o.Profiles.Dir).Msg("measuring the devices with this model, once")
+	}
 	set, err := o.Profiles.Get(ctx, m, devs, o.KV)
 	if kept := (*profile.StoreError)(nil); errors.As(err, &kept) {
 		o.Log.Warn().Msg(kept.Error())

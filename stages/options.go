@@ -133,14 +133,14 @@ func (o Options) limits(devices, pages, vocab, rowBudget int) limits {
 	if l.waves == 0 {
 		l.waves = devices
 	}
-	if l.chunk == 0 {
-		most := defaultChunk
-		if l.waves > 1 {
-			most = defaultWaveChunk
-		}
-		if l.chunk = most; rowBudget > 0 {
-			l.chunk = min(most, max(rowBudget, leastBudget))
-		}
+	switch {
+	case l.chunk > 0:
+	case rowBudget > 0:
+		l.chunk = min(max(rowBudget, leastBudget), defaultChunk)
+	case l.waves > 1:
+		l.chunk = defaultWaveChunk
+	default:
+		l.chunk = defaultChunk
 	}
 	return l
 }

@@ -51,6 +51,11 @@ func (s Store) Get(ctx context.Context, m *graph.Model, devs []device.Device, kv
 	return set, nil
 }
 
+// Has says whether Get has nothing to measure.
+func (s Store) Has(m *graph.Model, devs []device.Device, kvType string) bool {
+	return read(filepath.Join(s.Dir, key(m, devs, kvType)+".json"), len(devs)) != nil
+}
+
 // StoreError says that a Set could not be kept.
 type StoreError struct {
 	Path string
