@@ -18,6 +18,7 @@ type scheduler struct {
 
 	live   []*sequence // in order of admission
 	parked []*sequence // preempted; they hold no pages
+	ending []*sequence // let go of; their consumers have yet to hear of it
 	flying int         // steps composed and not yet back
 	counts counts
 }
@@ -44,7 +45,7 @@ func (s *scheduler) run() error {
 	}
 	if err != nil {
 		waiting := s.p.remove(func(*sequence) bool { return true })
-		for _, q := range slices.Concat(s.live, s.parked, waiting) {
+		for _, q := range slices.Concat(s.ending, s.live, s.parked, waiting) {
 			// What panicked once may do it again; the others still hear of it.
 			_ = catch("end of a request", func() error {
 				q.close(FinishError, err)
@@ -104,27 +105,38 @@ func (s *scheduler) reap() {
 			return false
 		}
 		s.cache.release(q)
-		q.close(q.finish())
-		s.counts.ended++
+		s.ending = append(s.ending, q)
 		return true
 	}
 	s.live = slices.DeleteFunc(s.live, end)
 	s.parked = slices.DeleteFunc(s.parked, end)
 	if s.p.gone.Swap(false) || aborted {
 		removed := s.p.remove(gone)
-		for _, q := range removed {
-			q.close(q.finish())
-			s.counts.ended++
-		}
+		s.ending = append(s.ending, removed...)
 		if len(removed) > 0 {
 			s.p.poke() // another ring may wait for nobody to wait
 		}
 	}
+	s.bury()
 	for _, q := range slices.Clone(s.live) {
 		if q.leaving && q.underWay == 0 {
 			s.preempt(q)
 		}
 	}
+}
+
+// bury tells the consumers of what has ended, when the counters know of it.
+func (s *scheduler) bury() {
+	if len(s.ending) == 0 {
+		return
+	}
+	s.counts.ended += uint64(len(s.ending))
+	s.show()
+	for _, q := range s.ending {
+		q.close(q.finish())
+	}
+	clear(s.ending)
+	s.ending = s.ending[:0]
 }
 
 // settle takes a step back: what it brought is handed out, errors end their
