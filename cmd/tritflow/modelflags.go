@@ -91,7 +91,7 @@ type placementFlags struct {
 func (f *placementFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools) ...")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
-	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter, coarse)")
+	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter; try it on your model first)")
 }
 
 // engineFlags say how to load a model and where it runs.
