@@ -24,6 +24,7 @@ type tier struct {
 
 	packed      map[string]packed // by codec
 	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
+	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
 	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
@@ -68,6 +69,10 @@ type denseTiles struct{ one, x1, x4 denseTile }
 // screenTile bounds the products of one group of a Screen (see screenUpper) with
 // activation rows ldy apart, two widths each; rows of dst are ldd apart.
 type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)
+
+// coarseTile is screenTile for activations of 8 bits (see coarseUpper); ahead is
+// the prefetch distance.
+type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks, ahead uintptr, sums *int32, coefs, widths *float32)
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
 

@@ -45,6 +45,7 @@ var tierAVX512 = tier{
 		"IQ2_S": bind(avx512.DecodeIQ2S, avx512.StreamIQ2S, &iq2sGrid[0]),
 	},
 	screen:        []screenTile{avx512.Screenx1, avx512.Screenx2, avx512.Screenx3, avx512.Screenx4},
+	coarse:        []coarseTile{avx512.Coarsex1, avx512.Coarsex2, avx512.Coarsex3, avx512.Coarsex4, avx512.Coarsex5, avx512.Coarsex6},
 	screenCodes:   avx512.ScreenCodes,
 	weightedF32x1: avx512.WeightedF32x1, weightedF32x4: avx512.WeightedF32x4,
 	weightedF16x1: avx512.WeightedF16x1, weightedF16x4: avx512.WeightedF16x4, weightedF16h4: avx512.WeightedF16h4,
