@@ -30,8 +30,12 @@ type tier struct {
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
 	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 
-	// Four heads that share 32 values a row; may be nil.
-	weightedF16h4 func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+	// Four queries with groups of four keys; four or eight rows of weights that
+	// share 32 values a row. What lies ahead bytes on is fetched. All may be nil.
+	scoresF32     func(dst *float32, ldd uintptr, k, q *float32, ldq, blocks, groups, ahead uintptr)
+	scoresF16     func(dst *float32, ldd uintptr, k *uint16, q *float32, ldq, blocks, groups, ahead uintptr)
+	weightedF16h4 func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n, ahead uintptr)
+	weightedF32h8 func(dst *float32, ldd uintptr, v *float32, ldv uintptr, p *float32, ldp uintptr, n uintptr)
 
 	expSum     func(x *float32, blocks uintptr, max float32) float64
 	maxOf      func(x *float32, blocks uintptr) float32

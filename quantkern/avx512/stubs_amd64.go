@@ -184,10 +184,25 @@ func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //go:noescape
 func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
 
-// WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads.
+// WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads, and fetches what lies ahead of them.
 //
 //go:noescape
-func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr, ahead uintptr)
+
+// WeightedF32h8 adds n rows of 32 values to each of 8 rows of dst, with weights of their own.
+//
+//go:noescape
+func WeightedF32h8(dst *float32, ldd uintptr, v *float32, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+
+// ScoresF32 multiplies 4 queries with 4 keys of float32 a group and fetches what lies ahead of these.
+//
+//go:noescape
+func ScoresF32(dst *float32, ldd uintptr, k *float32, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
+
+// ScoresF16 multiplies 4 queries with 4 keys of uint16 a group and fetches what lies ahead of these.
+//
+//go:noescape
+func ScoresF16(dst *float32, ldd uintptr, k *uint16, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
 
 // ExpSum replaces x by exp(x-max), 16 values a block, and returns their sum in float64 lanes.
 //

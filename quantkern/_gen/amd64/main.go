@@ -55,6 +55,9 @@ func main() {
 	screenCodes()
 	if wide {
 		weightedHeads()
+		weightedRows()
+		scores("float32", "F32")
+		scores("uint16", "F16")
 	}
 	constants := expTable()
 	expSum(constants)
