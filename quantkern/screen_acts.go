@@ -168,7 +168,7 @@ func screenUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []in
 func (s *Screen) Coarse() bool { return len(active.coarse) > 0 }
 
 // UpperCoarse is Upper with the rows that QuantizeCoarse filled: the products
-// are four times cheaper than they are with 16 bits, the bounds wider.
+// are cheaper than with 16 bits, the bounds wider.
 func (s *Screen) UpperCoarse(dst []float32, stride, g0, g1 int, a *ScreenActs) {
 	if a.cols != s.cols {
 		panic(fmt.Sprintf("quantkern: Screen.UpperCoarse: rows of %d activations for rows of %d weights", a.cols, s.cols))
