@@ -3,6 +3,7 @@ package quantkern
 import (
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // Attend computes causal attention (Vaswani et al., arXiv:1706.03762) of one or
@@ -34,26 +35,36 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 	scores := scratch.scores
 	if kv.kind == kvF16 {
 		scratch.query = grow(scratch.query, len(q))
-		scratch.half = grow(scratch.half, len(q))
-		toF16(scratch.half, q)
-		fromF16(scratch.query, scratch.half)
+		scratch.roundQueries(scratch.query, q)
 		q = scratch.query
 	}
-	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		kv.scores(scores[first:], padded, n, p, kvHead, q, scratch.row)
+	kv.eachSpan(table, 0, n, kv.keyOffset(kvHead), func(s kvSpan) {
+		kv.scores(scores[s.first:], padded, s, kvHead, q, scratch.row)
 	})
 	for h := range heads {
-		row := scores[h*padded : (h+1)*padded]
-		scaleBy(row[:n], scale)
-		for i := n; i < padded; i++ {
-			row[i] = float32(math.Inf(-1))
-		}
-		Softmax(row)
+		weigh(scores[h*padded:(h+1)*padded], n, scale)
 	}
 	clear(dst)
-	kv.eachPage(table, pos, func(p *kvPage, first, n int) {
-		kv.addValues(dst, scores[first:], padded, n, p, kvHead, scratch.row)
+	kv.eachSpan(table, 0, n, kv.valueOffset(kvHead), func(s kvSpan) {
+		kv.addValues(dst, scores[s.first:], padded, s, kvHead, scratch.row)
 	})
+}
+
+// roundQueries rounds queries as f16 keys are.
+func (s *Scratch) roundQueries(dst, q []float32) {
+	s.half = grow(s.half, len(q))
+	toF16(s.half, q)
+	fromF16(dst, s.half)
+}
+
+// weigh turns the first n products of a row of whole blocks into weights; what
+// follows weighs nothing.
+func weigh(row []float32, n int, scale float32) {
+	scaleBy(row[:n], scale)
+	for i := n; i < len(row); i++ {
+		row[i] = float32(math.Inf(-1))
+	}
+	Softmax(row)
 }
 
 // scaleBy multiplies x with f.
@@ -73,22 +84,36 @@ func scaleBy(x []float32, f float32) {
 // kernels for rows that lie in memory one after the other, those of a page.
 func (k *KVPages) decoded() int {
 	n := max(k.keyDim, k.valueDim)
-	if active.packed[kvKinds[k.kind].codec].decode != nil {
+	if active.packed[kvKinds[k.kind].codec].decode != nil || active.scoresF32 != nil {
 		n *= k.pageSize
 	}
 	return n
 }
 
-// scores computes q·K for the first n positions of a page and every query head
-// of q; those of head h go to dst[h*stride:].
-func (k *KVPages) scores(dst []float32, stride, n int, p *kvPage, head int, q, row []float32) {
-	offset, size := k.keyOffset(head), k.keyDim
+// scores computes q·K for the positions of a span and every query head of q;
+// those of head h go to dst[h*stride:].
+func (k *KVPages) scores(dst []float32, stride int, s kvSpan, head int, q, row []float32) {
+	p, n, size := s.page, s.n, k.keyDim
+	offset, heads := k.keyOffset(head)+s.from*size, len(q)/size
 	t := k.dots()
 	if t.one == nil {
 		for i := range n {
 			key := k.load(p, offset+i*size, size, row)
 			for h := range len(q) / size {
 				dst[h*stride+i] = Dot(q[h*size:(h+1)*size], key)
+			}
+		}
+		return
+	}
+	if f := active.scoresF16; f != nil && k.kind == kvF16 && heads%4 == 0 {
+		blocks, groups := uintptr(size/Lanes), n/4
+		for h := 0; h < heads && groups > 0; h += 4 {
+			f(&dst[h*stride], uintptr(4*stride), &p.f16[offset], &q[h*size], uintptr(4*size), blocks, uintptr(groups), s.ahead)
+		}
+		for i := 4 * groups; i < n; i++ {
+			key := halfBytes(p.f16[offset+i*size:][:size])
+			for h := range heads {
+				t.one(&dst[h*stride+i], 0, &key[0], 0, &q[h*size], 0, blocks)
 			}
 		}
 		return
@@ -115,11 +140,11 @@ func (k *KVPages) dots() denseTiles {
 	}
 }
 
-// addValues adds the values of the first n positions of a page to every head
-// of dst, each times its weight: weights[h*stride:] are those of head h.
-func (k *KVPages) addValues(dst, weights []float32, stride, n int, p *kvPage, head int, row []float32) {
-	offset, size := k.valueOffset(head), k.valueDim
-	heads := len(dst) / size
+// addValues adds the values of a span to every head of dst, each times its
+// weight: weights[h*stride:] are those of head h.
+func (k *KVPages) addValues(dst, weights []float32, stride int, s kvSpan, head int, row []float32) {
+	p, n, size := s.page, s.n, k.valueDim
+	offset, heads := k.valueOffset(head)+s.from*size, len(dst)/size
 	if active.weightedF32x1 == nil || !whole(size) {
 		for i := range n {
 			value := k.load(p, offset+i*size, size, row)
@@ -137,7 +162,7 @@ func (k *KVPages) addValues(dst, weights []float32, stride, n int, p *kvPage, he
 	if active.weightedF16h4 != nil && k.kind == kvF16 && size%(2*Lanes) == 0 {
 		for ; h+4 <= heads; h += 4 {
 			for j := 0; j < size; j += 2 * Lanes {
-				active.weightedF16h4(&dst[h*size+j], uintptr(4*size), &p.f16[offset+j], uintptr(2*size), &weights[h*stride], uintptr(4*stride), uintptr(n))
+				active.weightedF16h4(&dst[h*size+j], uintptr(4*size), &p.f16[offset+j], uintptr(2*size), &weights[h*stride], uintptr(4*stride), uintptr(n), s.ahead)
 			}
 		}
 	}
@@ -164,15 +189,29 @@ func (k *KVPages) addValues(dst, weights []float32, stride, n int, p *kvPage, he
 	}
 }
 
-// eachPage calls fn for the pages of positions 0..pos in order, with the first
-// position and the number of positions in it.
-func (k *KVPages) eachPage(table []int32, pos int, fn func(p *kvPage, first, n int)) {
-	for i, first := 0, 0; first <= pos; i, first = i+1, first+k.pageSize {
-		p := &k.pages[table[i]]
-		if p.empty() {
-			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], first))
+// kvSpan are n positions that follow each other in a page.
+type kvSpan struct {
+	page           *kvPage
+	first, from, n int     // the first of them, in the sequence and in the page
+	ahead          uintptr // from what is read of this page to the same place in the next, in bytes; 0: unknown
+}
+
+// eachSpan calls fn for the spans of positions lo..hi-1 in order; offset is
+// where in a page begins what will be read.
+func (k *KVPages) eachSpan(table []int32, lo, hi, offset int, fn func(s kvSpan)) {
+	for lo < hi {
+		i, from := lo/k.pageSize, lo%k.pageSize
+		s := kvSpan{page: &k.pages[table[i]], first: lo, from: from, n: min(k.pageSize-from, hi-lo)}
+		if s.page.empty() {
+			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], i*k.pageSize))
 		}
-		fn(p, first, min(k.pageSize, pos+1-first))
+		lo += s.n
+		if lo < hi && k.kind == kvF16 {
+			if next := &k.pages[table[i+1]]; !next.empty() {
+				s.ahead = uintptr(unsafe.Pointer(&next.f16[offset])) - uintptr(unsafe.Pointer(&s.page.f16[offset]))
+			}
+		}
+		fn(s)
 	}
 }
 

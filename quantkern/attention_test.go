@@ -274,3 +274,47 @@ func TestKVPagesErrors(t *testing.T) {
 		Attend(make([]float32, 8), eight[:4], kv, []int32{1}, 0, 0, 1, new(Scratch))
 	})
 }
+
+// TestAttendRows: rows that share the work have the bits of Attend on the
+// plain-Go tier, in every cut, for every type, group of heads and page size.
+func TestAttendRows(t *testing.T) {
+	const positions, keyDim = 53, 32
+	for _, typ := range KVTypes() {
+		for _, heads := range []int{1, 3, 4, 5, 8} {
+			for _, pageSize := range []int{4, 6, 32} {
+				for _, width := range []int{40, 64} {
+					if (typ == "q8_0" || typ == "q4_0") && width%32 != 0 {
+						continue
+					}
+					rng := newRand(uint64(heads*1000 + pageSize))
+					s := randomSequence(uint64(heads), positions, 2, keyDim, width)
+					q := floats(rng, positions*2*heads*keyDim)
+					var want []float32
+					run := func(cut int) []float32 {
+						kv, table := s.cache(t, typ, pageSize)
+						dst := make([]float32, positions*2*heads*width)
+						var scratch Scratch
+						for pos := 0; pos < positions; pos += cut {
+							n := min(cut, positions-pos)
+							for h := range 2 {
+								AttendRows(dst[(pos*2+h)*heads*width:], 2*heads*width, q[(pos*2+h)*heads*keyDim:], 2*heads*keyDim,
+									n, heads, kv, table, h, pos, 0.2, &scratch)
+							}
+						}
+						return dst
+					}
+					withTier(t, "generic", func() { want = run(1) })
+					for _, tier := range Tiers() {
+						withTier(t, tier, func() {
+							for _, cut := range []int{2, 8, 19, positions} {
+								if got := run(cut); !equalBits(want, got) {
+									t.Errorf("%s, %s, %d heads of %d, pages of %d, %d rows together: other bits", tier, typ, heads, width, pageSize, cut)
+								}
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+}

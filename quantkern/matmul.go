@@ -69,7 +69,7 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 		tile, n := t.pick(a.rows - i)
 		for r := r0; r < end; r += 4 {
 			tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
-				chunks, tail, &a.sum[i], &a.scale[i], w.Scale, uintptr(8*rowBytes))
+				chunks, tail, &a.sum[i], &a.scale[i], w.Scale, uintptr(12*rowBytes))
 		}
 		i += n
 	}
@@ -78,7 +78,7 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 
 // prefetchRow is how far ahead of the load a single row's stream is fetched,
 // in bytes.
-const prefetchRow = 4096
+const prefetchRow = 8192
 
 // mulTernary is the reference of MulTernary.
 func mulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scratch *Scratch) {

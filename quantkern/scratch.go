@@ -14,6 +14,7 @@ type Scratch struct {
 	query   []float32 // one query, rounded as its keys are
 	half    []uint16  // the same in half precision
 	scores  []float32 // one query's scores, a position each
+	sums    []float32 // values added up, of several rows
 	one     []float32 // one product
 }
 
@@ -21,7 +22,7 @@ type Scratch struct {
 func (s *Scratch) Bytes() int {
 	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) +
 		2*cap(s.half) +
-		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores)+cap(s.one))
+		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores)+cap(s.sums)+cap(s.one))
 }
 
 // blocksOf is the number of scales of a row.

@@ -71,6 +71,11 @@ var ErrUnscreenable = errors.New("matrix cannot be screened")
 // Of any rows, let L be the k-th largest lower bound. At least k products are
 // L·t or more, so a row with upper < L is smaller than each of these and not
 // among the k largest, ties included. Shortlist finds the rows that are left.
+// Neither is a row with upper·t below the least of any k exact products, which are
+// worth computing for the most promising rows (Shortlist.Know).
+//
+// All of this holds for any rounding of the activations, so also for y in ±127
+// (QuantizeCoarse), where bounds are wider and products cheaper.
 type Screen struct {
 	rows, cols, chunks int
 	codes              []int8

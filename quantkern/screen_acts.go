@@ -5,24 +5,37 @@ import (
 	"math"
 )
 
-// ScreenActs are rows of activations, rounded to 16 bits for Screen. The zero
-// value is ready for Reset. Rows may be filled concurrently.
+// ScreenActs are rows of activations, rounded for Screen: to 16 bits by
+// Quantize, to 8 by QuantizeCoarse. The zero value is ready for Reset. Rows
+// may be filled concurrently.
 type ScreenActs struct {
 	rows, cols, stride int
-	y                  []int16
-	widths             []float32 // α and β of each row (see Screen)
+	fine               []int16
+	coarse             []int8
+	sums               []int32   // 128·Σ of each coarse row
+	widths             []float32 // α and β of each fine row (see Screen)
+	coarseWidths       []float32
+	steps, coarseSteps []float32 // t of each row
 }
 
 // Reset makes room for rows × cols values, whose contents are undefined.
 func (a *ScreenActs) Reset(rows, cols int) {
 	a.rows, a.cols = rows, cols
 	a.stride = (cols + screenChunk - 1) / screenChunk * screenChunk
-	a.y = grow(a.y, rows*a.stride)
+	a.fine = grow(a.fine, rows*a.stride)
+	a.coarse = grow(a.coarse, rows*a.stride)
+	a.sums = grow(a.sums, rows)
 	a.widths = grow(a.widths, 2*rows)
+	a.coarseWidths = grow(a.coarseWidths, 2*rows)
+	a.steps = grow(a.steps, rows)
+	a.coarseSteps = grow(a.coarseSteps, rows)
 }
 
 // Bytes is the memory held.
-func (a *ScreenActs) Bytes() int { return 2*cap(a.y) + 4*cap(a.widths) }
+func (a *ScreenActs) Bytes() int {
+	return 2*cap(a.fine) + cap(a.coarse) +
+		4*(cap(a.sums)+cap(a.widths)+cap(a.coarseWidths)+cap(a.steps)+cap(a.coarseSteps))
+}
 
 // Quantize fills row i from x (len cols). False means that x has no useful
 // bounds (not finite, zero, tiny or huge); the row counts as zero then and its
@@ -31,19 +44,45 @@ func (a *ScreenActs) Bytes() int { return 2*cap(a.y) + 4*cap(a.widths) }
 // The step t is the smallest for which neither |y| exceeds 32767 nor Σ|y|·127
 // exceeds int32: however many columns there are, no dot overflows.
 func (a *ScreenActs) Quantize(i int, x []float32) bool {
+	y := a.fine[i*a.stride : (i+1)*a.stride]
+	clear(y)
+	t, ok := a.round(x, actMost, a.widths[2*i:2*i+2], func(j int, q float64) { y[j] = int16(q) })
+	a.steps[i] = t
+	return ok
+}
+
+// QuantizeCoarse is Quantize with |y| ≤ 127, for UpperCoarse.
+func (a *ScreenActs) QuantizeCoarse(i int, x []float32) bool {
+	y := a.coarse[i*a.stride : (i+1)*a.stride]
+	clear(y)
+	sum := int32(0)
+	t, ok := a.round(x, codeMost, a.coarseWidths[2*i:2*i+2], func(j int, q float64) {
+		y[j] = int8(q)
+		sum += int32(q)
+	})
+	a.coarseSteps[i] = t
+	a.sums[i] = (codeMost + 1) * sum // modulo 2^32, like the dots that it corrects
+	return ok
+}
+
+// Step is the unit of the bounds of row i.
+func (a *ScreenActs) Step(i int) float32 { return a.steps[i] }
+
+// CoarseStep is Step of UpperCoarse.
+func (a *ScreenActs) CoarseStep(i int) float32 { return a.coarseSteps[i] }
+
+// round hands the values of a row in steps to put and sets its widths.
+func (a *ScreenActs) round(x []float32, most float64, widths []float32, put func(j int, q float64)) (step float32, ok bool) {
 	if len(x) != a.cols {
 		panic(fmt.Sprintf("quantkern: quantizing %d values as a row of %d", len(x), a.cols))
 	}
-	y := a.y[i*a.stride : (i+1)*a.stride]
-	widths := a.widths[2*i : 2*i+2]
-	clear(y)
 	clear(widths)
 	if a.cols == 0 || absMaxBits(x) >= infBits {
-		return false
+		return 0, false
 	}
-	t, norm := screenStep(x)
+	t, norm := screenStep(x, most)
 	if !(norm >= floorActs && norm <= ceilNorm) {
-		return false
+		return 0, false
 	}
 	n := float64(len(x))
 	var miss float64
@@ -51,7 +90,7 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 		q := math.RoundToEven(float64(v) / t)
 		d := float64(v) - float64(q*t)
 		miss += float64(d * d)
-		y[j] = int16(q)
+		put(j, q)
 	}
 	miss = float64(math.Sqrt(miss) * (1 + 0x1p-30))
 	m := math.Ceil(n/Lanes) + 5
@@ -59,11 +98,12 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 	const slack = 1 + 0x1p-20
 	widths[0] = upward(slack * (1 + gamma) * norm / t)
 	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64(8*unit*(norm+miss)) + float64(n*0x1p-99)) / t)
-	return true
+	return float32(t), true
 }
 
-// screenStep is the step t of x, a float32, and a bound of ‖x‖.
-func screenStep(x []float32) (t, norm float64) {
+// screenStep is the step t of x, a float32, for values up to most, and a bound
+// of ‖x‖.
+func screenStep(x []float32, most float64) (t, norm float64) {
 	var top, sum, squares float64
 	for _, v := range x {
 		m := math.Abs(float64(v))
@@ -71,7 +111,7 @@ func screenStep(x []float32) (t, norm float64) {
 		sum += m
 		squares += float64(m * m)
 	}
-	step := max(top/actMost, sum/(actBudget-float64(len(x)))) * (1 + 0x1p-30)
+	step := max(top/most, sum/(actBudget-float64(len(x)))) * (1 + 0x1p-30)
 	return float64(upward(step)), math.Sqrt(squares) * (1 + 0x1p-30)
 }
 
@@ -93,14 +133,14 @@ func (s *Screen) Upper(dst []float32, stride, g0, g1 int, a *ScreenActs) {
 		out := dst[(g-g0)*screenRows:]
 		if len(tiles) == 0 {
 			for i := range a.rows {
-				screenUpper((*[screenRows]float32)(out[i*stride:]), codes, coefs, a.y[i*a.stride:], a.widths[2*i:])
+				screenUpper((*[screenRows]float32)(out[i*stride:]), codes, coefs, a.fine[i*a.stride:], a.widths[2*i:])
 			}
 			continue
 		}
 		for i := 0; i < a.rows; {
 			n := min(len(tiles), a.rows-i)
 			_ = out[(i+n-1)*stride+screenRows-1]
-			tiles[n-1](&out[i*stride], uintptr(4*stride), &codes[0], &a.y[i*a.stride], uintptr(2*a.stride), uintptr(s.chunks), &coefs[0], &a.widths[2*i])
+			tiles[n-1](&out[i*stride], uintptr(4*stride), &codes[0], &a.fine[i*a.stride], uintptr(2*a.stride), uintptr(s.chunks), &coefs[0], &a.widths[2*i])
 			i += n
 		}
 	}
@@ -120,16 +160,76 @@ func screenUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []in
 			dots[r] += sum
 		}
 	}
+	bound(dst, &dots, coefs, widths)
+}
+
+// Coarse tells whether UpperCoarse is the faster way to bound the products of
+// several activation rows.
+func (s *Screen) Coarse() bool { return len(active.coarse) > 0 }
+
+// UpperCoarse is Upper with the rows that QuantizeCoarse filled: the products
+// are cheaper than with 16 bits, the bounds wider.
+func (s *Screen) UpperCoarse(dst []float32, stride, g0, g1 int, a *ScreenActs) {
+	if a.cols != s.cols {
+		panic(fmt.Sprintf("quantkern: Screen.UpperCoarse: rows of %d activations for rows of %d weights", a.cols, s.cols))
+	}
+	tiles, size := active.coarse, s.groupBytes()
+	if len(tiles) == 0 {
+		for g := g0; g < g1; g++ {
+			for i := range a.rows {
+				coarseUpper((*[screenRows]float32)(dst[i*stride+(g-g0)*screenRows:]), s.codes[g*size:(g+1)*size],
+					s.coefs[g*screenCoefs:], a.coarse[i*a.stride:], a.coarseWidths[2*i:])
+			}
+		}
+		return
+	}
+	// A few activation rows stay in the first cache while the groups pass by.
+	// What comes after these groups is fetched a part with each pass.
+	passes := (a.rows + len(tiles) - 1) / len(tiles)
+	for i, pass := 0, 0; i < a.rows; pass++ {
+		n := (a.rows - i + passes - pass - 1) / (passes - pass)
+		_ = dst[(i+n-1)*stride+(g1-g0)*screenRows-1]
+		for g := g0; g < g1; g++ {
+			ahead := prefetchRow
+			if passes > 1 && (g-g0)%passes == pass {
+				ahead = (g1 - g0) * size
+			}
+			tiles[n-1](&dst[i*stride+(g-g0)*screenRows], uintptr(4*stride), &s.codes[g*size], &a.coarse[i*a.stride], uintptr(a.stride),
+				uintptr(s.chunks), uintptr(ahead), &a.sums[i], &s.coefs[g*screenCoefs], &a.coarseWidths[2*i])
+		}
+		i += n
+	}
+}
+
+// coarseUpper is the reference of the coarse tiles, for one activation row.
+func coarseUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []int8, widths []float32) {
+	var dots [screenRows]int32
+	for c := 0; c < len(codes)/screenGroup; c++ {
+		ys := (*[screenChunk]int8)(y[c*screenChunk:])
+		for r := range dots {
+			w := (*[screenChunk]int8)(codes[c*screenGroup+r*screenChunk:])
+			var sum int32
+			for j, q := range w {
+				sum += int32(q) * int32(ys[j])
+			}
+			dots[r] += sum
+		}
+	}
+	bound(dst, &dots, coefs, widths)
+}
+
+// bound turns the dots of a group into upper bounds.
+func bound(dst *[screenRows]float32, dots *[screenRows]int32, coefs, widths []float32) {
 	for r, d := range dots {
 		e := float32(coefs[screenRows+r]*widths[0]) + float32(coefs[2*screenRows+r]*widths[1])
 		dst[r] = float32(float32(d)*coefs[r]) + e
 	}
 }
 
-// lower is the lower bound of row r with activation row i, whose upper bound
-// is known.
-func (s *Screen) lower(r, i int, upper float32, a *ScreenActs) float32 {
+// lower is the lower bound of row r with an activation row of these widths,
+// whose upper bound is known.
+func (s *Screen) lower(r int, upper float32, widths []float32) float32 {
 	coefs := s.coefs[r/screenRows*screenCoefs+r%screenRows:]
-	e := float32(coefs[screenRows]*a.widths[2*i]) + float32(coefs[2*screenRows]*a.widths[2*i+1])
+	e := float32(coefs[screenRows]*widths[0]) + float32(coefs[2*screenRows]*widths[1])
 	return upper - 2*e
 }

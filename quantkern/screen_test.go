@@ -139,14 +139,38 @@ type testingT interface {
 	Fatalf(string, ...any)
 }
 
+// precision is how a test bounds products.
+type precision int
+
+const (
+	fine precision = iota
+	coarse
+	refined // coarse first
+	precisions
+)
+
+// step is that of the bounds of activation row i, whose widths come with it.
+func (p precision) step(a *ScreenActs, i int, x []float32) (float64, []float32) {
+	if p == coarse {
+		step, _ := screenStep(x, codeMost)
+		return step, a.coarseWidths[2*i:]
+	}
+	step, _ := screenStep(x, actMost)
+	return step, a.widths[2*i:]
+}
+
 // shortlists screens all activation rows, in pieces as several workers would,
 // and returns the rows left over for each; nil where x has no bounds.
-func (c *screenCase) shortlists(s *Screen, k, workers int) ([][]int32, []float32) {
+// Where known is set the exact products of the best rows help.
+func (c *screenCase) shortlists(s *Screen, k, workers int, p precision, known bool) ([][]int32, []float32) {
 	var a ScreenActs
 	a.Reset(c.n, c.cols)
 	ok := make([]bool, c.n)
 	for i := range c.n {
 		ok[i] = a.Quantize(i, c.row(i))
+		if a.QuantizeCoarse(i, c.row(i)) != ok[i] {
+			panic("one precision has bounds, the other has not")
+		}
 	}
 	lists := make([][]Shortlist, workers)
 	for w := range lists {
@@ -161,10 +185,19 @@ func (c *screenCase) shortlists(s *Screen, k, workers int) ([][]int32, []float32
 	all := make([]float32, c.n*s.Groups()*screenRows)
 	for g := 0; g < s.Groups(); g += groups {
 		g1 := min(g+groups, s.Groups())
-		s.Upper(upper, stride, g, g1, &a)
+		if p == fine {
+			s.Upper(upper, stride, g, g1, &a)
+		} else {
+			s.UpperCoarse(upper, stride, g, g1, &a)
+		}
 		for i := range c.n {
 			copy(all[(i*s.Groups()+g)*screenRows:], upper[i*stride:][:(g1-g)*screenRows])
-			lists[g/groups%workers][i].Offer(s, &a, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
+			list := &lists[g/groups%workers][i]
+			if p == fine {
+				list.Offer(s, &a, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
+			} else {
+				list.OfferCoarse(s, &a, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
+			}
 		}
 	}
 	rows := make([][]int32, c.n)
@@ -173,6 +206,19 @@ func (c *screenCase) shortlists(s *Screen, k, workers int) ([][]int32, []float32
 			lists[0][i].Merge(&lists[w][i])
 		}
 		if ok[i] {
+			list := &lists[0][i]
+			least := float32(math.Inf(1))
+			for _, id := range list.Best(nil) {
+				least = min(least, DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), &Scratch{}))
+			}
+			if p == refined {
+				list.Refine(s, &a, i)
+			}
+			if known && p == coarse {
+				list.Know(least, a.CoarseStep(i))
+			} else if known {
+				list.Know(least, a.Step(i))
+			}
 			rows[i] = slices.Clone(lists[0][i].Rows())
 		}
 	}
@@ -187,6 +233,8 @@ func TestScreenFindsTheLargest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawScreenCase(t)
 		k := rapid.IntRange(1, min(100, c.rows)).Draw(t, "k")
+		p := precision(rapid.IntRange(0, int(precisions)-1).Draw(t, "precision"))
+		known := rapid.Bool().Draw(t, "known")
 		logits := c.logits()
 		var wantRows [][]int32
 		var wantBounds []float32
@@ -197,7 +245,7 @@ func TestScreenFindsTheLargest(t *testing.T) {
 			}
 			defer restore()
 			s := c.screen(t)
-			rows, bounds := c.shortlists(s, k, rapid.IntRange(1, 3).Draw(t, "workers"))
+			rows, bounds := c.shortlists(s, k, rapid.IntRange(1, 3).Draw(t, "workers"), p, known)
 			var scratch Scratch
 			for i, ids := range rows {
 				if ids == nil {
@@ -251,27 +299,39 @@ func TestScreenBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawScreenCase(t)
 		s, logits := c.screen(t), c.logits()
-		_, upper := c.shortlists(s, 1, 1)
+		p := precision(rapid.IntRange(0, int(coarse)).Draw(t, "precision"))
+		_, upper := c.shortlists(s, 1, 1, p, false)
 		var a ScreenActs
 		a.Reset(c.n, c.cols)
 		for i := range c.n {
-			if !a.Quantize(i, c.row(i)) {
+			if !a.Quantize(i, c.row(i)) || !a.QuantizeCoarse(i, c.row(i)) {
 				continue
 			}
-			step, _ := screenStep(c.row(i))
+			step, widths := p.step(&a, i, c.row(i))
 			real := func(bound float32) *big.Float {
 				return new(big.Float).SetPrec(200).Mul(big.NewFloat(float64(bound)), big.NewFloat(step))
 			}
 			for r := range c.rows {
 				up := upper[i*s.Groups()*screenRows+r]
 				d := big.NewFloat(float64(logits[i*c.rows+r]))
-				low := s.lower(r, i, up, &a)
+				low := s.lower(r, up, widths)
 				if real(up).Cmp(d) < 0 || real(low).Cmp(d) > 0 {
 					t.Fatalf("row %d: %v is not within [%v, %v] steps of %v", r, d, low, up, step)
 				}
 			}
 		}
 	})
+}
+
+// each yields values as int64.
+func each[T int8 | int16](values []T) func(yield func(int64) bool) {
+	return func(yield func(int64) bool) {
+		for _, v := range values {
+			if !yield(int64(v)) {
+				return
+			}
+		}
+	}
 }
 
 // TestScreenNoOverflow: the largest dots that rounding allows, in every number
@@ -290,18 +350,22 @@ func TestScreenNoOverflow(t *testing.T) {
 			}
 			var a ScreenActs
 			a.Reset(1, cols)
-			if !a.Quantize(0, x) {
+			if !a.Quantize(0, x) || !a.QuantizeCoarse(0, x) {
 				t.Fatalf("%s: %d columns cannot be bounded", what, cols)
 			}
-			var dot, top int64
-			for _, y := range a.y {
-				m := max(int64(y), -int64(y))
-				dot += codeMost * m
-				top = max(top, m)
+			check := func(most int64, values func(yield func(int64) bool)) {
+				var dot, top int64
+				for y := range values {
+					m := max(y, -y)
+					dot += codeMost * m
+					top = max(top, m)
+				}
+				if dot > math.MaxInt32 || top > most || top == 0 {
+					t.Errorf("%s, %d columns: the dot reaches %d, the largest value is %d of %d", what, cols, dot, top, most)
+				}
 			}
-			if dot > math.MaxInt32 || top > actMost || top == 0 {
-				t.Errorf("%s, %d columns: the dot reaches %d, the largest value is %d", what, cols, dot, top)
-			}
+			check(actMost, each(a.fine))
+			check(codeMost, each(a.coarse))
 			if cols > 20000 {
 				continue
 			}
@@ -309,14 +373,16 @@ func TestScreenNoOverflow(t *testing.T) {
 			c := screenCase{codec: mustLookup(t, "F32"), rows: 4, cols: cols, x: x, n: 1}
 			c.data = bytesOf(slices.Concat(x, x, x, x))
 			s := c.screen(t)
-			want := float32(0)
+			var want [refined]float32
 			for _, tier := range Tiers() {
 				withTier(t, tier, func() {
-					_, upper := c.shortlists(s, 1, 1)
-					if upper[0] <= 0 || want != 0 && upper[0] != want {
-						t.Errorf("%s, %d columns on %s: bound %v, want %v", what, cols, tier, upper[0], want)
+					for p := range refined {
+						_, upper := c.shortlists(s, 1, 1, p, false)
+						if upper[0] <= 0 || want[p] != 0 && upper[0] != want[p] {
+							t.Errorf("%s, %d columns on %s: bound %v, want %v", what, cols, tier, upper[0], want[p])
+						}
+						want[p] = upper[0]
 					}
-					want = upper[0]
 				})
 			}
 		}
@@ -417,6 +483,21 @@ func BenchmarkScreen(b *testing.B) {
 			b.SetBytes(rows * cols)
 			for b.Loop() {
 				s.Upper(upper, rows, 0, s.Groups(), &a)
+			}
+		})
+		b.Run(fmt.Sprintf("coarse/%d", n), func(b *testing.B) {
+			var a ScreenActs
+			a.Reset(n, cols)
+			for i := range n {
+				a.QuantizeCoarse(i, floats(rng, cols))
+			}
+			const groups = 16
+			upper := make([]float32, n*groups*screenRows)
+			b.SetBytes(rows * cols)
+			for b.Loop() {
+				for g := 0; g < s.Groups(); g += groups {
+					s.UpperCoarse(upper, groups*screenRows, g, g+groups, &a)
+				}
 			}
 		})
 	}

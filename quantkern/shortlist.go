@@ -14,7 +14,8 @@ type Shortlist struct {
 	floor  float32   // the k-th largest of them; -Inf while there are fewer
 	ids    []int32
 	uppers []float32
-	limit  int // length at which those below floor are thrown out
+	best   []float32 // upper bounds of what Best found
+	limit  int       // length at which those below floor are thrown out
 }
 
 // leastList is the length from which a Shortlist is worth cleaning.
@@ -27,22 +28,88 @@ func (l *Shortlist) Reset(k int) {
 }
 
 // Bytes is the memory held.
-func (l *Shortlist) Bytes() int { return 4 * (cap(l.lows) + cap(l.ids) + cap(l.uppers)) }
+func (l *Shortlist) Bytes() int { return 4 * (cap(l.lows) + cap(l.ids) + cap(l.uppers) + cap(l.best)) }
 
-// Offer takes the upper bounds of rows r0, r0+1, … with activation row i.
+// Offer takes the upper bounds of rows r0, r0+1, … with activation row i, which
+// Upper gave.
 func (l *Shortlist) Offer(s *Screen, a *ScreenActs, i, r0 int, uppers []float32) {
+	l.offer(s, a.widths[2*i:2*i+2], r0, uppers)
+}
+
+// OfferCoarse takes upper bounds that UpperCoarse gave. A list takes one kind.
+func (l *Shortlist) OfferCoarse(s *Screen, a *ScreenActs, i, r0 int, uppers []float32) {
+	l.offer(s, a.coarseWidths[2*i:2*i+2], r0, uppers)
+}
+
+func (l *Shortlist) offer(s *Screen, widths []float32, r0 int, uppers []float32) {
 	for j, u := range uppers[:min(len(uppers), s.rows-r0)] {
 		if u < l.floor {
 			continue
 		}
 		l.ids = append(l.ids, int32(r0+j))
 		l.uppers = append(l.uppers, u)
-		l.raise(s.lower(r0+j, i, u, a))
+		l.raise(s.lower(r0+j, u, widths))
 		if len(l.ids) >= l.limit {
 			l.clean(l.floor)
 			l.limit = max(leastList, 2*len(l.ids))
 		}
 	}
+}
+
+// Refine bounds the rows of a list that was offered coarse bounds again, with
+// activation row i in 16 bits, and keeps those that can be among the k largest.
+func (l *Shortlist) Refine(s *Screen, a *ScreenActs, i int) {
+	l.clean(l.floor)
+	ids := l.ids
+	slices.Sort(ids)
+	l.floor, l.lows = float32(math.Inf(-1)), l.lows[:0]
+	one := ScreenActs{rows: 1, cols: a.cols, stride: a.stride,
+		fine: a.fine[i*a.stride : (i+1)*a.stride], widths: a.widths[2*i : 2*i+2]}
+	var uppers [screenRows]float32
+	group := -1
+	for j, id := range ids {
+		if g := int(id) / screenRows; g != group {
+			group = g
+			s.Upper(uppers[:], screenRows, g, g+1, &one)
+		}
+		u := uppers[id%screenRows]
+		l.uppers[j] = u
+		l.raise(s.lower(int(id), u, one.widths))
+	}
+}
+
+// Best appends the k rows of the highest upper bounds to ids, which is where
+// exact products tell the most (see Know).
+func (l *Shortlist) Best(ids []int32) []int32 {
+	first := len(ids)
+	for i, u := range l.uppers {
+		if len(ids)-first < l.k {
+			ids = append(ids, l.ids[i])
+			l.best = append(l.best[:len(ids)-first-1], u)
+		} else if at := len(l.best) - 1; u > l.best[at] {
+			ids[first+at], l.best[at] = l.ids[i], u
+		}
+		// In descending order, which is short or already so.
+		for j := len(l.best) - 1; j > 0 && l.best[j] > l.best[j-1]; j-- {
+			l.best[j], l.best[j-1] = l.best[j-1], l.best[j]
+			ids[first+j], ids[first+j-1] = ids[first+j-1], ids[first+j]
+		}
+	}
+	return ids
+}
+
+// Know drops rows that are below an exact product, the least of k of them;
+// step is that of the activation row's bounds. It holds until Refine.
+func (l *Shortlist) Know(least, step float32) {
+	below := math.Nextafter32(float32(float64(least)/float64(step)), float32(math.Inf(-1)))
+	l.floor = max(l.floor, below)
+	l.clean(l.floor)
+}
+
+// Len is how many rows can be among the k largest.
+func (l *Shortlist) Len() int {
+	l.clean(l.floor)
+	return len(l.ids)
 }
 
 // raise keeps low if it is among the k largest.

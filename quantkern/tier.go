@@ -24,13 +24,18 @@ type tier struct {
 
 	packed      map[string]packed // by codec
 	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
+	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
 	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
 	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 
-	// Four heads that share 32 values a row; may be nil.
-	weightedF16h4 func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+	// Four queries with groups of four keys; four or eight rows of weights that
+	// share 32 values a row. What lies ahead bytes on is fetched. All may be nil.
+	scoresF32     func(dst *float32, ldd uintptr, k, q *float32, ldq, blocks, groups, ahead uintptr)
+	scoresF16     func(dst *float32, ldd uintptr, k *uint16, q *float32, ldq, blocks, groups, ahead uintptr)
+	weightedF16h4 func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n, ahead uintptr)
+	weightedF32h8 func(dst *float32, ldd uintptr, v *float32, ldv uintptr, p *float32, ldp uintptr, n uintptr)
 
 	expSum     func(x *float32, blocks uintptr, max float32) float64
 	maxOf      func(x *float32, blocks uintptr) float32
@@ -68,6 +73,10 @@ type denseTiles struct{ one, x1, x4 denseTile }
 // screenTile bounds the products of one group of a Screen (see screenUpper) with
 // activation rows ldy apart, two widths each; rows of dst are ldd apart.
 type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)
+
+// coarseTile is screenTile for activations of 8 bits (see coarseUpper); ahead is
+// the prefetch distance.
+type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks, ahead uintptr, sums *int32, coefs, widths *float32)
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
 

@@ -36,7 +36,8 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 	if err := w.runRows(ctx, w.jobs.position); err != nil {
 		return err
 	}
-	if err := w.run(ctx, n*g.KVHeads, 1, w.jobs.attend); err != nil {
+	w.rows.attendTogether()
+	if err := w.run(ctx, len(w.rows.spans)*g.KVHeads, 1, w.jobs.attend); err != nil {
 		return err
 	}
 	w.feed(w.att, n, g.Heads*g.ValueDim, anyTernary(b.o))
@@ -130,20 +131,21 @@ func (w *workspace) position(_, lo, hi int) {
 	}
 }
 
-// attend computes KV heads [lo, hi), counted over all rows, each with all the
-// query heads that share it, so that keys and values are read once for them.
-// Every row sees the positions up to its own, which all stand in the pages by
-// now.
+// attend computes KV heads [lo, hi), counted over all spans of rows, each with
+// all the query heads that share it, so that keys and values are read once for
+// them. Every row sees the positions up to its own, which all stand in the
+// pages by now.
 func (w *workspace) attend(worker, lo, hi int) {
 	b := w.block
 	g := &b.spec
 	queries, keys, values := b.widths()
 	group := g.Heads / g.KVHeads
 	for j := lo; j < hi; j++ {
-		i, head := j/g.KVHeads, j%g.KVHeads
-		row := w.rows.batch.Rows[w.rows.at[i]]
-		q := w.qkv[i*(queries+keys+values)+head*group*g.KeyDim:][:group*g.KeyDim]
-		quantkern.Attend(w.att[j*group*g.ValueDim:(j+1)*group*g.ValueDim], q, b.kv, w.rows.batch.Seqs[row.Seq].Pages,
+		s, head := w.rows.spans[j/g.KVHeads], j%g.KVHeads
+		row := w.rows.batch.Rows[w.rows.at[s.first]]
+		q := w.qkv[s.first*(queries+keys+values)+head*group*g.KeyDim:]
+		dst := w.att[(s.first*g.KVHeads+head)*group*g.ValueDim:]
+		quantkern.AttendRows(dst, g.Heads*g.ValueDim, q, queries+keys+values, s.n, group, b.kv, w.rows.batch.Seqs[row.Seq].Pages,
 			head, int(row.Pos), g.AttnScale, &w.workers[worker].kernels)
 	}
 }

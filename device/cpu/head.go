@@ -98,6 +98,7 @@ func (w *workspace) score(ctx context.Context) error {
 	}
 	w.feed(w.floats(&w.norm, n*p.hidden), n, p.hidden, anyTernary(p.out))
 	if w.screen.copy != nil {
+		w.screen.coarse = n > 1 && w.screen.copy.Coarse()
 		w.screen.acts.Reset(n, p.hidden)
 		w.screen.able = grow(&w.dev.ledger, w.screen.able, n)
 	}
@@ -136,7 +137,7 @@ func (w *workspace) headNorm(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		w.normalize(i, w.residual(i), w.head.norm)
 		if w.screen.copy != nil {
-			w.screen.able[i] = w.screen.acts.Quantize(i, w.row(w.in.x, i))
+			w.screen.able[i] = w.quantizeScreened(i)
 		}
 	}
 }

@@ -97,9 +97,9 @@ func anyTernary(ls ...*linear) bool {
 
 // grain is how many of n output rows make a piece: a few pieces a worker to
 // balance the load, not too small because the kernels prepare the activations
-// anew for each piece, and a multiple of the four rows that some layouts keep
-// together.
+// anew for each piece, and whole cache lines of outputs, which two workers would
+// otherwise write in turns.
 func grain(n, workers int) int {
-	const piecesPerWorker, least = 6, 16
-	return max(least, n/(piecesPerWorker*workers)&^3)
+	const piecesPerWorker, line = 6, 16
+	return max(line, n/(piecesPerWorker*workers)&^(line-1))
 }

@@ -14,6 +14,28 @@ type rows struct {
 	batch *device.Batch
 	at    []int32
 	bad   []int32 // per row: first value that is not finite, or -1
+	spans []span
+}
+
+// span are n compact rows from first of one sequence, at positions that follow
+// each other.
+type span struct{ first, n int }
+
+// spanRows is up to how many rows attend together: enough to share the work on
+// keys and values, few enough for queries and sums to stay in the first cache.
+const spanRows = 16
+
+// attendTogether cuts the selected rows into spans, those that see the most
+// first, so that no worker begins the longest one last.
+func (r *rows) attendTogether() {
+	r.spans = r.spans[:0]
+	for end := len(r.at); end > 0; {
+		first := end - 1
+		for seq := r.batch.Rows[r.at[first]].Seq; first > 0 && end-first < spanRows && r.batch.Rows[r.at[first-1]].Seq == seq; first-- {
+		}
+		r.spans = append(r.spans, span{first, end - first})
+		end = first
+	}
 }
 
 // take selects the rows of b.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"math"
 
 	"tritflow/device"
 	"tritflow/quantkern"
@@ -12,6 +13,11 @@ import (
 //
 //	headNorm (quantizes) → screen → shorten → rescore → choose
 //	                                   └─ too many left ─▶ vocabulary → answer
+//
+// The copy of one output streams through in the time of its bytes, whatever is
+// computed on the way. With several the products take longer than that, so
+// they are bounded with activations of 8 bits, and a list that this leaves long
+// is gone through again with 16.
 
 const (
 	// screenBatch is how many groups of rows a worker bounds before it looks
@@ -21,6 +27,9 @@ const (
 	// may touch before the full head is the better choice, kMost the same for
 	// the number of candidates asked for.
 	leftMost, kMost = 8, 32
+	// refineFrom is the length of a list from which it is refined: below it
+	// the exact products read less.
+	refineFrom = 2048
 	// rescoreGrain is how many exact products make a piece.
 	rescoreGrain = 16
 )
@@ -41,13 +50,14 @@ func (s *screenScratch) bytes() int {
 
 // screenState is the workspace's part for screened outputs.
 type screenState struct {
-	copy  *quantkern.Screen // nil: the full head for all
-	acts  quantkern.ScreenActs
-	able  []bool    // per compact row: it has bounds
-	ids   [][]int32 // per compact row: what is left to rescore
-	start []int32   // per compact row: its first place in exact; one more at the end
-	exact []float32
-	rows  []int32 // output of each place in exact
+	copy   *quantkern.Screen // nil: the full head for all
+	coarse bool              // bounds of 8 bits first
+	acts   quantkern.ScreenActs
+	able   []bool    // per compact row: it has bounds
+	ids    [][]int32 // per compact row: what is left to rescore
+	start  []int32   // per compact row: its first place in exact; one more at the end
+	exact  []float32
+	rows   []int32 // output of each place in exact
 }
 
 // screenable gives the copy that answers all outputs of a batch, or nil. Where
@@ -126,15 +136,32 @@ func (w *workspace) screenGroups(worker, lo, hi int) {
 	const stride = 4 * screenBatch
 	for g := lo; g < hi; g += screenBatch {
 		end := min(g+screenBatch, hi)
-		s.copy.Upper(me.upper, stride, g, end, &s.acts)
+		if s.coarse {
+			s.copy.UpperCoarse(me.upper, stride, g, end, &s.acts)
+		} else {
+			s.copy.Upper(me.upper, stride, g, end, &s.acts)
+		}
 		for i := range w.rows.at {
-			me.lists[i].Offer(s.copy, &s.acts, i, 4*g, me.upper[i*stride:][:4*(end-g)])
+			upper := me.upper[i*stride:][:4*(end-g)]
+			if s.coarse {
+				me.lists[i].OfferCoarse(s.copy, &s.acts, i, 4*g, upper)
+			} else {
+				me.lists[i].Offer(s.copy, &s.acts, i, 4*g, upper)
+			}
 		}
 	}
 }
 
+// quantizeScreened rounds compact row i for the bounds; false: it has none.
+func (w *workspace) quantizeScreened(i int) bool {
+	if s := &w.screen; s.coarse {
+		return s.acts.QuantizeCoarse(i, w.row(w.in.x, i))
+	}
+	return w.screen.acts.Quantize(i, w.row(w.in.x, i))
+}
+
 // shorten brings together what the workers left for outputs [lo, hi).
-func (w *workspace) shorten(_, lo, hi int) {
+func (w *workspace) shorten(worker, lo, hi int) {
 	s := &w.screen
 	for i := lo; i < hi; i++ {
 		s.ids[i] = nil
@@ -145,19 +172,45 @@ func (w *workspace) shorten(_, lo, hi int) {
 		for j := 1; j < len(w.workers); j++ {
 			list.Merge(&w.workers[j].screen.lists[i])
 		}
+		// The exact products of the most promising rows rule out more than their
+		// lower bounds do.
+		least := w.leastOf(worker, i, list)
+		if !s.coarse {
+			list.Know(least, s.acts.Step(i))
+		} else if list.Know(least, s.acts.CoarseStep(i)); list.Len() > refineFrom && s.acts.Quantize(i, w.row(w.in.x, i)) {
+			list.Refine(s.copy, &s.acts, i)
+			list.Know(least, s.acts.Step(i))
+		}
 		if ids := list.Rows(); len(ids) <= max(len(w.top(i)), w.head.vocab/leftMost) {
 			s.ids[i] = ids
 		}
 	}
 }
 
+// leastOf is the smallest of the exact logits of the rows of a list that
+// promise the most, as many as output i asks for.
+func (w *workspace) leastOf(worker, i int, list *quantkern.Shortlist) float32 {
+	me := &w.workers[worker]
+	me.ids = list.Best(me.ids[:0])
+	least := float32(math.Inf(1))
+	for _, id := range me.ids {
+		least = min(least, w.exactly(worker, i, id))
+	}
+	return least
+}
+
+// exactly is logit id of compact row i.
+func (w *workspace) exactly(worker, i int, id int32) float32 {
+	m := w.head.out.matrix
+	return quantkern.DotRow(m.codec, m.data, m.rows, m.cols, int(id), w.row(w.in.x, i), &w.workers[worker].kernels)
+}
+
 // rescore computes exact logits [lo, hi) of all those that are left.
 func (w *workspace) rescore(worker, lo, hi int) {
-	s, m := &w.screen, w.head.out.matrix
+	s := &w.screen
 	for j := lo; j < hi; j++ {
 		i := int(s.rows[j])
-		id := s.ids[i][j-int(s.start[i])]
-		s.exact[j] = quantkern.DotRow(m.codec, m.data, m.rows, m.cols, int(id), w.row(w.in.x, i), &w.workers[worker].kernels)
+		s.exact[j] = w.exactly(worker, i, s.ids[i][j-int(s.start[i])])
 	}
 }
 

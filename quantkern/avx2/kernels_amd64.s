@@ -29,14 +29,12 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (AX)(SI*1)
 	LEAQ       (AX)(CX*1), R8
 	PREFETCHT0 (R8)(SI*1)
 	LEAQ       (AX)(CX*2), R8
 	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (DX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (DX)(SI*1)
 	VMOVDQU    (AX), Y6
 	VPSRLW     $0x06, Y6, Y7
 	VPAND      Y4, Y7, Y7
@@ -302,14 +300,12 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VMOVDQU    (AX), Y10
 	VPSRLW     $0x06, Y10, Y11
 	VPAND      Y8, Y11, Y11
@@ -692,14 +688,12 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (AX)(SI*1)
 	LEAQ       (AX)(CX*1), R8
 	PREFETCHT0 (R8)(SI*1)
 	LEAQ       (AX)(CX*2), R8
 	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (DX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (DX)(SI*1)
 	VMOVDQU    (AX), Y6
 	VPAND      Y4, Y6, Y7
 	VPMADDUBSW (BX), Y7, Y8
@@ -965,14 +959,12 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VMOVDQU    (AX), Y10
 	VPAND      Y8, Y10, Y11
 	VPMADDUBSW (BX), Y11, Y13

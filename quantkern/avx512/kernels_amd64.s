@@ -114,14 +114,12 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (AX)(SI*1)
 	LEAQ       (AX)(CX*1), R8
 	PREFETCHT0 (R8)(SI*1)
 	LEAQ       (AX)(CX*2), R8
 	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (DX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (DX)(SI*1)
 	VPSRLW     $0x06, (AX), Z5
 	VPANDD     Z4, Z5, Z5
 	VPSRLW     $0x06, (AX)(CX*1), Z6
@@ -306,14 +304,12 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VPSRLW     $0x06, (AX), Z9
 	VPANDD     Z8, Z9, Z9
 	VPSRLW     $0x06, (AX)(CX*1), Z10
@@ -563,14 +559,12 @@ TEXT ·I2Sx3(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VPSRLW     $0x06, (AX), Z13
 	VPANDD     Z12, Z13, Z13
 	VPSRLW     $0x06, (AX)(CX*1), Z14
@@ -887,14 +881,12 @@ TEXT ·I2Sx4(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPSRLW     $0x06, (AX), Z17
 	VPANDD     Z16, Z17, Z17
 	VPSRLW     $0x06, (AX)(CX*1), Z18
@@ -1277,14 +1269,12 @@ TEXT ·I2Sx5(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPSRLW     $0x06, (AX), Z21
 	VPANDD     Z20, Z21, Z21
 	VPSRLW     $0x06, (AX)(CX*1), Z22
@@ -1732,14 +1722,12 @@ TEXT ·I2Sx6(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPSRLW     $0x06, (AX), Z25
 	VPANDD     Z24, Z25, Z25
 	VPSRLW     $0x06, (AX)(CX*1), Z26
@@ -2314,14 +2302,12 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (AX)(SI*1)
 	LEAQ       (AX)(CX*1), R8
 	PREFETCHT0 (R8)(SI*1)
 	LEAQ       (AX)(CX*2), R8
 	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (DX), R8
-	PREFETCHT0 (R8)(SI*1)
+	PREFETCHT0 (DX)(SI*1)
 	VPANDD     (AX), Z4, Z5
 	VPANDD     (AX)(CX*1), Z4, Z6
 	VPANDD     (AX)(CX*2), Z4, Z7
@@ -2506,14 +2492,12 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VPANDD     (AX), Z8, Z9
 	VPANDD     (AX)(CX*1), Z8, Z10
 	VPANDD     (AX)(CX*2), Z8, Z11
@@ -2763,14 +2747,12 @@ TEXT ·TQ2x3(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (AX)(DI*1)
 	LEAQ       (AX)(CX*1), R9
 	PREFETCHT0 (R9)(DI*1)
 	LEAQ       (AX)(CX*2), R9
 	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (DX), R9
-	PREFETCHT0 (R9)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
 	VPANDD     (AX), Z12, Z13
 	VPANDD     (AX)(CX*1), Z12, Z14
 	VPANDD     (AX)(CX*2), Z12, Z15
@@ -3087,14 +3069,12 @@ TEXT ·TQ2x4(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPANDD     (AX), Z16, Z17
 	VPANDD     (AX)(CX*1), Z16, Z18
 	VPANDD     (AX)(CX*2), Z16, Z19
@@ -3477,14 +3457,12 @@ TEXT ·TQ2x5(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPANDD     (AX), Z20, Z21
 	VPANDD     (AX)(CX*1), Z20, Z22
 	VPANDD     (AX)(CX*2), Z20, Z23
@@ -3932,14 +3910,12 @@ TEXT ·TQ2x6(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	LEAQ       (AX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (AX)(R8*1)
 	LEAQ       (AX)(CX*1), R10
 	PREFETCHT0 (R10)(R8*1)
 	LEAQ       (AX)(CX*2), R10
 	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (DX), R10
-	PREFETCHT0 (R10)(R8*1)
+	PREFETCHT0 (DX)(R8*1)
 	VPANDD     (AX), Z24, Z25
 	VPANDD     (AX)(CX*1), Z24, Z26
 	VPANDD     (AX)(CX*2), Z24, Z27
@@ -5076,6 +5052,945 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex1(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	MOVL         $0x80808080, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+40(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z5
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z6
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z7
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z8
+	VMOVDQU32  (DX), Z9
+	VPDPBUSD   Z9, Z5, Z1
+	VPDPBUSD   Z9, Z6, Z2
+	VPDPBUSD   Z9, Z7, Z3
+	VPDPBUSD   Z9, Z8, Z4
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	DECQ       BX
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), CX
+	MOVQ          widths+72(FP), DX
+	MOVQ          sums+56(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (BX), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (CX), X0, X0
+	VBROADCASTSS  (DX), X1
+	VMULPS        16(CX), X1, X1
+	VBROADCASTSS  4(DX), X2
+	VMULPS        32(CX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex2(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+40(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z9
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z10
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z11
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z12
+	VMOVDQU32  (DX), Z13
+	VPDPBUSD   Z13, Z9, Z1
+	VPDPBUSD   Z13, Z10, Z2
+	VPDPBUSD   Z13, Z11, Z3
+	VPDPBUSD   Z13, Z12, Z4
+	VMOVDQU32  (DX)(BX*1), Z13
+	VPDPBUSD   Z13, Z9, Z5
+	VPDPBUSD   Z13, Z10, Z6
+	VPDPBUSD   Z13, Z11, Z7
+	VPDPBUSD   Z13, Z12, Z8
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	DECQ       SI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	MOVQ          sums+56(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex3(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+40(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z13
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z14
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z15
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z16
+	VMOVDQU32  (DX), Z17
+	VPDPBUSD   Z17, Z13, Z1
+	VPDPBUSD   Z17, Z14, Z2
+	VPDPBUSD   Z17, Z15, Z3
+	VPDPBUSD   Z17, Z16, Z4
+	VMOVDQU32  (DX)(BX*1), Z17
+	VPDPBUSD   Z17, Z13, Z5
+	VPDPBUSD   Z17, Z14, Z6
+	VPDPBUSD   Z17, Z15, Z7
+	VPDPBUSD   Z17, Z16, Z8
+	VMOVDQU32  (DX)(BX*2), Z17
+	VPDPBUSD   Z17, Z13, Z9
+	VPDPBUSD   Z17, Z14, Z10
+	VPDPBUSD   Z17, Z15, Z11
+	VPDPBUSD   Z17, Z16, Z12
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	DECQ       SI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	MOVQ          sums+56(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex4(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	ADDQ         DX, SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z17
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z18
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z19
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z20
+	VMOVDQU32  (DX), Z21
+	VPDPBUSD   Z21, Z17, Z1
+	VPDPBUSD   Z21, Z18, Z2
+	VPDPBUSD   Z21, Z19, Z3
+	VPDPBUSD   Z21, Z20, Z4
+	VMOVDQU32  (DX)(BX*1), Z21
+	VPDPBUSD   Z21, Z17, Z5
+	VPDPBUSD   Z21, Z18, Z6
+	VPDPBUSD   Z21, Z19, Z7
+	VPDPBUSD   Z21, Z20, Z8
+	VMOVDQU32  (DX)(BX*2), Z21
+	VPDPBUSD   Z21, Z17, Z9
+	VPDPBUSD   Z21, Z18, Z10
+	VPDPBUSD   Z21, Z19, Z11
+	VPDPBUSD   Z21, Z20, Z12
+	VMOVDQU32  (SI), Z21
+	VPDPBUSD   Z21, Z17, Z13
+	VPDPBUSD   Z21, Z18, Z14
+	VPDPBUSD   Z21, Z19, Z15
+	VPDPBUSD   Z21, Z20, Z16
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, SI
+	DECQ       DI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	MOVQ          sums+56(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex5(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	ADDQ         DX, SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z21
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z22
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z23
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z24
+	VMOVDQU32  (DX), Z25
+	VPDPBUSD   Z25, Z21, Z1
+	VPDPBUSD   Z25, Z22, Z2
+	VPDPBUSD   Z25, Z23, Z3
+	VPDPBUSD   Z25, Z24, Z4
+	VMOVDQU32  (DX)(BX*1), Z25
+	VPDPBUSD   Z25, Z21, Z5
+	VPDPBUSD   Z25, Z22, Z6
+	VPDPBUSD   Z25, Z23, Z7
+	VPDPBUSD   Z25, Z24, Z8
+	VMOVDQU32  (DX)(BX*2), Z25
+	VPDPBUSD   Z25, Z21, Z9
+	VPDPBUSD   Z25, Z22, Z10
+	VPDPBUSD   Z25, Z23, Z11
+	VPDPBUSD   Z25, Z24, Z12
+	VMOVDQU32  (SI), Z25
+	VPDPBUSD   Z25, Z21, Z13
+	VPDPBUSD   Z25, Z22, Z14
+	VPDPBUSD   Z25, Z23, Z15
+	VPDPBUSD   Z25, Z24, Z16
+	VMOVDQU32  (SI)(BX*1), Z25
+	VPDPBUSD   Z25, Z21, Z17
+	VPDPBUSD   Z25, Z22, Z18
+	VPDPBUSD   Z25, Z23, Z19
+	VPDPBUSD   Z25, Z24, Z20
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, SI
+	DECQ       DI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	MOVQ          sums+56(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex6(SB), NOSPLIT, $0-80
+	MOVQ         codes+16(FP), AX
+	MOVQ         ahead+48(FP), CX
+	MOVQ         y+24(FP), DX
+	MOVQ         ldy+32(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	ADDQ         DX, SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPXORD       Z24, Z24, Z24
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (AX)(CX*1)
+	VPXORD     (AX), Z0, Z25
+	PREFETCHT0 64(AX)(CX*1)
+	VPXORD     64(AX), Z0, Z26
+	PREFETCHT0 128(AX)(CX*1)
+	VPXORD     128(AX), Z0, Z27
+	PREFETCHT0 192(AX)(CX*1)
+	VPXORD     192(AX), Z0, Z28
+	VMOVDQU32  (DX), Z29
+	VPDPBUSD   Z29, Z25, Z1
+	VPDPBUSD   Z29, Z26, Z2
+	VPDPBUSD   Z29, Z27, Z3
+	VPDPBUSD   Z29, Z28, Z4
+	VMOVDQU32  (DX)(BX*1), Z29
+	VPDPBUSD   Z29, Z25, Z5
+	VPDPBUSD   Z29, Z26, Z6
+	VPDPBUSD   Z29, Z27, Z7
+	VPDPBUSD   Z29, Z28, Z8
+	VMOVDQU32  (DX)(BX*2), Z29
+	VPDPBUSD   Z29, Z25, Z9
+	VPDPBUSD   Z29, Z26, Z10
+	VPDPBUSD   Z29, Z27, Z11
+	VPDPBUSD   Z29, Z28, Z12
+	VMOVDQU32  (SI), Z29
+	VPDPBUSD   Z29, Z25, Z13
+	VPDPBUSD   Z29, Z26, Z14
+	VPDPBUSD   Z29, Z27, Z15
+	VPDPBUSD   Z29, Z28, Z16
+	VMOVDQU32  (SI)(BX*1), Z29
+	VPDPBUSD   Z29, Z25, Z17
+	VPDPBUSD   Z29, Z26, Z18
+	VPDPBUSD   Z29, Z27, Z19
+	VPDPBUSD   Z29, Z28, Z20
+	VMOVDQU32  (SI)(BX*2), Z29
+	VPDPBUSD   Z29, Z25, Z21
+	VPDPBUSD   Z29, Z26, Z22
+	VPDPBUSD   Z29, Z27, Z23
+	VPDPBUSD   Z29, Z28, Z24
+	ADDQ       $+256, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, SI
+	DECQ       DI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	MOVQ          sums+56(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z22, Z21, Z0
+	VPUNPCKHDQ    Z22, Z21, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z24, Z23, Z2
+	VPUNPCKHDQ    Z24, Z23, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  20(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  40(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  44(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func DotF32(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr)
 // Requires: AVX, AVX512F, AVX512VL
 TEXT ·DotF32(SB), NOSPLIT, $0-56
@@ -5945,57 +6860,164 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+// func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·WeightedF16h4(SB), NOSPLIT, $0-64
+	MOVQ    ahead+56(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    ldd+8(FP), DX
+	LEAQ    (DX)(DX*2), BX
+	ADDQ    CX, BX
+	MOVQ    v+16(FP), SI
+	MOVQ    ldv+24(FP), DI
+	MOVQ    p+32(FP), R8
+	MOVQ    ldp+40(FP), R9
+	LEAQ    (R9)(R9*2), R10
+	ADDQ    R8, R10
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	VMOVUPS (CX)(DX*2), Z4
+	VMOVUPS 64(CX)(DX*2), Z5
+	VMOVUPS (BX), Z6
+	VMOVUPS 64(BX), Z7
+	MOVQ    n+48(FP), R11
+	TESTQ   R11, R11
+	JZ      rows_end
+
+rows:
+	PREFETCHT0  (SI)(AX*1)
+	VCVTPH2PS   (SI), Z8
+	VCVTPH2PS   32(SI), Z9
+	VMULPS.BCST (R8), Z8, Z10
+	VADDPS      Z10, Z0, Z0
+	VMULPS.BCST (R8), Z9, Z10
+	VADDPS      Z10, Z1, Z1
+	VMULPS.BCST (R8)(R9*1), Z8, Z10
+	VADDPS      Z10, Z2, Z2
+	VMULPS.BCST (R8)(R9*1), Z9, Z10
+	VADDPS      Z10, Z3, Z3
+	VMULPS.BCST (R8)(R9*2), Z8, Z10
+	VADDPS      Z10, Z4, Z4
+	VMULPS.BCST (R8)(R9*2), Z9, Z10
+	VADDPS      Z10, Z5, Z5
+	VMULPS.BCST (R10), Z8, Z10
+	VADDPS      Z10, Z6, Z6
+	VMULPS.BCST (R10), Z9, Z10
+	VADDPS      Z10, Z7, Z7
+	ADDQ        DI, SI
+	ADDQ        $+4, R8
+	ADDQ        $+4, R10
+	DECQ        R11
+	JNZ         rows
+
+rows_end:
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, (CX)(DX*1)
+	VMOVUPS Z3, 64(CX)(DX*1)
+	VMOVUPS Z4, (CX)(DX*2)
+	VMOVUPS Z5, 64(CX)(DX*2)
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	VZEROUPPER
+	RET
+
+// func WeightedF32h8(dst *float32, ldd uintptr, v *float32, ldv uintptr, p *float32, ldp uintptr, n uintptr)
 // Requires: AVX, AVX512F
-TEXT ·WeightedF16h4(SB), NOSPLIT, $0-56
+TEXT ·WeightedF32h8(SB), NOSPLIT, $0-56
+	MOVQ    v+16(FP), AX
+	MOVQ    ldv+24(FP), CX
+	MOVQ    dst+0(FP), DX
+	MOVQ    ldd+8(FP), BX
+	LEAQ    (BX)(BX*2), SI
+	ADDQ    DX, SI
+	LEAQ    (BX)(BX*2), DI
+	ADDQ    SI, DI
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS (DX)(BX*1), Z2
+	VMOVUPS 64(DX)(BX*1), Z3
+	VMOVUPS (DX)(BX*2), Z4
+	VMOVUPS 64(DX)(BX*2), Z5
+	VMOVUPS (SI), Z6
+	VMOVUPS 64(SI), Z7
+	VMOVUPS (SI)(BX*1), Z8
+	VMOVUPS 64(SI)(BX*1), Z9
+	VMOVUPS (SI)(BX*2), Z10
+	VMOVUPS 64(SI)(BX*2), Z11
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	VMOVUPS (DI)(BX*1), Z14
+	VMOVUPS 64(DI)(BX*1), Z15
+	MOVQ    p+32(FP), DX
+	MOVQ    ldp+40(FP), BX
+	LEAQ    (BX)(BX*2), SI
+	ADDQ    DX, SI
+	LEAQ    (BX)(BX*2), DI
+	ADDQ    SI, DI
+	MOVQ    n+48(FP), R8
+	TESTQ   R8, R8
+	JZ      rows_end
+
+rows:
+	VMOVUPS      (AX), Z16
+	VMOVUPS      64(AX), Z17
+	VBROADCASTSS (DX), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z0, Z0
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z1, Z1
+	VBROADCASTSS (DX)(BX*1), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z2, Z2
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z3, Z3
+	VBROADCASTSS (DX)(BX*2), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z4, Z4
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z5, Z5
+	VBROADCASTSS (SI), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z6, Z6
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z7, Z7
+	VBROADCASTSS (SI)(BX*1), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z8, Z8
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z9, Z9
+	VBROADCASTSS (SI)(BX*2), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z10, Z10
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z11, Z11
+	VBROADCASTSS (DI), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z12, Z12
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z13, Z13
+	VBROADCASTSS (DI)(BX*1), Z18
+	VMULPS       Z18, Z16, Z19
+	VADDPS       Z19, Z14, Z14
+	VMULPS       Z18, Z17, Z19
+	VADDPS       Z19, Z15, Z15
+	ADDQ         CX, AX
+	ADDQ         $+4, DX
+	ADDQ         $+4, SI
+	ADDQ         $+4, DI
+	DECQ         R8
+	JNZ          rows
+
+rows_end:
 	MOVQ    dst+0(FP), AX
 	MOVQ    ldd+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	ADDQ    AX, DX
-	MOVQ    v+16(FP), BX
-	MOVQ    ldv+24(FP), SI
-	MOVQ    p+32(FP), DI
-	MOVQ    ldp+40(FP), R8
-	LEAQ    (R8)(R8*2), R9
-	ADDQ    DI, R9
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS 64(AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS 64(AX)(CX*2), Z5
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	MOVQ    n+48(FP), R10
-	TESTQ   R10, R10
-	JZ      rows_end
-
-rows:
-	VCVTPH2PS   (BX), Z8
-	VCVTPH2PS   32(BX), Z9
-	VMULPS.BCST (DI), Z8, Z10
-	VADDPS      Z10, Z0, Z0
-	VMULPS.BCST (DI), Z9, Z10
-	VADDPS      Z10, Z1, Z1
-	VMULPS.BCST (DI)(R8*1), Z8, Z10
-	VADDPS      Z10, Z2, Z2
-	VMULPS.BCST (DI)(R8*1), Z9, Z10
-	VADDPS      Z10, Z3, Z3
-	VMULPS.BCST (DI)(R8*2), Z8, Z10
-	VADDPS      Z10, Z4, Z4
-	VMULPS.BCST (DI)(R8*2), Z9, Z10
-	VADDPS      Z10, Z5, Z5
-	VMULPS.BCST (R9), Z8, Z10
-	VADDPS      Z10, Z6, Z6
-	VMULPS.BCST (R9), Z9, Z10
-	VADDPS      Z10, Z7, Z7
-	ADDQ        SI, BX
-	ADDQ        $+4, DI
-	ADDQ        $+4, R9
-	DECQ        R10
-	JNZ         rows
-
-rows_end:
+	LEAQ    (CX)(CX*2), BX
+	ADDQ    DX, BX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, (AX)(CX*1)
@@ -6004,6 +7026,340 @@ rows_end:
 	VMOVUPS Z5, 64(AX)(CX*2)
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, (DX)(CX*1)
+	VMOVUPS Z9, 64(DX)(CX*1)
+	VMOVUPS Z10, (DX)(CX*2)
+	VMOVUPS Z11, 64(DX)(CX*2)
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	VMOVUPS Z14, (BX)(CX*1)
+	VMOVUPS Z15, 64(BX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func ScoresF32(dst *float32, ldd uintptr, k *float32, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·ScoresF32(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  ldd+8(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	ADDQ  AX, DX
+	MOVQ  k+16(FP), BX
+	MOVQ  blocks+40(FP), SI
+	SHLQ  $0x06, SI
+	MOVQ  q+24(FP), DI
+	MOVQ  ldq+32(FP), R8
+	LEAQ  (R8)(R8*2), R9
+	ADDQ  DI, R9
+	MOVQ  blocks+40(FP), R10
+	SHLQ  $0x06, R10
+	LEAQ  (SI)(SI*2), R11
+	ADDQ  BX, R11
+	MOVQ  ahead+56(FP), R12
+	MOVQ  groups+48(FP), R13
+	TESTQ R13, R13
+	JZ    groups_end
+
+groups:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   blocks+40(FP), R14
+	TESTQ  R14, R14
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (BX)(R12*1)
+	VMOVUPS    (BX), Z16
+	LEAQ       (BX)(SI*1), R15
+	PREFETCHT0 (R15)(R12*1)
+	VMOVUPS    (BX)(SI*1), Z17
+	LEAQ       (BX)(SI*2), R15
+	PREFETCHT0 (R15)(R12*1)
+	VMOVUPS    (BX)(SI*2), Z18
+	PREFETCHT0 (R11)(R12*1)
+	VMOVUPS    (R11), Z19
+	VMOVUPS    (DI), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z0, Z0
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z4, Z4
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z8, Z8
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z12, Z12
+	VMOVUPS    (DI)(R8*1), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z1, Z1
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z5, Z5
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z9, Z9
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z13, Z13
+	VMOVUPS    (DI)(R8*2), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z2, Z2
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z6, Z6
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z10, Z10
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z14, Z14
+	VMOVUPS    (R9), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z3, Z3
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z7, Z7
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z11, Z11
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z15, Z15
+	ADDQ       $+64, BX
+	ADDQ       $+64, R11
+	ADDQ       $+64, DI
+	ADDQ       $+64, R9
+	DECQ       R14
+	JNZ        blocks
+
+blocks_end:
+	SUBQ          R10, DI
+	SUBQ          R10, R9
+	LEAQ          (BX)(SI*2), BX
+	ADDQ          SI, BX
+	LEAQ          (R11)(SI*2), R11
+	ADDQ          SI, R11
+	VSHUFF64X2    $0x44, Z1, Z0, Z16
+	VSHUFF64X2    $0xee, Z1, Z0, Z0
+	VADDPS        Z0, Z16, Z16
+	VSHUFF64X2    $0x44, Z3, Z2, Z17
+	VSHUFF64X2    $0xee, Z3, Z2, Z2
+	VADDPS        Z2, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z18
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VSHUFF64X2    $0x44, Z5, Z4, Z16
+	VSHUFF64X2    $0xee, Z5, Z4, Z4
+	VADDPS        Z4, Z16, Z16
+	VSHUFF64X2    $0x44, Z7, Z6, Z17
+	VSHUFF64X2    $0xee, Z7, Z6, Z6
+	VADDPS        Z6, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z19
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z19, Z19
+	VSHUFF64X2    $0x44, Z9, Z8, Z16
+	VSHUFF64X2    $0xee, Z9, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VSHUFF64X2    $0x44, Z11, Z10, Z17
+	VSHUFF64X2    $0xee, Z11, Z10, Z10
+	VADDPS        Z10, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z20
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z20, Z20
+	VSHUFF64X2    $0x44, Z13, Z12, Z16
+	VSHUFF64X2    $0xee, Z13, Z12, Z12
+	VADDPS        Z12, Z16, Z16
+	VSHUFF64X2    $0x44, Z15, Z14, Z17
+	VSHUFF64X2    $0xee, Z15, Z14, Z14
+	VADDPS        Z14, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z21
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z21, Z21
+	VUNPCKLPD     Z19, Z18, Z16
+	VUNPCKHPD     Z19, Z18, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPD     Z21, Z20, Z17
+	VUNPCKHPD     Z21, Z20, Z20
+	VADDPS        Z20, Z17, Z17
+	VSHUFPS       $0x88, Z17, Z16, Z18
+	VSHUFPS       $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VMOVUPS       X18, (AX)
+	VEXTRACTF32X4 $0x01, Z18, (AX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z18, (AX)(CX*2)
+	VEXTRACTF32X4 $0x03, Z18, (DX)
+	ADDQ          $+16, AX
+	ADDQ          $+16, DX
+	DECQ          R13
+	JNZ           groups
+
+groups_end:
+	VZEROUPPER
+	RET
+
+// func ScoresF16(dst *float32, ldd uintptr, k *uint16, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·ScoresF16(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  ldd+8(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	ADDQ  AX, DX
+	MOVQ  k+16(FP), BX
+	MOVQ  blocks+40(FP), SI
+	SHLQ  $0x05, SI
+	MOVQ  q+24(FP), DI
+	MOVQ  ldq+32(FP), R8
+	LEAQ  (R8)(R8*2), R9
+	ADDQ  DI, R9
+	MOVQ  blocks+40(FP), R10
+	SHLQ  $0x06, R10
+	LEAQ  (SI)(SI*2), R11
+	ADDQ  BX, R11
+	MOVQ  ahead+56(FP), R12
+	MOVQ  groups+48(FP), R13
+	TESTQ R13, R13
+	JZ    groups_end
+
+groups:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   blocks+40(FP), R14
+	TESTQ  R14, R14
+	JZ     blocks_end
+
+blocks:
+	PREFETCHT0 (BX)(R12*1)
+	VCVTPH2PS  (BX), Z16
+	LEAQ       (BX)(SI*1), R15
+	PREFETCHT0 (R15)(R12*1)
+	VCVTPH2PS  (BX)(SI*1), Z17
+	LEAQ       (BX)(SI*2), R15
+	PREFETCHT0 (R15)(R12*1)
+	VCVTPH2PS  (BX)(SI*2), Z18
+	PREFETCHT0 (R11)(R12*1)
+	VCVTPH2PS  (R11), Z19
+	VMOVUPS    (DI), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z0, Z0
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z4, Z4
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z8, Z8
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z12, Z12
+	VMOVUPS    (DI)(R8*1), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z1, Z1
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z5, Z5
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z9, Z9
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z13, Z13
+	VMOVUPS    (DI)(R8*2), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z2, Z2
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z6, Z6
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z10, Z10
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z14, Z14
+	VMOVUPS    (R9), Z20
+	VMULPS     Z20, Z16, Z21
+	VADDPS     Z21, Z3, Z3
+	VMULPS     Z20, Z17, Z21
+	VADDPS     Z21, Z7, Z7
+	VMULPS     Z20, Z18, Z21
+	VADDPS     Z21, Z11, Z11
+	VMULPS     Z20, Z19, Z21
+	VADDPS     Z21, Z15, Z15
+	ADDQ       $+32, BX
+	ADDQ       $+32, R11
+	ADDQ       $+64, DI
+	ADDQ       $+64, R9
+	DECQ       R14
+	JNZ        blocks
+
+blocks_end:
+	SUBQ          R10, DI
+	SUBQ          R10, R9
+	LEAQ          (BX)(SI*2), BX
+	ADDQ          SI, BX
+	LEAQ          (R11)(SI*2), R11
+	ADDQ          SI, R11
+	VSHUFF64X2    $0x44, Z1, Z0, Z16
+	VSHUFF64X2    $0xee, Z1, Z0, Z0
+	VADDPS        Z0, Z16, Z16
+	VSHUFF64X2    $0x44, Z3, Z2, Z17
+	VSHUFF64X2    $0xee, Z3, Z2, Z2
+	VADDPS        Z2, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z18
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VSHUFF64X2    $0x44, Z5, Z4, Z16
+	VSHUFF64X2    $0xee, Z5, Z4, Z4
+	VADDPS        Z4, Z16, Z16
+	VSHUFF64X2    $0x44, Z7, Z6, Z17
+	VSHUFF64X2    $0xee, Z7, Z6, Z6
+	VADDPS        Z6, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z19
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z19, Z19
+	VSHUFF64X2    $0x44, Z9, Z8, Z16
+	VSHUFF64X2    $0xee, Z9, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VSHUFF64X2    $0x44, Z11, Z10, Z17
+	VSHUFF64X2    $0xee, Z11, Z10, Z10
+	VADDPS        Z10, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z20
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z20, Z20
+	VSHUFF64X2    $0x44, Z13, Z12, Z16
+	VSHUFF64X2    $0xee, Z13, Z12, Z12
+	VADDPS        Z12, Z16, Z16
+	VSHUFF64X2    $0x44, Z15, Z14, Z17
+	VSHUFF64X2    $0xee, Z15, Z14, Z14
+	VADDPS        Z14, Z17, Z17
+	VSHUFF64X2    $0x88, Z17, Z16, Z21
+	VSHUFF64X2    $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z21, Z21
+	VUNPCKLPD     Z19, Z18, Z16
+	VUNPCKHPD     Z19, Z18, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPD     Z21, Z20, Z17
+	VUNPCKHPD     Z21, Z20, Z20
+	VADDPS        Z20, Z17, Z17
+	VSHUFPS       $0x88, Z17, Z16, Z18
+	VSHUFPS       $0xdd, Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VMOVUPS       X18, (AX)
+	VEXTRACTF32X4 $0x01, Z18, (AX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z18, (AX)(CX*2)
+	VEXTRACTF32X4 $0x03, Z18, (DX)
+	ADDQ          $+16, AX
+	ADDQ          $+16, DX
+	DECQ          R13
+	JNZ           groups
+
+groups_end:
 	VZEROUPPER
 	RET
 

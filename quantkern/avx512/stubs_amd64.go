@@ -99,6 +99,36 @@ func Screenx3(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chu
 //go:noescape
 func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
 
+// Coarsex1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
+// Coarsex2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
+// Coarsex3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
+// Coarsex4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
+// Coarsex5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
+// Coarsex6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
+//
+//go:noescape
+func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //
 //go:noescape
@@ -154,10 +184,25 @@ func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //go:noescape
 func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
 
-// WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads.
+// WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads, and fetches what lies ahead of them.
 //
 //go:noescape
-func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr, ahead uintptr)
+
+// WeightedF32h8 adds n rows of 32 values to each of 8 rows of dst, with weights of their own.
+//
+//go:noescape
+func WeightedF32h8(dst *float32, ldd uintptr, v *float32, ldv uintptr, p *float32, ldp uintptr, n uintptr)
+
+// ScoresF32 multiplies 4 queries with 4 keys of float32 a group and fetches what lies ahead of these.
+//
+//go:noescape
+func ScoresF32(dst *float32, ldd uintptr, k *float32, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
+
+// ScoresF16 multiplies 4 queries with 4 keys of uint16 a group and fetches what lies ahead of these.
+//
+//go:noescape
+func ScoresF16(dst *float32, ldd uintptr, k *uint16, q *float32, ldq uintptr, blocks uintptr, groups uintptr, ahead uintptr)
 
 // ExpSum replaces x by exp(x-max), 16 values a block, and returns their sum in float64 lanes.
 //

@@ -82,7 +82,7 @@ func (p packing) stream() {
 	far := GP64()
 	MOVQ(ldw, far)
 	SHLQ(U8(3), far) // rows·groups
-	ADDQ(w.base, far)
+	ADDQ(w.bases[0], far)
 	ahead := newRowsAt(far, ldw, rows)
 	x := arg("x")
 	acc := make([]lanes, rows)

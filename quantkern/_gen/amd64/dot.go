@@ -29,7 +29,7 @@ func dotTile(name, elem string, rows, n int) {
 	var next rowsAt
 	if rows == 4 {
 		base := GP64()
-		LEAQ(Mem{Base: w.base, Index: w.stride, Scale: 4}, base)
+		LEAQ(Mem{Base: w.bases[0], Index: w.stride, Scale: 4}, base)
 		next = newRowsAt(base, w.stride, rows)
 	}
 	loop("blocks", arg("blocks"), func() {
@@ -137,8 +137,9 @@ func weighted(name, elem string, vectors int) {
 //	dst[h*ldd + j] += p[h*ldp + i] · v[i*ldv + j], strides in bytes
 func weightedHeads() {
 	const heads, vectors = 4, 2
-	function("WeightedF16h4", "func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr)",
-		"WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads.")
+	function("WeightedF16h4", "func(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n, ahead uintptr)",
+		"WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads, and fetches what lies ahead of them.")
+	ahead := arg("ahead")
 	dst := newRowsAt(arg("dst"), arg("ldd"), heads)
 	v, ldv := arg("v"), arg("ldv")
 	p := newRowsAt(arg("p"), arg("ldp"), heads)
@@ -150,6 +151,7 @@ func weightedHeads() {
 		}
 	}
 	loop("rows", arg("n"), func() {
+		fetchAhead(Mem{Base: v}, ahead)
 		var x [vectors]reg.VecVirtual
 		for j := range x {
 			x[j] = ZMM()

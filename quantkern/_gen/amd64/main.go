@@ -28,6 +28,9 @@ func main() {
 		for n := 1; n <= 4; n++ {
 			screenTile(n)
 		}
+		for n := 1; n <= 6; n++ {
+			coarseTile(n)
+		}
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)
@@ -52,6 +55,9 @@ func main() {
 	screenCodes()
 	if wide {
 		weightedHeads()
+		weightedRows()
+		scores("float32", "F32")
+		scores("uint16", "F16")
 	}
 	constants := expTable()
 	expSum(constants)

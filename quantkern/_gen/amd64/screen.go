@@ -62,22 +62,77 @@ func screenTile(n int) {
 		ADDQ(I32(rows*chunk), codes)
 		y.advance(2 * chunk)
 	})
-	dst, ldd, coefs, widths := arg("dst"), arg("ldd"), arg("coefs"), arg("widths")
+	b := newBounds()
 	for i := range acc {
-		dots := sumInts(acc[i])
-		e, t := XMM(), XMM()
-		VCVTDQ2PS(dots, dots)
-		VMULPS(Mem{Base: coefs}, dots, dots)
-		VBROADCASTSS(Mem{Base: widths, Disp: 8 * i}, e)
-		VMULPS(Mem{Base: coefs, Disp: 16}, e, e)
-		VBROADCASTSS(Mem{Base: widths, Disp: 8*i + 4}, t)
-		VMULPS(Mem{Base: coefs, Disp: 32}, t, t)
-		VADDPS(t, e, e)
-		VADDPS(e, dots, dots)
-		VMOVUPS(dots, Mem{Base: dst})
-		if i+1 < n {
-			ADDQ(ldd, dst)
+		b.put(i, sumInts(acc[i]), i+1 == n)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// bounds turns the dots of a group with activation row i into upper bounds.
+type bounds struct{ dst, ldd, coefs, widths reg.Register }
+
+func newBounds() bounds { return bounds{arg("dst"), arg("ldd"), arg("coefs"), arg("widths")} }
+
+func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
+	e, t := XMM(), XMM()
+	VCVTDQ2PS(dots, dots)
+	VMULPS(Mem{Base: b.coefs}, dots, dots)
+	VBROADCASTSS(Mem{Base: b.widths, Disp: 8 * i}, e)
+	VMULPS(Mem{Base: b.coefs, Disp: 16}, e, e)
+	VBROADCASTSS(Mem{Base: b.widths, Disp: 8*i + 4}, t)
+	VMULPS(Mem{Base: b.coefs, Disp: 32}, t, t)
+	VADDPS(t, e, e)
+	VADDPS(e, dots, dots)
+	VMOVUPS(dots, Mem{Base: b.dst})
+	if !last {
+		ADDQ(b.ldd, b.dst)
+	}
+}
+
+// coarseTile emits screenTile for activations of 8 bits, in AVX-512: VPDPBUSD
+// takes the codes with their sign bits flipped, 128 more than they are, as the
+// unsigned operand; sums[i] is 128·Σy[i].
+func coarseTile(n int) {
+	const rows, chunk = 4, 64
+	name := fmt.Sprintf("Coarsex%d", n)
+	function(name, "func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks, ahead uintptr, sums *int32, coefs, widths *float32)",
+		fmt.Sprintf("%s bounds the products of 4 rows of 8-bit codes with %d rows of 8-bit activations.", name, n))
+	codes, ahead := arg("codes"), arg("ahead")
+	y := newRowsAt(arg("y"), arg("ldy"), n)
+	sign := constant(0x80808080)[0]
+	acc := make([][rows]reg.VecVirtual, n)
+	for i := range acc {
+		for r := range acc[i] {
+			acc[i][r] = ZMM()
+			zeroReg(acc[i][r])
 		}
+	}
+	loop("chunks", arg("chunks"), func() {
+		var u [rows]reg.VecVirtual
+		for r := range u {
+			PREFETCHT0(Mem{Base: codes, Index: ahead, Scale: 1, Disp: chunk * r})
+			u[r] = ZMM()
+			VPXORD(Mem{Base: codes, Disp: chunk * r}, sign, u[r])
+		}
+		v := ZMM()
+		for i := range acc {
+			VMOVDQU32(y.row(i, 0), v)
+			for r := range u {
+				VPDPBUSD(v, u[r], acc[i][r])
+			}
+		}
+		ADDQ(I32(rows*chunk), codes)
+		y.advance(chunk)
+	})
+	b, sums := newBounds(), arg("sums")
+	for i := range acc {
+		dots := sumInts(acc[i][:])
+		t := XMM()
+		VPBROADCASTD(Mem{Base: sums, Disp: 4 * i}, t)
+		VPSUBD(t, dots, dots)
+		b.put(i, dots, i+1 == n)
 	}
 	VZEROUPPER()
 	RET()

@@ -74,10 +74,20 @@ func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
 // fetchRows fetches what lies ahead of each row of a tile.
 func fetchRows(w rowsAt, ahead reg.Register) {
 	for r := range tileRows {
-		p := GP64()
-		LEAQ(w.row(r, 0), p)
-		PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
+		fetchAhead(w.row(r, 0), ahead)
 	}
+}
+
+// fetchAhead fetches the line that lies ahead of m.
+func fetchAhead(m Mem, ahead reg.Register) {
+	if m.Index == nil {
+		m.Index, m.Scale = ahead, 1
+		PREFETCHT0(m)
+		return
+	}
+	p := GP64()
+	LEAQ(m, p)
+	PREFETCHT0(Mem{Base: p, Index: ahead, Scale: 1})
 }
 
 // lastHalf emits a chunk once more, of half the codes, where tail asks for it.

@@ -199,35 +199,34 @@ func loop(label string, count reg.Register, body func()) {
 	Label(label + "_end")
 }
 
-// rowsAt addresses up to six rows that lie stride bytes apart, advancing
-// together.
-type rowsAt struct{ base, third, stride reg.Register }
+// rowsAt addresses up to nine rows that lie stride bytes apart, advancing
+// together: from the first, the fourth and the seventh.
+type rowsAt struct {
+	bases  []reg.Register
+	stride reg.Register
+}
 
 func newRowsAt(base, stride reg.Register, n int) rowsAt {
-	p := rowsAt{base: base, stride: stride}
-	if n > 3 {
+	p := rowsAt{bases: []reg.Register{base}, stride: stride}
+	for n > 3*len(p.bases) {
 		t := GP64()
 		LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, t)
-		ADDQ(base, t)
-		p.third = t
+		ADDQ(p.bases[len(p.bases)-1], t)
+		p.bases = append(p.bases, t)
 	}
 	return p
 }
 
 func (p rowsAt) row(i, disp int) Mem {
-	base := p.base
-	if i >= 3 {
-		base, i = p.third, i-3
+	m := Mem{Base: p.bases[i/3], Disp: disp}
+	if i %= 3; i > 0 {
+		m.Index, m.Scale = p.stride, uint8(i)
 	}
-	if i == 0 {
-		return Mem{Base: base, Disp: disp}
-	}
-	return Mem{Base: base, Index: p.stride, Scale: uint8(i), Disp: disp}
+	return m
 }
 
 func (p rowsAt) advance(bytes int) {
-	ADDQ(I32(int32(bytes)), p.base)
-	if p.third != nil {
-		ADDQ(I32(int32(bytes)), p.third)
+	for _, b := range p.bases {
+		ADDQ(I32(int32(bytes)), b)
 	}
 }
