@@ -62,23 +62,7 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	if opt, err = opt.settle(e.model); err != nil {
 		return err
 	}
-	if e.devices, err = device.OpenList(opt.Devices); err != nil {
-		return err
-	}
-	for _, d := range e.devices {
-		e.held.add(d)
-	}
-	caps, err := opt.capacities(e.devices)
-	if err != nil {
-		return err
-	}
-	kv := opt.kv()
-	shape := graph.KVShape{BytesPerElement: kvBytes[kv.Type], Positions: kv.Pages * kv.PageSize}
-	if e.plan, err = graph.MakePlan(e.model, caps, opt.Split, shape); err != nil {
-		return err
-	}
-	l := loader{model: e.model, plan: e.plan, devices: e.devices, kv: kv, held: &e.held}
-	specs, err := l.load(ctx, opt.Progress)
+	specs, waves, err := e.placeSomewhere(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -87,7 +71,30 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 			vocab: voc, ids: e.model.Vocab, isEOG: voc.IsEOG,
 			stream: func() textStream { return voc.NewStream(false) },
 		},
-		pipe: start(specs, opt.limits(l.waves(), e.model.Vocab), opt.Trace),
+		pipe: start(specs, opt.limits(waves, e.model.Vocab), opt.Trace),
 	}
 	return nil
+}
+
+// place opens devices and loads the model onto them. What it opened is in e.held, also
+// when it fails.
+func (e *Engine) place(ctx context.Context, opt Options) (specs []spec, waves int, err error) {
+	if e.devices, err = device.OpenList(opt.Devices); err != nil {
+		return nil, 0, err
+	}
+	for _, d := range e.devices {
+		e.held.add(d)
+	}
+	caps, err := opt.capacities(e.devices)
+	if err != nil {
+		return nil, 0, err
+	}
+	kv := opt.kv()
+	shape := graph.KVShape{BytesPerElement: kvBytes[kv.Type], Positions: kv.Pages * kv.PageSize}
+	if e.plan, err = graph.MakePlan(e.model, caps, opt.Split, shape); err != nil {
+		return nil, 0, err
+	}
+	l := loader{model: e.model, plan: e.plan, devices: e.devices, kv: kv, held: &e.held}
+	specs, err = l.load(ctx, opt.Progress)
+	return specs, l.waves(), err
 }
