@@ -54,10 +54,19 @@ func (c *Context) Release() error {
 	return c.wrapped("cuDevicePrimaryCtxRelease_v2", c.device.ReleasePrimaryCtx())
 }
 
-// Reset destroys the primary context for all who retained it, which is how a device
-// is taken back into use after a fault.
+// Reset destroys the primary context, for all who retained it, and joins a new one,
+// which it makes current. That is how a device is taken back into use after a fault;
+// streams, memory and modules from before are gone.
 func (c *Context) Reset() error {
-	return c.wrapped("cuDevicePrimaryCtxReset_v2", c.device.ResetPrimaryCtx())
+	if err := c.wrapped("cuDevicePrimaryCtxReset_v2", c.device.ResetPrimaryCtx()); err != nil {
+		return err
+	}
+	ctx, err := c.device.RetainPrimaryCtx()
+	if err != nil {
+		return c.wrapped("cuDevicePrimaryCtxRetain", err)
+	}
+	c.ctx = ctx
+	return c.MakeCurrent()
 }
 
 func (c *Context) wrapped(call string, err error) error { return wrapped(c.ordinal, call, err) }
