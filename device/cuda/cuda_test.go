@@ -167,7 +167,7 @@ func TestLoadFallsBackToPTX(t *testing.T) {
 			if target != c.target || (err == nil) != (target != "") {
 				t.Errorf("target %q, error %v", target, err)
 			}
-			if target == "" && !errors.Is(err, driver.OutOfMemory) {
+			if target == "" && !errors.Is(err, driver.ErrOutOfMemory) {
 				t.Errorf("error %v", err)
 			}
 			if _, _, err := load(ctx, p, "nothing"); err == nil {
@@ -189,16 +189,16 @@ func TestErrors(t *testing.T) {
 	}
 	_, err = ctx.Alloc(5000)
 	full, ok := errors.AsType[*device.MemoryError](asMemory(ctx, "cuda:0", "KV pages", 5000, err))
-	if !ok || full.Need != 5000 || full.Free != 1000 || full.What != "KV pages" || !errors.Is(full, driver.OutOfMemory) {
+	if !ok || full.Need != 5000 || full.Free != 1000 || full.What != "KV pages" || !errors.Is(full, driver.ErrOutOfMemory) {
 		t.Errorf("error %v", full)
 	}
-	fault := &driver.Error{Call: "cuStreamSynchronize", Code: driver.IllegalAddress, Device: 0}
+	fault := &driver.Error{Call: "cuStreamSynchronize", Code: driver.ErrIllegalAddress, Device: 0}
 	for _, err := range []error{asLost("cuda:0", "blocks 0-5", fault), asMemory(ctx, "cuda:0", "weights", 1, fault)} {
-		if e, ok := errors.AsType[*device.LostError](err); !ok || !errors.Is(e, driver.IllegalAddress) || e.Device != "cuda:0" {
+		if e, ok := errors.AsType[*device.LostError](err); !ok || !errors.Is(e, driver.ErrIllegalAddress) || e.Device != "cuda:0" {
 			t.Errorf("error %v", err)
 		}
 	}
-	other := &driver.Error{Code: driver.InvalidValue}
+	other := &driver.Error{Code: driver.ErrInvalidValue}
 	if got := asLost("cuda:0", "", other); got != error(other) {
 		t.Errorf("error %v", got)
 	}

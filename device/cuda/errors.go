@@ -18,7 +18,7 @@ func unavailable(name string, err error) error {
 	switch {
 	case errors.As(err, &absent):
 		reason = fmt.Sprintf("there is no NVIDIA driver (%s); install one, or name the CPU (--devices cpu)", absent.Detail)
-	case errors.Is(err, driver.NoDevice):
+	case errors.Is(err, driver.ErrNoDevice):
 		reason = "the NVIDIA driver finds no GPU; look at nvidia-smi and at CUDA_VISIBLE_DEVICES"
 	case errors.As(err, &failed) && failed.Call == "cuInit":
 		reason = fmt.Sprintf("the NVIDIA driver does not start: %s (%d); look at nvidia-smi", failed.Code.Error(), int(failed.Code))
@@ -37,7 +37,7 @@ func asLost(name, doing string, err error) error {
 
 // asMemory makes a *device.MemoryError of an allocation that failed for want of memory.
 func asMemory(c *driver.Context, name, what string, bytes int64, err error) error {
-	if !errors.Is(err, driver.OutOfMemory) {
+	if !errors.Is(err, driver.ErrOutOfMemory) {
 		return asLost(name, "taking memory for "+what, err)
 	}
 	e := &device.MemoryError{Device: name, What: what, Need: uint64(bytes), Err: err}

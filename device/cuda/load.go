@@ -32,7 +32,7 @@ func load(c *driver.Context, p *driver.Properties, name string) (driver.Module, 
 
 // notForThis tells whether a module was refused for what it was compiled to.
 func notForThis(err error) bool {
-	for _, code := range []driver.Code{driver.NoBinary, driver.InvalidImage, driver.InvalidPTX, driver.UnsupportedPTX, driver.NoCompiler} {
+	for _, code := range []driver.Code{driver.ErrNoBinary, driver.ErrInvalidImage, driver.ErrInvalidPTX, driver.ErrUnsupportedPTX, driver.ErrNoCompiler} {
 		if errors.Is(err, code) {
 			return true
 		}

@@ -63,7 +63,7 @@ func newMeter(c *driver.Context, p *driver.Properties) (_ *meter, err error) {
 		if m.buffer, err = m.take(m.bytes); err == nil {
 			break
 		}
-		if !errors.Is(err, driver.OutOfMemory) || m.bytes <= leastBytes {
+		if !errors.Is(err, driver.ErrOutOfMemory) || m.bytes <= leastBytes {
 			return nil, fmt.Errorf("measuring needs %s: %w", humanize.IBytes(leastBytes), err)
 		}
 	}

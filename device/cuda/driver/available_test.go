@@ -19,10 +19,10 @@ func TestNoDriver(t *testing.T) {
 	if !ok || absent.Library != "/nowhere/libcuda.so.1" || !strings.Contains(absent.Error(), "/nowhere/libcuda.so.1") {
 		t.Errorf("error %v", driver.Available())
 	}
-	if _, err := driver.Count(); !errors.Is(err, driver.NotInitialized) {
+	if _, err := driver.Count(); !errors.Is(err, driver.ErrNotInitialized) {
 		t.Errorf("counting devices: error %v", err)
 	}
-	if _, err := driver.Retain(0); !errors.Is(err, driver.NotInitialized) {
+	if _, err := driver.Retain(0); !errors.Is(err, driver.ErrNotInitialized) {
 		t.Errorf("a context: error %v", err)
 	}
 }
@@ -61,7 +61,7 @@ func TestNoDevices(t *testing.T) {
 	if fakedriver.Elsewhere(t, "FAKE_DEVICES=0") {
 		return
 	}
-	if err := driver.Available(); !errors.Is(err, driver.NoDevice) || !strings.Contains(err.Error(), "CUDA_ERROR_NO_DEVICE") {
+	if err := driver.Available(); !errors.Is(err, driver.ErrNoDevice) || !strings.Contains(err.Error(), "CUDA_ERROR_NO_DEVICE") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -72,7 +72,7 @@ func TestMissingEntryPoint(t *testing.T) {
 		return
 	}
 	c := retain(t)
-	if err := c.TrimPool(0); !errors.Is(err, driver.SymbolNotFound) {
+	if err := c.TrimPool(0); !errors.Is(err, driver.ErrSymbolNotFound) {
 		t.Errorf("error %v", err)
 	}
 }

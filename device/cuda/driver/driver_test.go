@@ -60,7 +60,7 @@ func TestDescribe(t *testing.T) {
 	if got := p.Bandwidth(); got != 2*2619e6*640 {
 		t.Errorf("bandwidth %v", got)
 	}
-	if _, err := driver.Describe(2); !errors.Is(err, driver.InvalidDevice) {
+	if _, err := driver.Describe(2); !errors.Is(err, driver.ErrInvalidDevice) {
 		t.Errorf("a device that is not there: error %v", err)
 	}
 }
@@ -94,7 +94,7 @@ func TestMemory(t *testing.T) {
 	}
 	_, err := c.Alloc(99001)
 	failed, ok := errors.AsType[*driver.Error](err)
-	if !ok || !errors.Is(err, driver.OutOfMemory) || failed.Call != "cuMemAlloc_v2" || failed.Device != 0 || driver.Lost(err) {
+	if !ok || !errors.Is(err, driver.ErrOutOfMemory) || failed.Call != "cuMemAlloc_v2" || failed.Device != 0 || driver.Lost(err) {
 		t.Errorf("too much: error %v", err)
 	}
 	if want := "cuda: cuMemAlloc_v2 on cuda:0: CUDA_ERROR_OUT_OF_MEMORY (2): out of memory"; err.Error() != want {
@@ -178,10 +178,15 @@ func TestLaunch(t *testing.T) {
 	check(t, l.Run(s))
 	expect(t, c, y, 3, 6, -9, -12, 15, 6)
 	l.Configure(driver.Config{Grid: driver.Dim{X: 1, Z: 2}, Block: driver.Dim{X: 1}})
-	if err := l.Run(s); !errors.Is(err, driver.InvalidValue) || !strings.Contains(err.Error(), "scale") {
+	if err := l.Run(s); !errors.Is(err, driver.ErrInvalidValue) || !strings.Contains(err.Error(), "scale") {
 		t.Errorf("error %v", err)
 	}
-	if n := testing.AllocsPerRun(100, func() { l.SetGrid(driver.Dim{X: 1}); l.Args.SetInt(1, 0); l.Run(s) }); n != 0 {
+	n := testing.AllocsPerRun(100, func() {
+		l.SetGrid(driver.Dim{X: 1})
+		l.Args.SetInt(1, 0)
+		check(t, l.Run(s))
+	})
+	if n != 0 {
 		t.Errorf("%v allocations a launch", n)
 	}
 }
@@ -251,11 +256,11 @@ func TestLoadFailure(t *testing.T) {
 	c := retain(t)
 	_, err := c.Load([]byte("ptx?"))
 	image, ok := errors.AsType[*driver.ImageError](err)
-	if !ok || image.Log != "ptxas: this is no module" || !errors.Is(err, driver.InvalidPTX) || !strings.Contains(err.Error(), image.Log) {
+	if !ok || image.Log != "ptxas: this is no module" || !errors.Is(err, driver.ErrInvalidPTX) || !strings.Contains(err.Error(), image.Log) {
 		t.Errorf("error %v", err)
 	}
 	m := must(c.Load([]byte("scale")))(t)
-	if _, err := m.Function("missing"); !errors.Is(err, driver.NotFound) || !strings.Contains(err.Error(), "missing") {
+	if _, err := m.Function("missing"); !errors.Is(err, driver.ErrNotFound) || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("error %v", err)
 	}
 	check(t, m.Unload())
@@ -270,7 +275,7 @@ func TestLost(t *testing.T) {
 	s := must(c.NewStream(0))(t)
 	y := upload(t, c, []float32{1})
 	err := scaling(t, c, y, 1, 2).Run(s)
-	if !driver.Lost(err) || !errors.Is(err, driver.LaunchFailed) {
+	if !driver.Lost(err) || !errors.Is(err, driver.ErrLaunchFailed) {
 		t.Errorf("launch: error %v", err)
 	}
 	if err := s.Synchronize(); !driver.Lost(err) {

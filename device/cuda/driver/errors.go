@@ -12,30 +12,30 @@ import (
 )
 
 // Code is the answer of a driver call. It is an error itself, so that
-// errors.Is(err, driver.OutOfMemory) works.
-type Code int
+// errors.Is(err, driver.ErrOutOfMemory) works.
+type Code int //nolint:errname // a code first, an error so that errors.Is finds it
 
 // The codes that callers act upon.
 const (
-	InvalidValue    Code = C.CUDA_ERROR_INVALID_VALUE
-	OutOfMemory     Code = C.CUDA_ERROR_OUT_OF_MEMORY
-	NotInitialized  Code = C.CUDA_ERROR_NOT_INITIALIZED
-	NoDevice        Code = C.CUDA_ERROR_NO_DEVICE
-	InvalidDevice   Code = C.CUDA_ERROR_INVALID_DEVICE
-	InvalidImage    Code = C.CUDA_ERROR_INVALID_IMAGE
-	NoBinary        Code = C.CUDA_ERROR_NO_BINARY_FOR_GPU
-	InvalidPTX      Code = C.CUDA_ERROR_INVALID_PTX
-	UnsupportedPTX  Code = C.CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-	NoCompiler      Code = C.CUDA_ERROR_JIT_COMPILER_NOT_FOUND
-	SymbolNotFound  Code = C.CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND // the driver is too old for the call
-	NotFound        Code = C.CUDA_ERROR_NOT_FOUND
-	NotReady        Code = C.CUDA_ERROR_NOT_READY
-	NotSupported    Code = C.CUDA_ERROR_NOT_SUPPORTED
-	PeerEnabled     Code = C.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED
-	PeerUnsupported Code = C.CUDA_ERROR_PEER_ACCESS_UNSUPPORTED
-	IllegalAddress  Code = C.CUDA_ERROR_ILLEGAL_ADDRESS
-	LaunchFailed    Code = C.CUDA_ERROR_LAUNCH_FAILED
-	UpdateFailed    Code = C.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE
+	ErrInvalidValue    Code = C.CUDA_ERROR_INVALID_VALUE
+	ErrOutOfMemory     Code = C.CUDA_ERROR_OUT_OF_MEMORY
+	ErrNotInitialized  Code = C.CUDA_ERROR_NOT_INITIALIZED
+	ErrNoDevice        Code = C.CUDA_ERROR_NO_DEVICE
+	ErrInvalidDevice   Code = C.CUDA_ERROR_INVALID_DEVICE
+	ErrInvalidImage    Code = C.CUDA_ERROR_INVALID_IMAGE
+	ErrNoBinary        Code = C.CUDA_ERROR_NO_BINARY_FOR_GPU
+	ErrInvalidPTX      Code = C.CUDA_ERROR_INVALID_PTX
+	ErrUnsupportedPTX  Code = C.CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+	ErrNoCompiler      Code = C.CUDA_ERROR_JIT_COMPILER_NOT_FOUND
+	ErrSymbolNotFound  Code = C.CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND // the driver is too old for the call
+	ErrNotFound        Code = C.CUDA_ERROR_NOT_FOUND
+	ErrNotReady        Code = C.CUDA_ERROR_NOT_READY
+	ErrNotSupported    Code = C.CUDA_ERROR_NOT_SUPPORTED
+	ErrPeerEnabled     Code = C.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED
+	ErrPeerUnsupported Code = C.CUDA_ERROR_PEER_ACCESS_UNSUPPORTED
+	ErrIllegalAddress  Code = C.CUDA_ERROR_ILLEGAL_ADDRESS
+	ErrLaunchFailed    Code = C.CUDA_ERROR_LAUNCH_FAILED
+	ErrUpdateFailed    Code = C.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE
 )
 
 // lost are the codes after which a context answers every call with the same code: a

@@ -115,7 +115,7 @@ func TestGPUMemoryAndEvents(t *testing.T) {
 		check(t, s.Synchronize())
 		check(t, c.TrimPool(0))
 	}
-	if _, err := c.Alloc(total + 1); !errors.Is(err, driver.OutOfMemory) {
+	if _, err := c.Alloc(total + 1); !errors.Is(err, driver.ErrOutOfMemory) {
 		t.Errorf("more than there is: error %v", err)
 	}
 	check(t, c.Free(d))
@@ -201,10 +201,10 @@ func TestGPULaunchAndGraph(t *testing.T) {
 func TestGPURefusesDamagedCode(t *testing.T) {
 	c, _ := onGPU(t)
 	_, err := c.Load([]byte(strings.Replace(scalePTX, "mul.f32", "mul.nonsense", 1)))
-	if image, ok := errors.AsType[*driver.ImageError](err); !ok || !errors.Is(err, driver.InvalidPTX) || !strings.Contains(image.Log, "nonsense") {
+	if image, ok := errors.AsType[*driver.ImageError](err); !ok || !errors.Is(err, driver.ErrInvalidPTX) || !strings.Contains(image.Log, "nonsense") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := must(c.Load([]byte(scalePTX)))(t).Function("nothing"); !errors.Is(err, driver.NotFound) {
+	if _, err := must(c.Load([]byte(scalePTX)))(t).Function("nothing"); !errors.Is(err, driver.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestGPUWorksAfterAFault(t *testing.T) {
 	s := must(c.NewStream(0))(t)
 	start := time.Now()
 	check(t, must(must(c.Load([]byte(scalePTX)))(t).Function("fault"))(t).Prepare(driver.Config{Grid: driver.Dim{X: 1}, Block: driver.Dim{X: 1}}, nil).Run(s))
-	if err := s.Synchronize(); !driver.Lost(err) || !errors.Is(err, driver.IllegalAddress) {
+	if err := s.Synchronize(); !driver.Lost(err) || !errors.Is(err, driver.ErrIllegalAddress) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := c.Alloc(1); !driver.Lost(err) {

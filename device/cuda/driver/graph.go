@@ -112,7 +112,7 @@ func (e Exec) SetKernel(n Node, l *Launch) error {
 func (e Exec) Update(g Graph) (bool, error) {
 	var why C.int
 	err := e.c.failed("cuGraphExecUpdate_v2", C.tf_update(e.e, g.g, &why))
-	if errors.Is(err, UpdateFailed) {
+	if errors.Is(err, ErrUpdateFailed) {
 		return false, nil
 	}
 	return err == nil, err

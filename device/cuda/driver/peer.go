@@ -25,7 +25,7 @@ func (c *Context) EnablePeer(other *Context) error {
 		return nil
 	}
 	err := c.wrapped("cuCtxEnablePeerAccess", other.ctx.EnablePeerAccess(0))
-	if errors.Is(err, PeerEnabled) {
+	if errors.Is(err, ErrPeerEnabled) {
 		return nil
 	}
 	return err

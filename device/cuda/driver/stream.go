@@ -107,7 +107,7 @@ func (e *Event) Destroy() error {
 }
 
 func done(err error) (bool, error) {
-	if errors.Is(err, NotReady) {
+	if errors.Is(err, ErrNotReady) {
 		return false, nil
 	}
 	return err == nil, err

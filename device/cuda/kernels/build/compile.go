@@ -142,10 +142,10 @@ func lower(nvcc, tmp, target string, ptx []byte) ([]byte, error) {
 	}
 	ptxas := filepath.Join(filepath.Dir(nvcc), "ptxas")
 	arch := "-arch=" + strings.Replace(target, "compute_", "sm_", 1)
-	if tool(tmp, ptxas, arch, "-o", path+".cubin", path) != nil {
-		return ptx, nil
+	if tool(tmp, ptxas, arch, "-o", path+".cubin", path) == nil {
+		return old, nil
 	}
-	return old, nil
+	return ptx, nil
 }
 
 // tool runs a command; its error carries what the command said.
