@@ -3,7 +3,7 @@
 //
 //	device list ──▶ Open ──▶ driver.Available, driver.Describe ──▶ NewDevice
 //	                 │ errors: *device.SpecError (no such GPU), *device.UnavailableError (why not)
-//	"auto" ─────▶ find ──▶ "cuda:0", "cuda:1" ... most free memory first
+//	"auto" ─────▶ find ──▶ "cuda:0", "cuda:1" ... most memory first
 //	devices ────▶ survey ──▶ what is there, measured by the kernels of kernels/probe.cu
 //
 // Everything but this file needs the build tag cuda. A program built with it runs on
