@@ -10,6 +10,10 @@ default:
 build:
     CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/tritflow
 
+# the program with CUDA, one binary for machines with and without a GPU
+cuda:
+    env=$(.ci/cuda-env) && eval "$env" && go build -tags cuda -trimpath -o bin/tritflow-cuda ./cmd/tritflow
+
 # everything that `go test` covers
 test *args:
     go test {{args}} ./...
@@ -31,6 +35,7 @@ fuzz seconds="180":
 # regenerate what is generated
 generate:
     cd quantkern/_gen && go generate ./...
+    go generate ./device/cuda/...
 
 # end-to-end benchmarks on the built-in model
 bench *args:

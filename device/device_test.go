@@ -99,6 +99,51 @@ func TestOpenList(t *testing.T) {
 	}
 }
 
+func TestAutoAndSurvey(t *testing.T) {
+	cause := errors.New("no driver")
+	device.Register("fast", func(s device.Spec, _ int) (device.Device, error) {
+		if s.Arg == "0" {
+			return nil, &device.LostError{Device: s.Text, Doing: "opening", Err: cause}
+		}
+		return &plain{name: s.Text}, nil
+	})
+	device.Register("cpu", func(s device.Spec, _ int) (device.Device, error) { return &plain{name: s.Text}, nil })
+	var list []string
+	var missing error
+	device.RegisterFinder("fast", func() ([]string, error) { return list, missing })
+	defer device.RegisterFinder("fast", func() ([]string, error) { return nil, nil })
+	for _, c := range []struct {
+		list    []string
+		missing error
+		want    []string
+		open    string
+	}{
+		{nil, nil, []string{"cpu"}, "cpu"},
+		{nil, cause, []string{"cpu"}, "cpu"},
+		{[]string{"fast:1"}, nil, []string{"fast:1", "cpu"}, "fast:1"},
+		{[]string{"fast:0"}, nil, []string{"fast:0", "cpu"}, "cpu"},
+		{[]string{"fast:2", "fast:1"}, nil, []string{"fast:2", "fast:2,fast:1", "cpu"}, "fast:2"},
+	} {
+		list, missing = c.list, c.missing
+		lists, why := device.Auto()
+		if !slices.Equal(lists, c.want) || (c.missing != nil) != (len(why) == 1 && errors.Is(why[0], cause)) {
+			t.Errorf("%v, %v: auto means %v, missing %v", c.list, c.missing, lists, why)
+		}
+		devs, err := device.OpenList("auto")
+		if err != nil || devs[0].Info().Name != c.open {
+			t.Errorf("%v: opened %v, error %v", c.list, devs, err)
+		}
+	}
+
+	device.RegisterSurveyor("fast", func(_ context.Context, measure bool) ([]device.Found, error) {
+		return []device.Found{{Name: fmt.Sprint(measure)}}, cause
+	})
+	found, problems := device.Survey(t.Context(), true)
+	if len(found) != 1 || found[0].Name != "true" || !errors.Is(problems["fast"], cause) || len(problems) != 1 {
+		t.Errorf("found %v, problems %v", found, problems)
+	}
+}
+
 func TestLedger(t *testing.T) {
 	var l device.Ledger
 	var wg sync.WaitGroup
@@ -180,6 +225,9 @@ func TestErrors(t *testing.T) {
 		{&device.BatchError{Reason: "odd"}, []string{"odd"}},
 		{&device.PanicError{Device: "cpu:0", Value: cause, Stack: []byte("frame")}, []string{"cpu:0", "cause", "frame"}},
 		{&device.SpecError{Spec: "cpu:x", Reason: "a number"}, []string{"cpu:x", "a number"}},
+		{&device.UnavailableError{Device: "cuda:0", Reason: "no driver"}, []string{"cuda:0", "no driver"}},
+		{&device.MemoryError{Device: "cuda:0", What: "KV pages", Need: 2 << 30, Free: 1 << 30}, []string{"cuda:0", "KV pages", "2.0 GiB", "1.0 GiB"}},
+		{&device.LostError{Device: "cuda:0", Doing: "blocks 0-3", Err: cause}, []string{"cuda:0", "blocks 0-3", "cause"}},
 		{device.ErrClosed, []string{"closed"}},
 	} {
 		for _, want := range append(c.text, "device: ") {
@@ -187,6 +235,14 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%T does not say %q: %v", c.err, want, c.err)
 			}
 		}
+	}
+	for _, err := range []error{&device.UnavailableError{Err: cause}, &device.MemoryError{Err: cause}, &device.LostError{Err: cause}} {
+		if !errors.Is(err, cause) || !device.Elsewhere(fmt.Errorf("loading: %w", err)) {
+			t.Errorf("%T: its cause is not unwrapped, or other devices would not do", err)
+		}
+	}
+	if device.Elsewhere(cause) {
+		t.Error("other devices would do for any error")
 	}
 	if !errors.Is(&device.KVError{Err: cause}, cause) || !errors.Is(&device.PanicError{Value: cause}, cause) {
 		t.Error("causes are not unwrapped")

@@ -3,10 +3,59 @@ package device
 import (
 	"errors"
 	"fmt"
+
+	"github.com/dustin/go-humanize"
 )
 
 // ErrClosed is matched by the error of a call to a device or part that was closed.
 var ErrClosed = errors.New("device: closed")
+
+// UnavailableError says that a device cannot be used: it is not there, or its driver, its
+// age or its state forbid it.
+type UnavailableError struct {
+	Device string // the entry of the list, or the kind
+	Reason string // what is wrong and what to do
+	Err    error  // the cause, may be nil
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("device: %s cannot be used: %s", e.Device, e.Reason)
+}
+
+// Unwrap gives the cause, such as a *driver.Error.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// MemoryError says that a device has not enough memory for what was to be put there.
+type MemoryError struct {
+	Device string
+	What   string // "weights of blk.3", "KV pages"
+	Need   uint64 // bytes
+	Free   uint64 // bytes that the device had left; 0 = not known
+	Err    error  // the cause, may be nil
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("device: %s has no room for %s: %s needed, %s free; use fewer positions (--ctx), a smaller KV type (--kv), or more devices",
+		e.Device, e.What, humanize.IBytes(e.Need), humanize.IBytes(e.Free))
+}
+
+// Unwrap gives the cause.
+func (e *MemoryError) Unwrap() error { return e.Err }
+
+// LostError says that a device stopped working: a kernel faulted, or the device is gone.
+// Everything on it is lost.
+type LostError struct {
+	Device string
+	Doing  string // "blocks 0-14", "reading logits"
+	Err    error
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("device: %s failed while %s and everything on it is lost: %v", e.Device, e.Doing, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *LostError) Unwrap() error { return e.Err }
 
 // TensorError says that a device cannot use a tensor of the model file. Reason says what
 // is wrong and what to do.

@@ -52,7 +52,8 @@ func (e *SpecError) Error() string {
 	return fmt.Sprintf("device: %q: %s", e.Spec, e.Reason)
 }
 
-// ParseList splits a comma-separated list of devices; "" and "auto" mean "cpu".
+// ParseList splits a comma-separated list of devices; "" and "auto" mean "cpu" here,
+// which is the last of what Auto lists.
 func ParseList(list string) ([]Spec, error) {
 	if list == "" || list == "auto" {
 		list = "cpu"
@@ -70,7 +71,20 @@ func ParseList(list string) ([]Spec, error) {
 }
 
 // OpenList opens every device of a list; on failure those already open are closed.
+// For "" and "auto" it is the first list of Auto whose devices can be opened.
 func OpenList(list string) ([]Device, error) {
+	if list == "" || list == "auto" {
+		lists, _ := Auto()
+		for _, l := range lists[:len(lists)-1] {
+			if devs, err := openList(l); err == nil || !Elsewhere(err) {
+				return devs, err
+			}
+		}
+	}
+	return openList(list)
+}
+
+func openList(list string) ([]Device, error) {
 	specs, err := ParseList(list)
 	if err != nil {
 		return nil, err
@@ -84,7 +98,7 @@ func OpenList(list string) ([]Device, error) {
 		if ok {
 			d, err = open(s, i)
 		} else {
-			err = &SpecError{s.Text, "unknown kind of device; this program has: " + strings.Join(Kinds(), ", ")}
+			err = &SpecError{s.Text, unknownKind(s.Kind)}
 		}
 		if err != nil {
 			for _, open := range devs {
@@ -95,6 +109,16 @@ func OpenList(list string) ([]Device, error) {
 		devs = append(devs, d)
 	}
 	return devs, nil
+}
+
+// unknownKind says what a list can name instead, and how a program gets kinds that
+// depend on how it was built.
+func unknownKind(kind string) string {
+	reason := "unknown kind of device; this program has: " + strings.Join(Kinds(), ", ")
+	if kind == "cuda" {
+		reason += "; `just cuda` builds one with CUDA"
+	}
+	return reason
 }
 
 func joinClose(err error, d Device) error {

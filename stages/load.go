@@ -63,16 +63,7 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	if opt, err = opt.settle(e.model); err != nil {
 		return err
 	}
-	if e.devices, err = device.OpenList(opt.Devices); err != nil {
-		return err
-	}
-	for _, d := range e.devices {
-		e.held.add(d)
-	}
-	if e.layout, err = opt.plan(ctx, e.model, e.devices); err != nil {
-		return err
-	}
-	specs, err := e.loadReplicas(ctx, opt)
+	specs, err := e.placeSomewhere(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -84,6 +75,21 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 		pipe: start(specs, e.layout.limits, opt.Trace),
 	}
 	return nil
+}
+
+// place opens devices and loads the model onto them. What it opened is in e.held, also
+// when it fails.
+func (e *Engine) place(ctx context.Context, opt Options) (specs [][]spec, err error) {
+	if e.devices, err = device.OpenList(opt.Devices); err != nil {
+		return nil, err
+	}
+	for _, d := range e.devices {
+		e.held.add(d)
+	}
+	if e.layout, err = opt.plan(ctx, e.model, e.devices); err != nil {
+		return nil, err
+	}
+	return e.loadReplicas(ctx, opt)
 }
 
 // plan decides where everything goes, with measured speeds where options ask

@@ -17,7 +17,8 @@ import (
 
 // Options of an Engine. The zero value is a sensible default.
 type Options struct {
-	Devices  string // "auto", "cpu", "cpu:4", "cpu:1,cpu:1" ...
+	Devices  string // "auto", "cpu", "cpu:4", "cpu:1,cpu:1", "cuda:0" ...
+	Strict   bool   // "auto" fails where it would take the CPU because no accelerator can be used
 	Split    []int  // blocks a device; nil = planned
 	Ctx      int    // positions a sequence may have; 0 = min(model, 4096)
 	KV       string // "f16" (default), "f32", "q8_0" or "q4_0"

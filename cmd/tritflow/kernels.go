@@ -77,7 +77,7 @@ func newKernelReport(file *gguf.File) (r *kernelReport, err error) {
 	if err != nil {
 		return nil, wrapModel(err)
 	}
-	devs, err := device.OpenList("auto")
+	devs, err := openMachine()
 	if err != nil {
 		return nil, err
 	}

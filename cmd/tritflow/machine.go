@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -54,7 +55,7 @@ func (a *app) inspectMachine(asJSON bool) error {
 		Nodes:    top.Nodes,
 		Features: cpuid.CPU.FeatureSet(),
 	}
-	devs, err := device.OpenList("auto")
+	devs, err := openMachine()
 	if err != nil {
 		return err
 	}
@@ -72,6 +73,26 @@ func (a *app) inspectMachine(asJSON bool) error {
 		return a.out.json(r, true)
 	}
 	return r.print(a.out)
+}
+
+// openMachine opens the CPU and the accelerator that auto would take, if there is one.
+func openMachine() ([]device.Device, error) {
+	devs, err := device.OpenList("cpu")
+	if err != nil {
+		return nil, err
+	}
+	lists, _ := device.Auto() // why there is none, the command devices tells
+	if lists[0] == "cpu" {
+		return devs, nil
+	}
+	others, err := device.OpenList(lists[0])
+	if err != nil && !device.Elsewhere(err) {
+		for _, d := range devs {
+			err = errors.Join(err, d.Close())
+		}
+		return nil, err
+	}
+	return append(devs, others...), nil
 }
 
 func (r *machineReport) print(out *output) error {

@@ -84,12 +84,14 @@ func (a *app) noteBuiltin() {
 // placementFlags say where a model runs.
 type placementFlags struct {
 	devices string
+	strict  bool
 	split   []int
 	kv      string
 }
 
 func (f *placementFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools) ...")
+	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools), cuda:0 ...")
+	fs.BoolVar(&f.strict, "strict-devices", false, "fail where auto would take the CPU for want of a GPU")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
 	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter; try it on your model first)")
 }
@@ -119,7 +121,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 // options are those of the engine, without what is done while it loads.
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
-		Devices: f.devices, Split: f.split, Ctx: f.ctx, KV: f.kv, Pre: f.pre,
+		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Pre: f.pre,
 		Waves: f.waves, Replicas: f.replicas,
 		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 	}
