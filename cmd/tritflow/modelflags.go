@@ -93,7 +93,8 @@ func (f *placementFlags) add(fs *pflag.FlagSet) {
 type engineFlags struct {
 	fileFlags
 	placementFlags
-	ctx int
+	ctx  int
+	seqs int // sequences alive at once; 0 = the engine's default. Set by commands.
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -117,6 +118,7 @@ func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*s
 		Split:    f.split,
 		Ctx:      f.ctx,
 		KV:       f.kv,
+		MaxSeqs:  f.seqs,
 		Pre:      f.pre,
 		Gguf:     gguf.Options{I2SLayout: f.layout},
 		Trace:    rec,

@@ -1,6 +1,12 @@
 package batch
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"tritflow/cmd/tritflow/internal/batch/input"
+	"tritflow/cmd/tritflow/internal/batch/journal"
+)
 
 // LockedError: another process works on the output.
 type LockedError struct{ Output string }
@@ -43,4 +49,15 @@ type OutputError struct{ Output, Journal, What string }
 
 func (e *OutputError) Error() string {
 	return fmt.Sprintf("batch: the job of %s was finished, but the file %s: remove %s as well to start again, or name another output", e.Output, e.What, e.Journal)
+}
+
+// Refused tells errors that the same command would meet again.
+func Refused(err error) bool {
+	return is[*LockedError](err) || is[*ForeignError](err) || is[*SettingError](err) || is[*InputError](err) ||
+		is[*OutputError](err) || is[*input.FormatError](err) || is[*journal.DamageError](err)
+}
+
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
 }

@@ -36,17 +36,6 @@ type Work struct {
 	Progress func(Progress) // called about twice a second by one goroutine; may be nil
 }
 
-// Progress of a run.
-type Progress struct {
-	Totals        // of the job, earlier runs included
-	Resumed int64 // lines of earlier runs
-	Tokens  int64 // completion tokens of this run
-	Elapsed time.Duration
-
-	LinesRead  int64
-	Read, Size int64 // of the input, see input.Source
-}
-
 const (
 	defaultWindow = 1 << 16
 	beat          = 500 * time.Millisecond
