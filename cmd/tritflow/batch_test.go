@@ -213,7 +213,7 @@ func TestBatchOnAFullDisk(t *testing.T) {
 				used += int(info.Size())
 			}
 		}
-		write(t, filler, strings.Repeat("x", max(0, size-used-rng.IntN(len(want)))))
+		write(t, filler, strings.Repeat("x", max(0, size-used-rng.IntN(len(want)/3))))
 		log, code := runBatch(t, small, "out.jsonl")
 		if code == 3 {
 			break
