@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"tritflow/bench"
+	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/device"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -19,6 +20,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1   // something went wrong while working: input/output, time, numbers
 	exitRefused = 2   // what was asked cannot be done: flags, request, device, memory, model file
+	exitPartial = 3   // batch: finished, and some lines are error lines
 	exitSignal  = 128 // plus the signal's number: 130 after Ctrl-C
 )
 
@@ -63,6 +65,9 @@ var errOutputClosed = errors.New("standard output was closed")
 // errWillNotRun: check has said its reasons already.
 var errWillNotRun = errors.New("the model will not run")
 
+// errSomeFailed: batch is done and has said how many lines are error lines.
+var errSomeFailed = errors.New("some lines are error lines")
+
 // exitCode sorts an error; quiet errors are not reported, because everything
 // has been said.
 func exitCode(err error) (code int, quiet bool) {
@@ -74,6 +79,8 @@ func exitCode(err error) (code int, quiet bool) {
 		return sig.code(), true
 	case errors.Is(err, errWillNotRun):
 		return exitRefused, true
+	case errors.Is(err, errSomeFailed):
+		return exitPartial, true
 	case refused(err):
 		return exitRefused, false
 	}
@@ -84,7 +91,7 @@ func exitCode(err error) (code int, quiet bool) {
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
-		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err)
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err)
 }
 
 func is[E error](err error) bool {

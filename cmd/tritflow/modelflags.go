@@ -101,6 +101,7 @@ type engineFlags struct {
 	fileFlags
 	placementFlags
 	ctx         int
+	seqs        int // sequences alive at once; 0 = the engine's default. Set by commands.
 	waves       int
 	replicas    int
 	prefixCache string
@@ -121,7 +122,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 // options are those of the engine, without what is done while it loads.
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
-		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Pre: f.pre,
+		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, MaxSeqs: f.seqs, Pre: f.pre,
 		Waves: f.waves, Replicas: f.replicas,
 		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 	}
