@@ -105,6 +105,11 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 
 // load starts an engine. The caller closes it.
 func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*stages.Engine, error) {
+	return f.loadWith(ctx, a, stages.Options{Trace: rec})
+}
+
+// loadWith is load with options that no flag sets.
+func (f *engineFlags) loadWith(ctx context.Context, a *app, opt stages.Options) (*stages.Engine, error) {
 	if f.ctx < 0 {
 		return nil, usagef("--ctx %d is negative: give a number of positions, or 0 for the model's own", f.ctx)
 	}
@@ -112,17 +117,10 @@ func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*s
 		a.noteBuiltin()
 	}
 	progress, done := a.progress("loading")
-	e, err := stages.Open(ctx, f.path, stages.Options{
-		Devices:  f.devices,
-		Split:    f.split,
-		Ctx:      f.ctx,
-		KV:       f.kv,
-		Pre:      f.pre,
-		Gguf:     gguf.Options{I2SLayout: f.layout},
-		Trace:    rec,
-		Log:      a.log,
-		Progress: progress,
-	})
+	opt.Devices, opt.Split, opt.Ctx, opt.KV = f.devices, f.split, f.ctx, f.kv
+	opt.Pre, opt.Gguf = f.pre, gguf.Options{I2SLayout: f.layout}
+	opt.Log, opt.Progress = a.log, progress
+	e, err := stages.Open(ctx, f.path, opt)
 	done()
 	if err != nil {
 		return nil, openFailure(ctx, err)

@@ -26,7 +26,7 @@ def _train(a):
     from tokenizers import Tokenizer
     vocab = Tokenizer.from_file(str(a.work / "tokenizer.json")).get_vocab_size()
     config = Config(vocab=vocab, width=a.width, blocks=a.blocks, heads=a.heads, kv_heads=a.kv_heads, ffn=a.ffn)
-    train.train(a.work, a.out, config, a.tokens, a.batch, a.peak, a.optimizer, a.seed, compiled=not a.no_compile,
+    train.train(a.work, a.out, config, a.tokens, a.batch, a.peak, a.optimizer, a.seed, a.save_every, compiled=not a.no_compile,
                 log=lambda line: print(line, flush=True))
 
 
@@ -75,7 +75,8 @@ def main():
     p.add_argument("--vocab", type=int, default=1536)
     p.add_argument("--tokens", type=float, default=27e6, help="tokens to train on")
     p.add_argument("--batch", type=int, default=16, help="rows of a step")
-    p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
+    p.add_argument("--peak", type=float, default=6e-3, help="highest learning rate")
+    p.add_argument("--save-every", type=int, default=500, help="steps from checkpoint to checkpoint")
     p.add_argument("--optimizer", choices=("muon", "adam"), default="muon")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--width", type=int, default=256)

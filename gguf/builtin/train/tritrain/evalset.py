@@ -108,5 +108,3 @@ def save(path, data):
             f.write(",\n".join(json.dumps(x, ensure_ascii=False) for x in g["items"]))
             f.write("\n]}" + ("," if i < len(data["groups"]) - 1 else "") + "\n")
         f.write("]}\n")
-
-

@@ -134,5 +134,3 @@ def chat_ids(tok, messages):
 
 def plain_ids(tok, text):
     return [BOS] + tok.encode(text, add_special_tokens=False).ids
-
-

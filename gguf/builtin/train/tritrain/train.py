@@ -31,7 +31,7 @@ class _Data:
         return [p[rows] for p in self.train]
 
 
-def train(folder, out, config=Config(), tokens=27e6, batch=12, peak=3e-3, optimizer="muon", seed=1, save_every=500,
+def train(folder, out, config=Config(), tokens=27e6, batch=16, peak=6e-3, optimizer="muon", seed=1, save_every=500,
           compiled=True, log=print):
     """Trains on the corpus in folder; checkpoint and history go to out. Goes on from the checkpoint if there is one."""
     out = pathlib.Path(out)
