@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"rewrite":  rewrite,
 
 			"benchreport": benchreport,
+			"transcript":  transcript,
 		},
 		Setup: func(env *testscript.Env) error {
 			// A model with an embedding of its own.
