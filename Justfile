@@ -52,3 +52,13 @@ cross:
 # what a merge must pass
 ci:
     .ci/run
+
+# train the built-in model again into builtin-work/ (Python; two cores: over an hour); goes on where it was stopped
+train-builtin *args:
+    test -d builtin-work/venv || python3.12 -m venv builtin-work/venv
+    builtin-work/venv/bin/pip install --quiet -r gguf/builtin/train/requirements.txt
+    PYTHONPATH=gguf/builtin/train builtin-work/venv/bin/python -m tritrain all --work builtin-work {{args}}
+
+# put what train-builtin made into the repository
+publish-builtin:
+    PYTHONPATH=gguf/builtin/train builtin-work/venv/bin/python -m tritrain publish --work builtin-work

@@ -26,7 +26,8 @@ const (
 
 const exitHelp = `Exit codes:
   0    done (also when the reader of standard output went away)
-  1    failed while working: a full disk, a timeout, numbers that are not finite
+  1    failed while working: a full disk, a timeout, numbers that are not finite;
+       eval: the model does not reach the card
   2    refused: wrong flags, a request that cannot be served, an unknown device,
        a model that does not fit, or whose file is missing, damaged or unsupported
   130  interrupted with Ctrl-C (143: terminated)`
@@ -81,6 +82,8 @@ func exitCode(err error) (code int, quiet bool) {
 		return exitRefused, true
 	case errors.Is(err, errSomeFailed):
 		return exitPartial, true
+	case errors.Is(err, errBelow):
+		return exitFailure, true
 	case refused(err):
 		return exitRefused, false
 	}

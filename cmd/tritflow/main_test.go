@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"rewrite":  rewrite,
 
 			"benchreport": benchreport,
+			"transcript":  transcript,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))

@@ -1,17 +1,31 @@
 package builtin
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
+	"errors"
 	"testing"
 
 	"tritflow/gguf"
 )
 
 func TestDigest(t *testing.T) {
-	sum := sha256.Sum256(mini)
-	if got := hex.EncodeToString(sum[:]); got != SHA256 {
-		t.Errorf("mini.gguf has digest %s, the constant says %s", got, SHA256)
+	if err := verify(mini); err != nil {
+		t.Error(err)
+	}
+	for _, at := range []int{0, len(mini) / 2, len(mini) - 1} {
+		damaged := bytes.Clone(mini)
+		damaged[at] ^= 1
+		var de *DigestError
+		if err := verify(damaged); !errors.As(err, &de) || de.Got == SHA256 {
+			t.Errorf("bit %d flipped: %v", 8*at, err)
+		}
+	}
+}
+
+func TestWriteTo(t *testing.T) {
+	var b bytes.Buffer
+	if n, err := WriteTo(&b); err != nil || n != int64(len(mini)) || !bytes.Equal(b.Bytes(), mini) {
+		t.Errorf("wrote %d bytes, %v", n, err)
 	}
 }
 
