@@ -38,7 +38,7 @@ func newRoot(a *app) *cobra.Command {
 	a.logging.add(root.PersistentFlags())
 	root.AddCommand(
 		a.runCommand(), a.chatCommand(),
-		a.inspectCommand(), a.checkCommand(), a.benchCommand(),
+		a.inspectCommand(), a.checkCommand(), a.devicesCommand(), a.benchCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
 		a.versionCommand(), a.manCommand(),
 	)

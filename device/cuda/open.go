@@ -21,6 +21,7 @@ const minCapability = 75
 func init() {
 	device.Register(kind, Open)
 	device.RegisterFinder(kind, find)
+	device.RegisterSurveyor(kind, survey)
 }
 
 // Open opens a GPU. The argument of the spec is the driver's number of it, 0 where

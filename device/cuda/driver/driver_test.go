@@ -255,7 +255,7 @@ func TestLoadFailure(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	m := must(c.Load([]byte("scale")))(t)
-	if _, err := m.Function("other"); !errors.Is(err, driver.NotFound) || !strings.Contains(err.Error(), "other") {
+	if _, err := m.Function("missing"); !errors.Is(err, driver.NotFound) || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("error %v", err)
 	}
 	check(t, m.Unload())

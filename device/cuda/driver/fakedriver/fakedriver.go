@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -61,7 +62,7 @@ func Process(t *testing.T, env ...string) bool {
 	if os.Getenv(child) == t.Name() {
 		return false
 	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run", pattern(t.Name()), "-test.v")
 	cmd.Env = append(append(os.Environ(), env...), child+"="+t.Name())
 	said, err := cmd.CombinedOutput()
 	switch {
@@ -71,4 +72,9 @@ func Process(t *testing.T, env ...string) bool {
 		t.Fatalf("in the process with the driver: %v\n%s", err, said)
 	}
 	return true
+}
+
+// pattern selects one test, which may be a subtest.
+func pattern(name string) string {
+	return "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
 }

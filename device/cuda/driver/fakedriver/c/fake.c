@@ -1,8 +1,10 @@
-// A CUDA driver for tests: memory is the host's, everything happens at once, and the one
-// kernel it knows, scale(float *y, int n, float a), multiplies. The environment says what
-// there is and what goes wrong:
+// A CUDA driver for tests: memory is the host's, everything happens at once, and of all
+// kernels it knows one, scale(float *y, int n, float a), which multiplies; those of the
+// program can be loaded and launched, but do nothing. The environment says what there is
+// and what goes wrong:
 //
 //	FAKE_VERSION=13000 FAKE_INIT=0 FAKE_DEVICES=1 FAKE_CAPABILITY=90 FAKE_MEMORY=1048576
+//	FAKE_REFUSE=209                   no cubin can be loaded, for this reason
 //	FAKE_FAIL=cuLaunchKernel=719      the call answers that; after 700 and above every call does
 #include <stdint.h>
 #include <stdio.h>
@@ -136,7 +138,9 @@ R cuEventElapsedTime(float *ms, void *a, void *b) { (void)a, (void)b; CHECK; *ms
 
 R cuModuleLoadDataEx(void **m, const void *image, unsigned n, const int *options, void **values) {
 	CHECK;
-	if (strncmp(image, "scale", 5) != 0) {
+	if (memcmp(image, "\177ELF", 4) == 0 && number("FAKE_REFUSE", 0))
+		return number("FAKE_REFUSE", 0);
+	if (strncmp(image, "scale", 5) != 0 && strncmp(image, "//", 2) != 0 && memcmp(image, "\177ELF", 4) != 0) {
 		for (unsigned i = 0; i < n; i++)
 			if (options[i] == 5)
 				strcpy(values[i], "ptxas: this is no module\n");
@@ -145,8 +149,22 @@ R cuModuleLoadDataEx(void **m, const void *image, unsigned n, const int *options
 	*m = malloc(1);
 	return OK;
 }
+static char scale, other;
+R cuModuleGetFunction(void **f, void *m, const char *name) {
+	(void)m;
+	CHECK;
+	*f = strcmp(name, "scale") == 0 ? &scale : &other;
+	return strcmp(name, "missing") == 0 ? NOT_FOUND : OK;
+}
+R cuModuleGetGlobal_v2(P *p, size_t *n, void *m, const char *name) {
+	(void)m;
+	CHECK;
+	static uint64_t value = 1 << 20;
+	*p = (P)&value, *n = sizeof value;
+	return strstr(name, "ops") ? OK : NOT_FOUND;
+}
+R cuOccupancyMaxActiveBlocksPerMultiprocessor(int *n, void *f, int threads, size_t shared) { (void)f, (void)threads, (void)shared; CHECK; *n = 2; return OK; }
 R cuModuleUnload(void *m) { CHECK; free(m); return OK; }
-R cuModuleGetFunction(void **f, void *m, const char *name) { (void)m; CHECK; static char scale; *f = &scale; return strcmp(name, "scale") == 0 ? OK : NOT_FOUND; }
 R cuFuncGetAttribute(int *v, int a, void *f) { (void)f; CHECK; *v = 10 + a; return OK; }
 R cuFuncSetAttribute(void *f, int a, int v) { (void)f, (void)a; CHECK; return v <= 232448 ? OK : INVALID; }
 
@@ -159,8 +177,10 @@ static void run(struct launch *l) {
 		l->y[i] *= l->a;
 }
 R cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *s, void **p, void **extra) {
-	(void)f, (void)shared, (void)s, (void)extra;
+	(void)shared, (void)s, (void)extra;
 	CHECK;
+	if (f != &scale)
+		return OK;
 	if (gy * gz * by * bz != 1)
 		return INVALID;
 	struct launch l = launch(gx, bx, p);
