@@ -57,11 +57,13 @@ func (a *angles) reach(n int) error {
 	n = max(n, 2*a.positions)
 	half := a.rope.Dims / 2
 	cos, sin := make([]float32, n*half), make([]float32, n*half)
-	inPieces(n, func(lo, hi int) {
+	if err := inPieces(n, func(lo, hi int) {
 		for p := lo; p < hi; p++ {
 			quantkern.RopeAngles(cos[p*half:(p+1)*half], sin[p*half:(p+1)*half], int32(p), a.rope.Dims, a.rope.Base, a.rope.Scale, a.factors)
 		}
-	})
+	}); err != nil {
+		return err
+	}
 	a.g.drain()
 	a.drop()
 	a.g.moved++
@@ -75,8 +77,8 @@ func (a *angles) reach(n int) error {
 			return err
 		}
 		*t.to = m
-		if err := a.g.ctx.CopyIn(m.ptr, bytesOf(t.from)); err != nil {
-			return a.g.fail("copying angles", err)
+		if err := a.g.copyIn("angles", m.ptr, bytesOf(t.from)); err != nil {
+			return err
 		}
 	}
 	a.positions = n

@@ -32,17 +32,19 @@ type gpu struct {
 	// Used on the queue alone.
 	ctx     *driver.Context
 	stream  driver.Stream
-	kern    *kernels
+	kern    *kernelSet
 	shared  map[tensorKey]*tensor // tables that two parts use
 	steps   steps
 	pending []interval
 	events  []driver.Event
 	scratch arena
 	angles  []*angles
+	reached map[int]bool // GPUs whose memory this one can use
+	out     out          // parameters of the launch at hand
+	staging *driver.HostBuffer
+	answers *driver.HostBuffer
 	moved   int // grows when memory that captured graphs know has moved
 
-	screenMode string
-	screened   counters
 }
 
 // part is something loaded; free gives back what it holds, on the queue.
@@ -53,16 +55,16 @@ var _ device.Device = (*gpu)(nil)
 // NewDevice opens the GPU that p describes, under a name.
 func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 	g := &gpu{
-		props:  p,
-		queue:  newQueue(name),
-		parts:  map[part]struct{}{},
-		shared: map[tensorKey]*tensor{},
+		props:   p,
+		queue:   newQueue(name),
+		parts:   map[part]struct{}{},
+		shared:  map[tensorKey]*tensor{},
+		reached: map[int]bool{},
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
 			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, KVTypes: kvTypes(),
 			Features: features(p),
 		},
-		screenMode: device.ScreenAuto,
 	}
 	g.scratch = arena{g: g, what: "scratch"}
 	if err := g.queue.do(g.start); err != nil {
@@ -216,6 +218,11 @@ func (g *gpu) Close() error {
 		g.pool.drop()
 		g.scratch.drop()
 		g.steps.drop()
+		for _, b := range []*driver.HostBuffer{g.staging, g.answers} {
+			if b != nil {
+				g.fail("closing", b.Free()) //nolint:errcheck // remembered
+			}
+		}
 		for i := range g.events {
 			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered
 		}

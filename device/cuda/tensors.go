@@ -52,7 +52,27 @@ func (h *holding) put(what string, data []byte) (driver.Ptr, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p, h.g.fail("copying "+what, h.g.ctx.CopyIn(p, data))
+	return p, h.g.copyIn(what, p, data)
+}
+
+// copyIn copies to the GPU by way of pinned memory, so that a fault while a mapped file is
+// read happens here, under gguf.Guard, and not in the driver.
+func (g *gpu) copyIn(what string, dst driver.Ptr, data []byte) error {
+	const piece = 16 << 20
+	if g.staging == nil {
+		b, err := g.ctx.AllocHost(piece)
+		if err != nil {
+			return g.fail("taking pinned memory", err)
+		}
+		g.staging = b
+	}
+	for at := 0; at < len(data); at += piece {
+		n := copy(g.staging.Bytes(), data[at:])
+		if err := g.ctx.CopyIn(dst.Offset(int64(at)), g.staging.Bytes()[:n]); err != nil {
+			return g.fail("copying "+what, err)
+		}
+	}
+	return nil
 }
 
 // release gives everything back; the stream has been waited for.
@@ -140,11 +160,13 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	if d.kind < 0 {
 		d.kind = 0
 		all := make([]float32, rows*cols)
-		inPieces(rows, func(lo, hi int) {
+		if err := inPieces(rows, func(lo, hi int) {
 			for r := lo; r < hi; r++ {
 				c.Decode(all[r*cols:(r+1)*cols], t.Data, rows, cols, r)
 			}
-		})
+		}); err != nil {
+			return nil, err
+		}
 		data = bytesOf(all)
 	} else {
 		data = data[:c.Size(rows, cols)]
@@ -153,7 +175,7 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	if d.mem, err = h.g.take(device.Weights, "weights of "+t.Name, int64(len(data))+16); err != nil {
 		return nil, err
 	}
-	if err := h.g.fail("copying "+t.Name, h.g.ctx.CopyIn(d.mem.ptr, data)); err != nil {
+	if err := h.g.copyIn(t.Name, d.mem.ptr, data); err != nil {
 		d.mem.give()
 		return nil, err
 	}

@@ -3,9 +3,6 @@
 package cuda
 
 import (
-	"runtime"
-	"sync"
-
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
 	"tritflow/graph"
@@ -107,11 +104,13 @@ func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
 	}
 	trits := make([]int8, total*cols)
 	for p, m := range parts {
-		inPieces(m.l.Out, func(lo, hi int) {
+		if err := inPieces(m.l.Out, func(lo, hi int) {
 			for r := lo; r < hi; r++ {
 				m.w.Trits(trits[(rows[p]+r)*cols:][:cols], r)
 			}
-		})
+		}); err != nil {
+			return nil, err
+		}
 	}
 	from, columns := make([]int32, len(slots)), make([]int32, len(slots))
 	for i, s := range slots {
@@ -194,11 +193,11 @@ func (g *gpu) pack(t *ternary, trits []int8, from []int32, cols int) error {
 		return err
 	}
 	defer rows.give()
-	if err := g.ctx.CopyIn(src.ptr, bytesOf(trits)); err != nil {
-		return g.fail("copying weights", err)
+	if err := g.copyIn("weights", src.ptr, bytesOf(trits)); err != nil {
+		return err
 	}
-	if err := g.ctx.CopyIn(rows.ptr, bytesOf(from)); err != nil {
-		return g.fail("copying weights", err)
+	if err := g.copyIn("weights", rows.ptr, bytesOf(from)); err != nil {
+		return err
 	}
 	words := t.tiles * t.chunks * tileBytes / 4
 	err = g.kern.packTrits.run(g.stream, driver.Dim{X: ceilDiv(words, 256)}, 256, 0, false,
@@ -208,16 +207,3 @@ func (g *gpu) pack(t *ternary, trits []int8, from []int32, cols int) error {
 	}
 	return g.fail("packing weights", err)
 }
-
-// inPieces runs fn over pieces of [0, n) on all processors.
-func inPieces(n int, fn func(lo, hi int)) {
-	workers := runtime.GOMAXPROCS(0)
-	piece := max(1, ceilDiv(n, workers))
-	var wg sync.WaitGroup
-	for lo := 0; lo < n; lo += piece {
-		wg.Go(func() { fn(lo, min(lo+piece, n)) })
-	}
-	wg.Wait()
-}
-
-func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -89,3 +89,9 @@ func (g *gpu) settleUpTo(n int) {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// skipped tells of work that was not done because what it needs never came.
+func (g *gpu) skipped(done device.Worked) {
+	now := time.Now()
+	done(now, now)
+}

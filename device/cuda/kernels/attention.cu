@@ -1,3 +1,4 @@
+// build: compute_80 sm_90a
 // Attention over f16 pages with head dimensions 64 and 128 on tensor cores:
 // attn_chunks + attn_combine for few rows (decode), attn_rows for many
 // (prefill). A row gets the same bits from both.
@@ -8,11 +9,11 @@
 // the dimensions of the values.
 template <int D>
 __device__ __forceinline__ void attn_chunks(const __half *q, const __half *k, const __half *v, const Row *rows, const int32_t *table,
-                                            float *m, float *l, float *o, int group, int page_size, int max_chunks, float scale) {
+                                            const int32_t *list, float *m, float *l, float *o, int group, int page_size, int max_chunks, float scale) {
     constexpr int tiles = D / 32; // tiles of eight dimensions for a warp
     __shared__ uint4 frags[Frags<D>::all * 32];
     __shared__ float4 exchange[8][32];
-    int chunk = blockIdx.x, start = chunk * CHUNK, row = blockIdx.z;
+    int chunk = blockIdx.x, start = chunk * CHUNK, place = blockIdx.z, row = list ? list[place] : place;
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     Row at = rows[row];
     if (at.seq < 0 || start > at.pos) {
@@ -56,7 +57,7 @@ __device__ __forceinline__ void attn_chunks(const __half *q, const __half *k, co
         for (int r = 0; r < 2; r++) {
             int h = first + g + 8 * r;
             if (h >= group) continue;
-            int64_t part = ((int64_t)row * heads + head + h) * max_chunks + chunk;
+            int64_t part = ((int64_t)place * heads + head + h) * max_chunks + chunk;
             if (warp == 0 && t == 0) m[part] = w.m[r], l[part] = w.l[r];
 #pragma unroll
             for (int i = 0; i < tiles; i++)
@@ -66,13 +67,13 @@ __device__ __forceinline__ void attn_chunks(const __half *q, const __half *k, co
 }
 
 template <int D>
-__device__ __forceinline__ void attn_combine(const float *m, const float *l, const float *o, const Row *rows, float *att, int heads, int max_chunks) {
-    int head = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5), row = blockIdx.y, lane = threadIdx.x & 31;
+__device__ __forceinline__ void attn_combine(const float *m, const float *l, const float *o, const Row *rows, const int32_t *list, float *att, int heads, int max_chunks) {
+    int head = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5), place = blockIdx.y, row = list ? list[place] : place, lane = threadIdx.x & 31;
     Row at = rows[row];
     pdl_wait();
     pdl_release();
     if (at.seq < 0 || head >= heads) return;
-    int64_t part = ((int64_t)row * heads + head) * max_chunks;
+    int64_t part = ((int64_t)place * heads + head) * max_chunks;
     float out[D / 32];
     combine_head<D>(m + part, l + part, o + part * D, at.pos / CHUNK + 1, out);
     float *dst = att + ((int64_t)row * heads + head) * D + lane * (D / 32);
@@ -165,14 +166,14 @@ __device__ __forceinline__ void attn_rows(const __half *q, const __half *k, cons
 
 #define ATTENTION(D)                                                                                                              \
     extern "C" __global__ void __launch_bounds__(128)                                                                             \
-        attn_chunks_##D(const __half *q, const __half *k, const __half *v, const Row *rows, const int32_t *table, float *m,       \
+        attn_chunks_##D(const __half *q, const __half *k, const __half *v, const Row *rows, const int32_t *table, const int32_t *list, float *m, \
                         float *l, float *o, int64_t group, int64_t page_size, int64_t max_chunks, float scale) {                  \
-        attn_chunks<D>(q, k, v, rows, table, m, l, o, (int)group, (int)page_size, (int)max_chunks, scale);                        \
+        attn_chunks<D>(q, k, v, rows, table, list, m, l, o, (int)group, (int)page_size, (int)max_chunks, scale);                        \
     }                                                                                                                             \
     extern "C" __global__ void __launch_bounds__(128)                                                                             \
-        attn_combine_##D(const float *m, const float *l, const float *o, const Row *rows, float *att, int64_t heads,              \
+        attn_combine_##D(const float *m, const float *l, const float *o, const Row *rows, const int32_t *list, float *att, int64_t heads, \
                          int64_t max_chunks) {                                                                                    \
-        attn_combine<D>(m, l, o, rows, att, (int)heads, (int)max_chunks);                                                         \
+        attn_combine<D>(m, l, o, rows, list, att, (int)heads, (int)max_chunks);                                                         \
     }                                                                                                                             \
     extern "C" __global__ void __launch_bounds__(128, 3)                                                                          \
         attn_rows_##D(const __half *q, const __half *k, const __half *v, const Row *rows, const int32_t *table,                   \

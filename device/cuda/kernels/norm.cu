@@ -1,3 +1,4 @@
+// build: compute_80 sm_90a
 // RMSNorm and the quantization of activations, a row a block, in the roundings of
 // the CPU (quantkern.RMSNorm, quantkern.QuantizeRow); only the order of the
 // float64 sum of squares is another.

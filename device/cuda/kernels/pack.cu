@@ -1,3 +1,4 @@
+// build: compute_80 sm_90a
 // Weights into the layout of ternary.cuh.
 #include "ternary.cuh"
 

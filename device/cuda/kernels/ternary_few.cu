@@ -1,3 +1,4 @@
+// build: compute_80 sm_90a
 // Ternary linear layers for up to 64 activation rows: bound by reading the weights.
 // A block owns MT tiles of 16 outputs; its eight warps share the inputs among
 // them, chunk by chunk, and have the first weights in registers before the kernel

@@ -1,3 +1,4 @@
+// build: compute_80 sm_90a
 // Ternary linear layers for many activation rows: bound by the int8 tensor
 // cores. A block computes 128 outputs for 64 rows, each of its four warps 32 of
 // the outputs; the activations pass through shared memory in stages, the
