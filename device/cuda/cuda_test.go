@@ -163,14 +163,14 @@ func TestLoadFallsBackToPTX(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, target, err := load(ctx, p, "probe")
+			_, target, err := loadModule(ctx, p, "probe")
 			if target != c.target || (err == nil) != (target != "") {
 				t.Errorf("target %q, error %v", target, err)
 			}
 			if target == "" && !errors.Is(err, driver.ErrOutOfMemory) {
 				t.Errorf("error %v", err)
 			}
-			if _, _, err := load(ctx, p, "nothing"); err == nil {
+			if _, _, err := loadModule(ctx, p, "nothing"); err == nil {
 				t.Error("kernels that do not exist were loaded")
 			}
 		})

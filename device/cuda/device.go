@@ -3,11 +3,235 @@
 package cuda
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
+	"tritflow/graph"
 )
+
+// gpu is one CUDA device: a context, a stream in which all its work stands, and what is
+// loaded on it. Parts hand jobs to the queue; a Forward returns as soon as its job is handed
+// over, but for the head's, which has to bring numbers back.
+type gpu struct {
+	info   device.Info
+	props  *driver.Properties
+	ledger device.Ledger
+	queue  *queue
+	pool   buffers
+	fault  atomic.Pointer[error] // why nothing works any more
+
+	mu     sync.Mutex
+	closed bool
+	parts  map[part]struct{}
+
+	// Used on the queue alone.
+	ctx     *driver.Context
+	stream  driver.Stream
+	kern    *kernelSet
+	shared  map[tensorKey]*tensor // tables that two parts use
+	steps   steps
+	pending []interval
+	events  []driver.Event
+	scratch arena
+	angles  []*angles
+	reached map[int]bool // GPUs whose memory this one can use
+	out     out          // parameters of the launch at hand
+	staging *driver.HostBuffer
+	answers *driver.HostBuffer
+	moved   int // grows when memory that captured graphs know has moved
+
+}
+
+// part is something loaded; free gives back what it holds, on the queue.
+type part interface{ free() }
+
+var _ device.Device = (*gpu)(nil)
 
 // NewDevice opens the GPU that p describes, under a name.
 func NewDevice(name string, p *driver.Properties) (device.Device, error) {
-	return nil, &device.UnavailableError{Device: name, Reason: "this build has no kernels for " + p.Name}
+	g := &gpu{
+		props:   p,
+		queue:   newQueue(name),
+		parts:   map[part]struct{}{},
+		shared:  map[tensorKey]*tensor{},
+		reached: map[int]bool{},
+		info: device.Info{
+			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
+			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, KVTypes: kvTypes(),
+			Features: features(p),
+		},
+	}
+	g.scratch = arena{g: g, what: "scratch"}
+	if err := g.queue.do(g.start); err != nil {
+		g.queue.close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// blockCost is what a block costs besides its weights, in bytes read: some seven kernels
+// that follow one another.
+const blockCost = 24 << 20
+
+func features(p *driver.Properties) []string {
+	f := []string{fmt.Sprintf("%d SMs", p.SMs)}
+	if p.Capability() >= 80 {
+		f = append(f, "int8 mma")
+	}
+	if p.Capability() >= 90 {
+		f = append(f, "dependent launch")
+	}
+	return f
+}
+
+// start makes context, stream and kernels, on the queue.
+func (g *gpu) start() (err error) {
+	if g.ctx, err = driver.Retain(g.props.Ordinal); err != nil {
+		return unavailable(g.info.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.ctx.Release())
+		}
+	}()
+	if g.stream, err = g.ctx.NewStream(0); err != nil {
+		return unavailable(g.info.Name, err)
+	}
+	if g.kern, err = loadKernels(g.ctx, g.props); err != nil {
+		return errors.Join(unavailable(g.info.Name, err), g.stream.Destroy())
+	}
+	if free, _, err := g.ctx.MemInfo(); err == nil {
+		g.info.Memory = uint64(free)
+	}
+	return nil
+}
+
+// Info describes the GPU. Memory is what was free when it was opened.
+func (g *gpu) Info() device.Info { return g.info }
+
+// Ledger counts device memory: weights, KV pages, activations and scratch.
+func (g *gpu) Ledger() *device.Ledger { return &g.ledger }
+
+// ready says why a part cannot be called, if it cannot.
+func (g *gpu) ready(ctx context.Context, p part) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("cuda: forward on %s: %w", g.info.Name, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.parts[p]; !ok || g.closed {
+		return fmt.Errorf("cuda: part on %s: %w", g.info.Name, device.ErrClosed)
+	}
+	if f := g.fault.Load(); f != nil {
+		return *f
+	}
+	return nil
+}
+
+// load runs fn on the queue. What fn took is given back when it fails; otherwise the part
+// belongs to the device until it is closed.
+func load[P part](ctx context.Context, g *gpu, what string, p P, fn func(P) error) (P, error) {
+	var none P
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("cuda: loading %s: %w", what, err)
+	}
+	if f := g.fault.Load(); f != nil {
+		return none, *f
+	}
+	err := g.queue.do(func() error {
+		if err := fn(p); err != nil {
+			g.drain()
+			p.free()
+			return fmt.Errorf("cuda: loading %s: %w", what, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return none, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.parts[p] = struct{}{}
+	return p, nil
+}
+
+// unload frees a part once.
+func (g *gpu) unload(p part) error {
+	g.mu.Lock()
+	_, ok := g.parts[p]
+	delete(g.parts, p)
+	g.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return g.queue.do(func() error {
+		g.drain()
+		p.free()
+		return nil
+	})
+}
+
+// drain waits for the stream; a failure is remembered by the device.
+func (g *gpu) drain() {
+	if err := g.stream.Synchronize(); err != nil {
+		g.fail("waiting for the stream", err) //nolint:errcheck // remembered
+	}
+	g.settle()
+}
+
+// LoadEmbed copies the table to the GPU, where its type allows that.
+func (g *gpu) LoadEmbed(ctx context.Context, e *graph.Embed) (device.Embed, error) {
+	return loadEmbed(ctx, g, e)
+}
+
+// LoadBlocks copies the blocks' weights to the GPU and takes memory for all pages.
+func (g *gpu) LoadBlocks(ctx context.Context, list []graph.Block, kv device.KV) (device.Blocks, error) {
+	return loadBlocks(ctx, g, list, kv)
+}
+
+// LoadHead copies the head's weights to the GPU; a tied one shares the embedding's.
+func (g *gpu) LoadHead(ctx context.Context, h *graph.Head) (device.Head, error) {
+	return loadHead(ctx, g, h)
+}
+
+// Close frees everything and lets go of the GPU.
+func (g *gpu) Close() error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return nil
+	}
+	g.closed = true
+	parts := g.parts
+	g.parts = nil
+	g.mu.Unlock()
+	err := g.queue.do(func() error {
+		g.drain()
+		for p := range parts {
+			p.free()
+		}
+		g.pool.drop()
+		g.scratch.drop()
+		g.steps.drop()
+		for _, b := range []*driver.HostBuffer{g.staging, g.answers} {
+			if b != nil {
+				g.fail("closing", b.Free()) //nolint:errcheck // remembered
+			}
+		}
+		for i := range g.events {
+			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered
+		}
+		if f := g.fault.Load(); f != nil {
+			// The context is broken: what it still holds goes with it.
+			return errors.Join(g.ctx.Reset(), g.ctx.Release())
+		}
+		return errors.Join(g.kern.unload(), g.stream.Destroy(), g.ctx.Release())
+	})
+	g.queue.close()
+	return err
 }

@@ -10,9 +10,9 @@ import (
 	"tritflow/device/cuda/kernels"
 )
 
-// load loads the kernels of a source, as the best image that the GPU and its driver take.
+// loadModule loads the kernels of a source, as the best image that the GPU and its driver take.
 // It returns the image's target too.
-func load(c *driver.Context, p *driver.Properties, name string) (driver.Module, string, error) {
+func loadModule(c *driver.Context, p *driver.Properties, name string) (driver.Module, string, error) {
 	images, err := kernels.Images(name, p.Capability())
 	if err != nil {
 		return driver.Module{}, "", err

@@ -16,7 +16,7 @@ import (
 const kind = "cuda"
 
 // minCapability is the oldest compute capability that the kernels are built for.
-const minCapability = 75
+const minCapability = 80
 
 func init() {
 	device.Register(kind, Open)

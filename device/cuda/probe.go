@@ -52,7 +52,7 @@ func newMeter(c *driver.Context, p *driver.Properties) (_ *meter, err error) {
 		}
 		m.undo = append(m.undo, e.Destroy)
 	}
-	if m.m, _, err = load(c, p, "probe"); err != nil {
+	if m.m, _, err = loadModule(c, p, "probe"); err != nil {
 		return nil, err
 	}
 	m.undo = append(m.undo, m.m.Unload)

@@ -1,0 +1,131 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/graph"
+)
+
+// Kept, as kernels/kept.cuh numbers it.
+const (
+	keptHalves = iota // f16, values transposed within a page, for the tensor cores
+	keptF32
+	keptF16
+	keptQ8
+)
+
+func kvTypes() []string { return []string{"f16", "f32", "q8_0"} }
+
+// cache is the pages of one block. Page p of the keys begins at k + p × its bytes.
+type cache struct {
+	kept, pageSize int
+	k, v           driver.Ptr
+	shape          shape
+}
+
+// shape is the structure Shape of kernels/kept.cuh.
+type shape [8]int64
+
+// cache takes memory for all pages of a block.
+func (h *holding) cache(g *graph.Block, kv device.KV) (cache, error) {
+	c := cache{pageSize: kv.PageSize}
+	values := func(dim int) int { return kv.Pages * kv.PageSize * g.KVHeads * dim }
+	perBlock, block := 1, 0
+	switch kv.Type {
+	case "f32":
+		c.kept, block = keptF32, 4
+	case "q8_0":
+		c.kept, perBlock, block = keptQ8, 32, 34
+		if g.KeyDim%32 != 0 || g.ValueDim%32 != 0 {
+			return c, &device.KVError{Device: h.g.info.Name, Type: kv.Type,
+				Reason: fmt.Sprintf("heads of %d and %d values are not whole blocks of 32; f16 takes any", g.KeyDim, g.ValueDim)}
+		}
+	default:
+		c.kept, block = keptF16, 2
+		if onTensorCores(g, kv.PageSize) {
+			c.kept = keptHalves
+		}
+	}
+	kind := map[graph.RopeKind]int64{graph.RopeNeoX: 1, graph.RopeNormal: 2}[g.Rope.Kind]
+	c.shape = shape{int64(g.Heads), int64(g.KVHeads), int64(g.KeyDim), int64(g.ValueDim), kind, int64(g.Rope.Dims), int64(c.kept), int64(kv.PageSize)}
+	for _, p := range []struct {
+		to  *driver.Ptr
+		dim int
+	}{{&c.k, g.KeyDim}, {&c.v, g.ValueDim}} {
+		bytes := int64(values(p.dim)/perBlock) * int64(block)
+		var err error
+		if *p.to, err = h.take(device.KVCache, fmt.Sprintf("KV pages of blk.%d", g.Index), bytes); err != nil {
+			return c, err
+		}
+		// Memory that was never written must not look like infinities.
+		if err := h.g.ctx.Fill(*p.to, 0, bytes); err != nil {
+			return c, h.g.fail("clearing KV pages", err)
+		}
+	}
+	return c, nil
+}
+
+// onTensorCores tells whether attn_chunks and attn_rows take a block's shape.
+func onTensorCores(g *graph.Block, pageSize int) bool {
+	return g.KeyDim == g.ValueDim && (g.KeyDim == 64 || g.KeyDim == 128) && pageSize%16 == 0
+}
+
+// attend puts queries, keys and values in place and computes attention, into sp.att.
+func (g *gpu) attend(b *block, s *step) error {
+	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
+	rows, table := s.at, s.word(t.pages)
+	var cos, sin, qw, kw driver.Ptr
+	var qe, ke float32
+	if b.turn != nil {
+		cos, sin = b.turn.cos.ptr, b.turn.sin.ptr
+	}
+	if b.qNorm != nil {
+		qw, qe = b.qNorm.weight, b.qNorm.eps
+	}
+	if b.kNorm != nil {
+		kw, ke = b.kNorm.weight, b.kNorm.eps
+	}
+	wide := max(spec.KeyDim, spec.ValueDim)
+	err := g.kern.placeRows.run(g.stream, driver.Dim{X: ceilDiv(spec.Heads+2*spec.KVHeads, 4), Y: t.rows}, 128, 16*wide, true,
+		sp.qkv, rows, table, cos, sin, qw, kw, qe, ke, sp.queries, c.k, c.v, &c.shape)
+	if err != nil {
+		return g.fail("placing rows", err)
+	}
+	if c.kept != keptHalves {
+		err := g.kern.attendAny.run(g.stream, driver.Dim{X: spec.Heads, Y: t.rows}, 128, 4*(spec.KeyDim+spec.ValueDim), true,
+			sp.queries, c.k, c.v, rows, table, sp.att, spec.AttnScale, &c.shape)
+		return g.fail("attention", err)
+	}
+	k := &g.kern.attn128
+	if spec.KeyDim == 64 {
+		k = &g.kern.attn64
+	}
+	group := spec.Heads / spec.KVHeads
+	if t.nFew > 0 {
+		var list driver.Ptr
+		if !t.decodeAll {
+			list = s.word(t.few)
+		}
+		err := k.chunks.run(g.stream, driver.Dim{X: sp.chunks, Y: spec.KVHeads, Z: t.nFew}, 128, 0, true,
+			sp.queries, c.k, c.v, rows, table, list, sp.most, sp.total, sp.parts, group, c.pageSize, sp.chunks, spec.AttnScale)
+		if err == nil {
+			err = k.combine.run(g.stream, driver.Dim{X: ceilDiv(spec.Heads, 4), Y: t.nFew}, 128, 0, true,
+				sp.most, sp.total, sp.parts, rows, list, sp.att, spec.Heads, sp.chunks)
+		}
+		if err != nil {
+			return g.fail("attention", err)
+		}
+	}
+	if t.nTiles > 0 {
+		err := k.rows.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.nTiles, Z: ceilDiv(tileTokens*group, 64)}, 128, 2*64*2*2*spec.KeyDim, true,
+			sp.queries, c.k, c.v, rows, table, s.word(t.tiles), sp.att, group, c.pageSize, spec.AttnScale)
+		if err != nil {
+			return g.fail("attention", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/graph"
+)
+
+// norm is an RMSNorm on the GPU.
+type norm struct {
+	weight driver.Ptr
+	eps    float32
+}
+
+func (h *holding) norm(n *graph.Norm, width int) (*norm, error) {
+	if n == nil {
+		return nil, nil
+	}
+	w, err := h.vector(n.Weight, width)
+	return &norm{w, n.Eps}, err
+}
+
+// block is one transformer block ready to run, with its pages.
+type block struct {
+	spec graph.Block
+
+	attnNorm, qNorm, kNorm, attnSub *norm
+	ffnNorm, ffnSub                 *norm
+	qkv, o, expand, down            *layer
+	product                         bool // expand gives gate·up at once
+	turn                            *angles
+	cache                           cache
+}
+
+// widths of the rows of the qkv buffer: queries, keys, values.
+func widths(g *graph.Block) (queries, keys, values int) {
+	return g.Heads * g.KeyDim, g.KVHeads * g.KeyDim, g.KVHeads * g.ValueDim
+}
+
+// block loads one block. On the queue.
+func (h *holding) block(g *graph.Block, kv device.KV) (*block, error) {
+	b := &block{spec: *g}
+	if g.Activation != graph.SiLU && g.Activation != graph.ReLU2 {
+		return nil, &device.BatchError{Reason: fmt.Sprintf("blk.%d asks for activation %d, which the GPU does not know", g.Index, g.Activation)}
+	}
+	for _, n := range []struct {
+		dst   **norm
+		src   *graph.Norm
+		width int
+	}{
+		{&b.attnNorm, &g.AttnNorm, g.Hidden},
+		{&b.qNorm, g.QNorm, g.KeyDim},
+		{&b.kNorm, g.KNorm, g.KeyDim},
+		{&b.attnSub, g.AttnSubNorm, g.Heads * g.ValueDim},
+		{&b.ffnNorm, &g.FFNNorm, g.Hidden},
+		{&b.ffnSub, g.FFNSubNorm, g.FFN},
+	} {
+		var err error
+		if *n.dst, err = h.norm(n.src, n.width); err != nil {
+			return nil, err
+		}
+	}
+	queries, keys, _ := widths(g)
+	var err error
+	if b.qkv, err = h.layer([]*graph.Linear{&g.Q, &g.K, &g.V}, []int{0, queries, queries + keys}); err != nil {
+		return nil, err
+	}
+	if b.o, err = h.layer([]*graph.Linear{&g.O}, []int{0}); err != nil {
+		return nil, err
+	}
+	if b.expand, b.product, err = h.gates(&g.Gate, &g.Up); err != nil {
+		return nil, err
+	}
+	if b.down, err = h.layer([]*graph.Linear{&g.Down}, []int{0}); err != nil {
+		return nil, err
+	}
+	if g.Rope.Kind != graph.RopeNone {
+		if b.turn, err = h.angles(g.Rope); err != nil {
+			return nil, err
+		}
+	}
+	b.cache, err = h.cache(g, kv)
+	return b, err
+}
+
+// step is what the kernels of a step work with.
+type step struct {
+	tables *tables
+	at     driver.Ptr // the tables on the GPU
+	h      *hidden
+	space  space
+}
+
+func (s *step) word(at int) driver.Ptr { return s.at.Offset(int64(4 * at)) }
+
+// forward puts one block's kernels into the stream. The order of operations and what is
+// rounded where are the CPU's (device/cpu/forward.go). follows says that a kernel of this
+// part stands before it.
+func (g *gpu) forward(b *block, s *step, follows bool) error {
+	n, sp, spec := s.tables.rows, &s.space, &b.spec
+	queries, keys, values := widths(spec)
+	stage := 1 + spec.Index
+	x := s.h.values()
+
+	in, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, follows)
+	if err != nil {
+		return err
+	}
+	if err := g.mul(b.qkv, in, result{dst: sp.qkv, ld: queries + keys + values}); err != nil {
+		return err
+	}
+	if err := g.attend(b, s); err != nil {
+		return err
+	}
+	if in, err = g.feed(b.o, sp, sp.att, spec.Heads*spec.ValueDim, n, b.attnSub, true); err != nil {
+		return err
+	}
+	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage}
+	if err := g.mul(b.o, in, sum); err != nil {
+		return err
+	}
+	if in, err = g.feed(b.expand, sp, x, spec.Hidden, n, b.ffnNorm, true); err != nil {
+		return err
+	}
+	if err := g.gate(b, in, sp, n); err != nil {
+		return err
+	}
+	if in, err = g.feed(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true); err != nil {
+		return err
+	}
+	return g.mul(b.down, in, sum)
+}
+
+// gate computes the feed-forward layer's inner values.
+func (g *gpu) gate(b *block, in input, sp *space, n int) error {
+	ffn, act := b.spec.FFN, int(b.spec.Activation)
+	if b.product {
+		return g.mul(b.expand, in, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act})
+	}
+	if err := g.mul(b.expand, in, result{dst: sp.both, ld: 2 * ffn}); err != nil {
+		return err
+	}
+	return g.kern.gateMul.run(g.stream, driver.Dim{X: ceilDiv(ffn, 256), Y: n}, 256, 0, true,
+		sp.gate, sp.both, ffn, act)
+}
+
+// feed normalizes rows (n nil: not) and brings them into the forms that a layer reads.
+func (g *gpu) feed(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, follows bool) (input, error) {
+	in := input{rows: rows, cols: cols, stride: ceilDiv(cols, chunkCols) * chunkCols, q: sp.q, s: sp.s, sum: sp.sum}
+	if n == nil && !l.ternary {
+		in.x = x
+		return in, nil
+	}
+	if l.real {
+		in.x = sp.norm
+	}
+	if !l.ternary {
+		in.q = 0
+	}
+	var weight driver.Ptr
+	var eps float32
+	if n != nil {
+		weight, eps = n.weight, n.eps
+	}
+	k, threads := g.kern.norm(cols)
+	err := k.run(g.stream, driver.Dim{X: rows}, threads, 0, follows,
+		x, cols, weight, eps, in.x, in.q, in.s, in.sum, cols, in.stride)
+	return in, err
+}

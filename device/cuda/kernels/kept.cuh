@@ -1,0 +1,14 @@
+// How a block keeps keys and values, for the kernels that write and read them.
+#pragma once
+#include "common.cuh"
+
+// How keys and values are kept. Halves is what the tensor-core kernels read: values
+// transposed within a page, so that positions lie side by side.
+enum Kept { KEPT_HALVES, KEPT_F32, KEPT_F16, KEPT_Q8 };
+
+// Shape is what a block says of its heads.
+struct Shape {
+    int64_t heads, kvHeads, keyDim, valueDim;
+    int64_t kind, dims; // of the rotation: 0 none, 1 pairs (i, i + dims/2), 2 pairs (2i, 2i + 1)
+    int64_t kept, pageSize;
+};

@@ -1,0 +1,117 @@
+// Ternary weights × int8 activations on the int8 tensor cores: layout, products
+// and what is done with a finished product. Integer sums are exact, so nothing
+// here depends on how the work is cut.
+//
+// Weights are codes 0, 1, 2 (trit + 1), two bits each, in tiles of 16 outputs × 128
+// inputs (512 bytes). A lane (g = lane/4, t = lane%4) of a warp reads 16
+// bytes of a tile: words w0..w3, whose byte b holds
+//
+//	bits 0-1  output g,     input 32t + 16(i/2) + 4(i%2) + b      (i: number of the word)
+//	bits 2-3  output g + 8, the same input
+//	bits 4-5  output g,     that input + 8
+//	bits 6-7  output g + 8, that input + 8
+//
+// and 32 bytes of every activation row: 32t.. of its 128. So one mma.m16n8k32
+// takes its A fragment from two words with a mask, and the codes of output g + 8
+// count four times, which is divided out at the end.
+#pragma once
+#include "common.cuh"
+
+// Out says what becomes of the products of one linear layer, or of several
+// that read the same input and stand one below the other.
+struct Out {
+    float *dst;           // [rows][ld]
+    int64_t ld;
+    const int32_t *map;   // column of each output, in tile order; -1: padding
+    const float *scale;   // two of each tile: weight scale of outputs 0-7 and 8-15
+    const float *factor;  // nullptr, or a second factor, as scale
+    const float *bias;    // nullptr, or by column
+    uint32_t *bad;        // for the residual stream
+    int64_t stage;
+    int64_t act;          // gates: 0 SiLU, 1 ReLU²
+};
+
+enum Epilogue { STORE, RESIDUAL, GATED };
+
+__device__ __forceinline__ float gate_of(float gate, float up, int64_t act) {
+    if (act == 1) {
+        float r = gate <= 0.f ? 0.f : gate;
+        return __fmul_rn(__fmul_rn(r, r), up);
+    }
+    return __fmul_rn(__fdiv_rn(gate, 1.f + expf(-gate)), up);
+}
+
+__device__ __forceinline__ float product_of(int dot, float s, const Out &o, int tile, int half, int col) {
+    float y = __fmul_rn(__fdiv_rn((float)dot, s), o.scale[2 * tile + half]);
+    if (o.factor) y = __fmul_rn(y, o.factor[2 * tile + half]);
+    if (o.bias && col >= 0) y += o.bias[col];
+    return y;
+}
+
+// finish takes the dots of outputs g and g+8 of a tile with one activation row.
+template <int EPI>
+__device__ __forceinline__ void finish(const Out &o, int tile, int g, int row, int lo, int hi, float s) {
+    int c0 = o.map[16 * tile + g], c1 = o.map[16 * tile + g + 8];
+    float y0 = product_of(lo, s, o, tile, 0, c0), y1 = product_of(hi, s, o, tile, 1, c1);
+    float *dst = o.dst + (int64_t)row * o.ld;
+    if (EPI == GATED) {
+        if (c0 >= 0) dst[c0] = gate_of(y0, y1, o.act);
+    } else if (EPI == RESIDUAL) {
+        if (c0 >= 0) {
+            float v = dst[c0] + y0;
+            dst[c0] = v;
+            note_bad(o.bad, row, (int)o.stage, c0, v);
+        }
+        if (c1 >= 0) {
+            float v = dst[c1] + y1;
+            dst[c1] = v;
+            note_bad(o.bad, row, (int)o.stage, c1, v);
+        }
+    } else {
+        if (c0 >= 0) dst[c0] = y0;
+        if (c1 >= 0) dst[c1] = y1;
+    }
+}
+
+__device__ __forceinline__ void mma_u8s8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Codes is a lane's part of a weight tile, unpacked for two of its four products.
+struct Codes {
+    uint32_t a[2][4];
+    __device__ __forceinline__ void unpack(uint32_t w0, uint32_t w1) {
+        const uint32_t lo = 0x03030303u, hi = 0x0c0c0c0cu;
+        a[0][0] = w0 & lo, a[0][1] = w0 & hi, a[0][2] = w1 & lo, a[0][3] = w1 & hi;
+        w0 >>= 4, w1 >>= 4;
+        a[1][0] = w0 & lo, a[1][1] = w0 & hi, a[1][2] = w1 & lo, a[1][3] = w1 & hi;
+    }
+};
+
+// tile_mul adds the products of one weight tile (w) and 8·NT activation rows (b, the
+// lane's 32 bytes of each) to acc.
+template <int NT>
+__device__ __forceinline__ void tile_mul(int (&acc)[NT][4], const uint4 &w, const uint4 (&b)[NT][2]) {
+    Codes c;
+    c.unpack(w.x, w.y);
+#pragma unroll
+    for (int n = 0; n < NT; n++) {
+        mma_u8s8(acc[n], c.a[0][0], c.a[0][1], c.a[0][2], c.a[0][3], b[n][0].x, b[n][0].y);
+        mma_u8s8(acc[n], c.a[1][0], c.a[1][1], c.a[1][2], c.a[1][3], b[n][0].z, b[n][0].w);
+    }
+    c.unpack(w.z, w.w);
+#pragma unroll
+    for (int n = 0; n < NT; n++) {
+        mma_u8s8(acc[n], c.a[0][0], c.a[0][1], c.a[0][2], c.a[0][3], b[n][1].x, b[n][1].y);
+        mma_u8s8(acc[n], c.a[1][0], c.a[1][1], c.a[1][2], c.a[1][3], b[n][1].z, b[n][1].w);
+    }
+}
+
+// stream_load reads weights that no other warp will want soon.
+__device__ __forceinline__ uint4 stream_load(const uint4 *p) {
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}

@@ -1,0 +1,88 @@
+// build: compute_80 sm_90a
+// Ternary linear layers for up to 64 activation rows: bound by reading the weights.
+// A block owns MT tiles of 16 outputs; its eight warps share the inputs among
+// them, chunk by chunk, and have the first weights in registers before the kernel
+// that makes the activations has ended.
+#include "ternary.cuh"
+
+constexpr int warpsOf = 8;
+
+template <int NT, int MT, int PF, int EPI>
+__device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int8_t *q, const float *s, const int32_t *sum,
+                                    int64_t rows, int64_t chunks, const Out &o) {
+    __shared__ int red[MT * NT * 128];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+    const int64_t tile0 = (int64_t)blockIdx.x * MT;
+    const uint4 *mine = weights + (tile0 * chunks) * 32 + lane;
+
+    uint4 w[MT][PF];
+#pragma unroll
+    for (int i = 0; i < PF; i++) {
+        int64_t c = warp + warpsOf * i;
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+            if (c < chunks) w[m][i] = stream_load(mine + (m * chunks + c) * 32);
+    }
+    for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[i] = 0;
+    __syncthreads();
+    pdl_release();
+    pdl_wait();
+
+    int acc[MT][NT][4] = {};
+    for (int64_t base = 0; warp + warpsOf * base < chunks; base += PF) {
+#pragma unroll
+        for (int i = 0; i < PF; i++) {
+            int64_t c = warp + warpsOf * (base + i);
+            if (c >= chunks) break;
+            uint4 b[NT][2];
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+                int row = 8 * n + g;
+                b[n][0] = b[n][1] = make_uint4(0, 0, 0, 0);
+                if (row < rows) {
+                    const uint4 *p = (const uint4 *)(q + ((int64_t)row * chunks + c) * 128 + 32 * t);
+                    b[n][0] = p[0], b[n][1] = p[1];
+                }
+            }
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                uint4 x = base == 0 ? w[m][i] : stream_load(mine + (m * chunks + c) * 32);
+                tile_mul<NT>(acc[m], x, b);
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+        for (int n = 0; n < NT; n++)
+#pragma unroll
+            for (int c = 0; c < 4; c++) {
+                // A column beyond the rows is of no interest.
+                if (8 * n + 2 * t + (c & 1) < rows) atomicAdd(&red[((m * NT + n) * 4 + c) * 32 + lane], acc[m][n][c]);
+            }
+    __syncthreads();
+    for (int e = threadIdx.x; e < MT * NT * 64; e += blockDim.x) {
+        int l = e & 31, c = e >> 5 & 1, n = e / 64 % NT, m = e / 64 / NT;
+        int row = 8 * n + 2 * (l & 3) + c;
+        if (row >= rows) continue;
+        const int *r = red + (m * NT + n) * 128 + c * 32 + l;
+        int total = sum[row];
+        finish<EPI>(o, (int)tile0 + m, l >> 2, row, r[0] - total, (r[64] >> 2) - total, s[row]);
+    }
+}
+
+#define FEW(name, NT, MT, PF)                                                                                                          \
+    extern "C" __global__ void __launch_bounds__(256) name(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum,   \
+                                                           int64_t rows, int64_t chunks, int64_t epilogue, Out o) {                    \
+        if (epilogue == GATED)                                                                                                         \
+            few<NT, MT, PF, GATED>(weights, q, s, sum, rows, chunks, o);                                                               \
+        else if (epilogue == RESIDUAL)                                                                                                 \
+            few<NT, MT, PF, RESIDUAL>(weights, q, s, sum, rows, chunks, o);                                                            \
+        else                                                                                                                           \
+            few<NT, MT, PF, STORE>(weights, q, s, sum, rows, chunks, o);                                                               \
+    }
+
+FEW(ternary_few8, 1, 1, 8)
+FEW(ternary_few16, 2, 1, 8)
+FEW(ternary_few32, 4, 2, 4)
+FEW(ternary_few64, 8, 2, 2)

@@ -1,0 +1,173 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"unsafe"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+)
+
+// rowWords and tileWords are the sizes of Row and Tile (kernels/common.cuh) in words.
+const rowWords, tileWords = 4, 4
+
+// tables is what a step tells the kernels, as one piece of words: rows, then the page
+// numbers of all sequences, then what the part at hand adds.
+type tables struct {
+	words []int32
+	rows  int
+	pages int // where the page numbers begin
+	tiles int // where the tiles begin
+	// few are the rows of sequences with one or two rows in the step, tiled those in tiles.
+	nTiles    int
+	nFew      int
+	few       int // where the numbers of the few rows begin
+	longest   int // positions that the longest of the few rows sees
+	decodeAll bool
+}
+
+// newTables lists the rows of a batch. Rows of failed sequences are marked. With pageSize,
+// page numbers and tiles for attention are added.
+func newTables(b *device.Batch, pageSize int) *tables {
+	n := len(b.Rows)
+	t := &tables{rows: n, words: make([]int32, n*rowWords, n*rowWords+64)}
+	for i, r := range b.Rows {
+		w := t.words[i*rowWords:]
+		w[0], w[1], w[2] = r.Seq, r.Pos, r.Token
+		if b.Seqs[r.Seq].Err != nil {
+			w[0] = -1
+		}
+	}
+	if pageSize > 0 {
+		t.attention(b, pageSize)
+	}
+	return t
+}
+
+// tileTokens is how many rows of a sequence are a tile, fewRows up to how many rows of a
+// sequence go the way of decoding instead.
+const tileTokens, fewRows = 16, 2
+
+func (t *tables) attention(b *device.Batch, pageSize int) {
+	t.pages = len(t.words)
+	for i := range b.Seqs {
+		s := &b.Seqs[i]
+		if s.Err != nil || s.N == 0 {
+			continue
+		}
+		last := int(b.Rows[s.First+s.N-1].Pos)
+		at := int32(len(t.words) - t.pages)
+		for r := s.First; r < s.First+s.N; r++ {
+			t.words[r*rowWords+3] = at
+		}
+		t.words = append(t.words, s.Pages[:last/pageSize+1]...)
+	}
+	for len(t.words)%tileWords != 0 {
+		t.words = append(t.words, 0)
+	}
+	t.tiles = len(t.words)
+	for i := range b.Seqs {
+		s := &b.Seqs[i]
+		if s.Err != nil || s.N <= fewRows {
+			continue
+		}
+		for r := 0; r < s.N; r += tileTokens {
+			t.words = append(t.words, int32(s.First+r), int32(min(tileTokens, s.N-r)), int32(i), b.Rows[s.First+r].Pos)
+			t.nTiles++
+		}
+	}
+	t.few = len(t.words)
+	for i := range b.Seqs {
+		s := &b.Seqs[i]
+		if s.Err != nil || s.N > fewRows {
+			continue
+		}
+		for r := s.First; r < s.First+s.N; r++ {
+			t.words = append(t.words, int32(r))
+			t.longest = max(t.longest, int(b.Rows[r].Pos)+1)
+			t.nFew++
+		}
+	}
+	t.decodeAll = t.nTiles == 0 && t.nFew == len(b.Rows)
+}
+
+// add appends words and says where they begin.
+func (t *tables) add(words ...int32) int {
+	at := len(t.words)
+	t.words = append(t.words, words...)
+	return at
+}
+
+// steps carries tables to the GPU: a ring of pinned buffers, one for each step that may
+// still be on its way. The memory on the GPU is one: what reads it stands before the
+// next copy in the stream.
+type steps struct {
+	slots [8]slot
+	next  int
+	mem   arena
+}
+
+type slot struct {
+	host *driver.HostBuffer
+	used driver.Event
+	busy bool
+}
+
+// upload copies the tables to the GPU and returns where they are. On the queue.
+func (g *gpu) upload(t *tables) (driver.Ptr, error) {
+	s := &g.steps
+	bytes := 4 * len(t.words)
+	sl := &s.slots[s.next]
+	s.next = (s.next + 1) % len(s.slots)
+	if sl.busy {
+		if err := sl.used.Synchronize(); err != nil {
+			return 0, g.fail("waiting for a step", err)
+		}
+		sl.busy = false
+	}
+	if sl.host == nil || len(sl.host.Bytes()) < bytes {
+		if sl.host != nil {
+			if err := sl.host.Free(); err != nil {
+				return 0, g.fail("freeing pinned memory", err)
+			}
+			sl.host = nil
+		} else {
+			e, err := g.ctx.NewEvent(false)
+			if err != nil {
+				return 0, g.fail("making an event", err)
+			}
+			sl.used = e
+		}
+		h, err := g.ctx.AllocHost(max(64<<10, 2*bytes))
+		if err != nil {
+			return 0, g.fail("taking pinned memory", err)
+		}
+		sl.host = h
+	}
+	s.mem.g, s.mem.what = g, "tables of a step"
+	dst, err := s.mem.need(int64(max(256<<10, bytes)))
+	if err != nil {
+		return 0, err
+	}
+	copy(driver.Slice[int32](sl.host), t.words)
+	if err := g.stream.CopyInAsync(dst, unsafe.Pointer(sl.host.Pointer()), int64(bytes)); err != nil {
+		return 0, g.fail("copying a step's tables", err)
+	}
+	if err := sl.used.Record(g.stream); err != nil {
+		return 0, g.fail("recording an event", err)
+	}
+	sl.busy = true
+	return dst, nil
+}
+
+func (s *steps) drop() {
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.host != nil {
+			sl.host.Free()    //nolint:errcheck // the device is closing
+			sl.used.Destroy() //nolint:errcheck // the device is closing
+			sl.host = nil
+		}
+	}
+	s.mem.drop()
+}

@@ -1,0 +1,195 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/gguf"
+	"tritflow/quantkern"
+)
+
+// denseTypes are the types that kernels read in the file's own layout, by the number that
+// kernels/dense_types.cuh gives them.
+var denseTypes = []string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
+
+// tensorKey names a table that parts share: a tied head is the embedding.
+type tensorKey = *gguf.Tensor
+
+// tensor is a dense matrix on the GPU, in the layout of one of denseTypes.
+type tensor struct {
+	mem        *memory
+	key        tensorKey
+	kind       int // index into denseTypes
+	rows, cols int
+	holders    int
+}
+
+// holding is what one part took.
+type holding struct {
+	g      *gpu
+	mem    []*memory
+	shared []*tensor
+	turns  []*angles
+}
+
+func (h *holding) take(use device.Use, what string, bytes int64) (driver.Ptr, error) {
+	m, err := h.g.take(use, what, bytes)
+	if err != nil {
+		return 0, err
+	}
+	h.mem = append(h.mem, m)
+	return m.ptr, nil
+}
+
+// put copies values to memory of their own.
+func (h *holding) put(what string, data []byte) (driver.Ptr, error) {
+	p, err := h.take(device.Weights, what, int64(len(data)))
+	if err != nil {
+		return 0, err
+	}
+	return p, h.g.copyIn(what, p, data)
+}
+
+// copyIn copies to the GPU by way of pinned memory, so that a fault while a mapped file is
+// read happens here, under gguf.Guard, and not in the driver.
+func (g *gpu) copyIn(what string, dst driver.Ptr, data []byte) error {
+	const piece = 16 << 20
+	if g.staging == nil {
+		b, err := g.ctx.AllocHost(piece)
+		if err != nil {
+			return g.fail("taking pinned memory", err)
+		}
+		g.staging = b
+	}
+	for at := 0; at < len(data); at += piece {
+		n := copy(g.staging.Bytes(), data[at:])
+		if err := g.ctx.CopyIn(dst.Offset(int64(at)), g.staging.Bytes()[:n]); err != nil {
+			return g.fail("copying "+what, err)
+		}
+	}
+	return nil
+}
+
+// release gives everything back; the stream has been waited for.
+func (h *holding) release() {
+	for _, m := range h.mem {
+		m.give()
+	}
+	for _, t := range h.shared {
+		if t.holders--; t.holders == 0 {
+			t.mem.give()
+			delete(h.g.shared, t.key)
+		}
+	}
+	for _, a := range h.turns {
+		if a.holders--; a.holders == 0 {
+			a.drop()
+			h.g.angles = slices.DeleteFunc(h.g.angles, func(b *angles) bool { return a == b })
+		}
+	}
+	h.mem, h.shared, h.turns = nil, nil, nil
+}
+
+// codec finds the codec of a tensor [cols, rows] and checks that all of its bytes are there.
+func (g *gpu) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error) {
+	if t == nil {
+		return nil, &device.BatchError{Reason: "a weight of the network is missing from its description"}
+	}
+	c, err := quantkern.Lookup(t.Type.String())
+	if err != nil {
+		return nil, g.refuse(t, "no codec for this type; convert the file to one of "+strings.Join(quantkern.Names(), ", "))
+	}
+	if t.Elements() != rows*cols || rows > 1 && t.Cols() != cols {
+		return nil, g.refuse(t, fmt.Sprintf("its shape %v is not the [%d %d] that the network needs; the file's metadata and tensors contradict each other", t.Dims, cols, rows))
+	}
+	if err := c.Check(rows, cols); err != nil {
+		return nil, g.refuse(t, fmt.Sprintf("%v; convert the tensor to another type", err))
+	}
+	if need := c.Size(rows, cols); len(t.Data) < need {
+		return nil, g.refuse(t, fmt.Sprintf("%d bytes are there, %d are needed; the file is cut short, fetch it again", len(t.Data), need))
+	}
+	return c, nil
+}
+
+func (g *gpu) refuse(t *gguf.Tensor, reason string) error {
+	return &device.TensorError{Device: g.info.Name, Tensor: t.Name, Type: t.Type.String(), Reason: reason}
+}
+
+// values decodes a tensor of n values on the host.
+func (g *gpu) values(t *gguf.Tensor, n int) ([]float32, error) {
+	c, err := g.codec(t, 1, n)
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, n)
+	c.Decode(v, t.Data, 1, n, 0)
+	return v, nil
+}
+
+// vector copies a tensor of n values to the GPU as float32; nil stays 0.
+func (h *holding) vector(t *gguf.Tensor, n int) (driver.Ptr, error) {
+	if t == nil {
+		return 0, nil
+	}
+	v, err := h.g.values(t, n)
+	if err != nil {
+		return 0, err
+	}
+	return h.put(t.Name, bytesOf(v))
+}
+
+// dense takes a matrix over: in the file's layout where kernels read that, else decoded to
+// float32. Parts that ask for the same tensor share it.
+func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
+	c, err := h.g.codec(t, rows, cols)
+	if err != nil {
+		return nil, err
+	}
+	if d := h.g.shared[t]; d != nil {
+		d.holders++
+		h.shared = append(h.shared, d)
+		return d, nil
+	}
+	d := &tensor{key: t, rows: rows, cols: cols, holders: 1, kind: kindOf(c)}
+	data := t.Data
+	if d.kind < 0 {
+		d.kind = 0
+		all := make([]float32, rows*cols)
+		if err := inPieces(rows, func(lo, hi int) {
+			for r := lo; r < hi; r++ {
+				c.Decode(all[r*cols:(r+1)*cols], t.Data, rows, cols, r)
+			}
+		}); err != nil {
+			return nil, err
+		}
+		data = bytesOf(all)
+	} else {
+		data = data[:c.Size(rows, cols)]
+	}
+	// Kernels may read a whole vector at the end of the last row.
+	if d.mem, err = h.g.take(device.Weights, "weights of "+t.Name, int64(len(data))+16); err != nil {
+		return nil, err
+	}
+	if err := h.g.copyIn(t.Name, d.mem.ptr, data); err != nil {
+		d.mem.give()
+		return nil, err
+	}
+	h.g.shared[t] = d
+	h.shared = append(h.shared, d)
+	return d, nil
+}
+
+// kindOf is the number of a codec among denseTypes, or -1.
+func kindOf(c *quantkern.Codec) int {
+	for i, name := range denseTypes {
+		if name == c.Name {
+			return i
+		}
+	}
+	return -1
+}

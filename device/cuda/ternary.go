@@ -1,0 +1,209 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/graph"
+	"tritflow/quantkern"
+)
+
+// Layout of ternary weights on the GPU (kernels/ternary.cuh).
+const (
+	tileRows   = 16  // outputs of a tile
+	chunkCols  = 128 // inputs of a tile
+	tileBytes  = 512
+	tileEven   = 2 // kernels take up to two tiles a block: their number is even
+	halfOfTile = tileRows / 2
+)
+
+// ternary is one or several ternary matrices that read the same input, their outputs in
+// tiles, ready to be multiplied with.
+type ternary struct {
+	weights             driver.Ptr
+	columns             driver.Ptr // column of each output
+	scale, factor, bias driver.Ptr
+	tiles, chunks       int
+}
+
+// stacked is one of the matrices: its outputs go to columns at and following.
+type stacked struct {
+	l  *graph.Linear
+	w  *quantkern.Ternary
+	at int
+}
+
+// uniform prepares a ternary matrix with one scale; nil when the type is not ternary or the
+// blocks' scales differ, so that it is multiplied as a dense one.
+func (h *holding) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
+	c, err := h.g.codec(l.Weight, l.Out, l.In)
+	if err != nil || !c.Ternary {
+		return nil, err
+	}
+	w, err := quantkern.NewTernary(c, l.Weight.Data, l.Out, l.In)
+	if err != nil {
+		return nil, h.g.refuse(l.Weight, err.Error())
+	}
+	if !w.Uniform {
+		return nil, h.g.refuse(l.Weight, "its blocks have scales of their own, which the GPU's ternary kernels do not take; use the CPU, or quantize to I2_S")
+	}
+	return w, nil
+}
+
+// slots is where the outputs of matrices stand in tiles: the matrix and the row of each
+// output, -1 for padding.
+type place struct{ part, row int32 }
+
+// below puts matrices one under the other, each beginning a new tile.
+func below(parts []stacked) []place {
+	var s []place
+	for p, m := range parts {
+		for r := range m.l.Out {
+			s = append(s, place{int32(p), int32(r)})
+		}
+		s = padded(s, tileRows)
+	}
+	return padded(s, tileRows*tileEven)
+}
+
+// paired puts the outputs of two matrices of one shape side by side: eight of the first,
+// then the same eight of the second, so that one lane of a kernel has both.
+func paired(rows int) []place {
+	var s []place
+	for r := 0; r < rows; r += halfOfTile {
+		for part := range int32(2) {
+			for i := range halfOfTile {
+				if r+i < rows {
+					s = append(s, place{part, int32(r + i)})
+				} else {
+					s = append(s, place{part, -1})
+				}
+			}
+		}
+	}
+	return padded(s, tileRows*tileEven)
+}
+
+func padded(s []place, multiple int) []place {
+	for len(s)%multiple != 0 {
+		s = append(s, place{0, -1})
+	}
+	return s
+}
+
+// ternary packs matrices into tiles on the GPU.
+func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
+	g, cols := h.g, parts[0].l.In
+	t := &ternary{tiles: len(slots) / tileRows, chunks: (cols + chunkCols - 1) / chunkCols}
+	rows, total, scaled := make([]int, len(parts)), 0, false
+	for p, m := range parts {
+		rows[p] = total
+		total += m.l.Out
+		scaled = scaled || m.l.Scale != nil
+	}
+	trits := make([]int8, total*cols)
+	for p, m := range parts {
+		if err := inPieces(m.l.Out, func(lo, hi int) {
+			for r := lo; r < hi; r++ {
+				m.w.Trits(trits[(rows[p]+r)*cols:][:cols], r)
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	from, columns := make([]int32, len(slots)), make([]int32, len(slots))
+	for i, s := range slots {
+		from[i], columns[i] = -1, -1
+		if s.row >= 0 {
+			from[i], columns[i] = int32(rows[s.part])+s.row, int32(parts[s.part].at)+s.row
+		}
+	}
+	scale, factor := make([]float32, 2*t.tiles), make([]float32, 2*t.tiles)
+	width := 0
+	for p, m := range parts {
+		f := float32(1)
+		if m.l.Scale != nil {
+			v, err := g.values(m.l.Scale, 1)
+			if err != nil {
+				return nil, err
+			}
+			f = v[0]
+		}
+		for i := range scale {
+			if s := slots[i*halfOfTile]; s.part == int32(p) && s.row >= 0 {
+				scale[i], factor[i] = m.w.Scale, f
+			}
+		}
+		width = max(width, m.at+m.l.Out)
+	}
+	name := parts[0].l.Name
+	var err error
+	if t.weights, err = h.take(device.Weights, "weights of "+name, int64(t.tiles*t.chunks*tileBytes)); err != nil {
+		return nil, err
+	}
+	if t.columns, err = h.put(name, bytesOf(columns)); err != nil {
+		return nil, err
+	}
+	if t.scale, err = h.put(name, bytesOf(scale)); err != nil {
+		return nil, err
+	}
+	if scaled {
+		if t.factor, err = h.put(name, bytesOf(factor)); err != nil {
+			return nil, err
+		}
+	}
+	if t.bias, err = h.biases(parts, width); err != nil {
+		return nil, err
+	}
+	return t, g.pack(t, trits, from, cols)
+}
+
+// biases are the matrices' biases by column, 0 where none has one.
+func (h *holding) biases(parts []stacked, width int) (driver.Ptr, error) {
+	var all []float32
+	for _, m := range parts {
+		if m.l.Bias == nil {
+			continue
+		}
+		v, err := h.g.values(m.l.Bias, m.l.Out)
+		if err != nil {
+			return 0, err
+		}
+		if all == nil {
+			all = make([]float32, width)
+		}
+		copy(all[m.at:], v)
+	}
+	if all == nil {
+		return 0, nil
+	}
+	return h.put("biases", bytesOf(all))
+}
+
+// pack lets the GPU bring trits into tiles.
+func (g *gpu) pack(t *ternary, trits []int8, from []int32, cols int) error {
+	src, err := g.take(device.Weights, "weights on their way", int64(len(trits)))
+	if err != nil {
+		return err
+	}
+	defer src.give()
+	rows, err := g.take(device.Weights, "weights on their way", int64(4*len(from)))
+	if err != nil {
+		return err
+	}
+	defer rows.give()
+	if err := g.copyIn("weights", src.ptr, bytesOf(trits)); err != nil {
+		return err
+	}
+	if err := g.copyIn("weights", rows.ptr, bytesOf(from)); err != nil {
+		return err
+	}
+	words := t.tiles * t.chunks * tileBytes / 4
+	err = g.kern.packTrits.run(g.stream, driver.Dim{X: ceilDiv(words, 256)}, 256, 0, false,
+		src.ptr, cols, rows.ptr, t.weights, t.tiles, t.chunks)
+	if err == nil {
+		err = g.stream.Synchronize()
+	}
+	return g.fail("packing weights", err)
+}
