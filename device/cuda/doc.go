@@ -1,4 +1,4 @@
-// Package cuda is the device of kind "cuda": NVIDIA GPUs from compute capability 7.5 on,
+// Package cuda is the device of kind "cuda": NVIDIA GPUs from compute capability 8.0 on,
 // through their driver alone (no CUDA runtime or library is linked).
 //
 //	device list ──▶ Open ──▶ driver.Available, driver.Describe ──▶ NewDevice

@@ -44,7 +44,7 @@ func TestImagesAreRanked(t *testing.T) {
 	}
 }
 
-// What is embedded can be loaded by every card from 7.5 on, and by drivers of CUDA 12.
+// What is embedded can be loaded by every card from 8.0 on, and by drivers of CUDA 12.
 func TestEmbedded(t *testing.T) {
 	sources, err := files.ReadDir("image")
 	if err != nil || len(sources) == 0 {
@@ -52,7 +52,7 @@ func TestEmbedded(t *testing.T) {
 	}
 	for _, e := range sources {
 		name, _, _ := strings.Cut(e.Name(), ".")
-		list, err := Images(name, 75)
+		list, err := Images(name, 80)
 		if err != nil {
 			t.Error(err)
 			continue
