@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,7 +100,7 @@ func readExamples(t *testing.T) []exampleRequest {
 		if err := d.Decode(&r); err != nil {
 			t.Fatalf("line %d: %v", len(out)+1, err)
 		}
-		if r.CustomID == "" || r.Method != "POST" || r.Body.Temperature != 0 || (r.Body.Prompt == "") != (r.URL == "/v1/chat/completions") {
+		if r.CustomID == "" || r.Method != http.MethodPost || r.Body.Temperature != 0 || (r.Body.Prompt == "") != (r.URL == "/v1/chat/completions") {
 			t.Fatalf("line %d: %+v", len(out)+1, r)
 		}
 		out = append(out, r)
