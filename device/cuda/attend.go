@@ -74,6 +74,36 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 	return g.KeyDim == g.ValueDim && (g.KeyDim == 64 || g.KeyDim == 128) && pageSize%16 == 0
 }
 
+// folds tells whether a step's attention ends with the quantized input of the output layer:
+// all its rows decode, and nothing stands between but what attn_decode and attn_norm do.
+func (b *block) folds(s *step) bool {
+	return s.tables.decodeAll && b.cache.kept == keptHalves && b.qNorm == nil && b.kNorm == nil &&
+		!b.o.real && b.spec.Heads*b.spec.ValueDim <= 32*normLanes
+}
+
+// decode is attention for a step that folds.
+func (g *gpu) decode(b *block, s *step, k *attention, cos, sin driver.Ptr) error {
+	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
+	err := k.decode.run(g.stream, driver.Dim{X: sp.chunks, Y: spec.KVHeads, Z: t.rows}, 128, 0, true,
+		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.most, sp.total, sp.parts, sp.chunks, spec.AttnScale, &c.shape)
+	if err != nil {
+		return g.fail("attention", err)
+	}
+	cols := spec.Heads * spec.ValueDim
+	fold := &k.fold12
+	if cols > 12*normLanes {
+		fold = &k.fold32
+	}
+	var weight driver.Ptr
+	var eps float32
+	if b.attnSub != nil {
+		weight, eps = b.attnSub.weight, b.attnSub.eps
+	}
+	warps := min(max(spec.Heads, normLanes/32), 20)
+	return g.fail("attention", fold.run(g.stream, driver.Dim{X: t.rows}, 32*warps, 4*cols, true,
+		sp.most, sp.total, sp.parts, s.at, weight, eps, sp.q, sp.s, sp.sum, spec.Heads, sp.chunks, ceilDiv(cols, chunkCols)*chunkCols))
+}
+
 // attend puts queries, keys and values in place and computes attention, into sp.att.
 func (g *gpu) attend(b *block, s *step) error {
 	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
@@ -89,6 +119,13 @@ func (g *gpu) attend(b *block, s *step) error {
 	if b.kNorm != nil {
 		kw, ke = b.kNorm.weight, b.kNorm.eps
 	}
+	k := &g.kern.attn128
+	if spec.KeyDim == 64 {
+		k = &g.kern.attn64
+	}
+	if b.folds(s) {
+		return g.decode(b, s, k, cos, sin)
+	}
 	wide := max(spec.KeyDim, spec.ValueDim)
 	err := g.kern.placeRows.run(g.stream, driver.Dim{X: ceilDiv(spec.Heads+2*spec.KVHeads, 4), Y: t.rows}, 128, 16*wide, true,
 		sp.qkv, rows, table, cos, sin, qw, kw, qe, ke, sp.queries, c.k, c.v, &c.shape)
@@ -99,10 +136,6 @@ func (g *gpu) attend(b *block, s *step) error {
 		err := g.kern.attendAny.run(g.stream, driver.Dim{X: spec.Heads, Y: t.rows}, 128, 4*(spec.KeyDim+spec.ValueDim), true,
 			sp.queries, c.k, c.v, rows, table, sp.att, spec.AttnScale, &c.shape)
 		return g.fail("attention", err)
-	}
-	k := &g.kern.attn128
-	if spec.KeyDim == 64 {
-		k = &g.kern.attn64
 	}
 	group := spec.Heads / spec.KVHeads
 	if t.nFew > 0 {

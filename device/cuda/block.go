@@ -106,46 +106,51 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 	stage := 1 + spec.Index
 	x := s.h.values()
 
-	in, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, follows)
-	if err != nil {
-		return err
-	}
-	if err := g.mul(b.qkv, in, result{dst: sp.qkv, ld: queries + keys + values}); err != nil {
+	if err := g.enter(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, follows, result{dst: sp.qkv, ld: queries + keys + values}); err != nil {
 		return err
 	}
 	if err := g.attend(b, s); err != nil {
 		return err
 	}
-	if in, err = g.feed(b.o, sp, sp.att, spec.Heads*spec.ValueDim, n, b.attnSub, true); err != nil {
-		return err
-	}
 	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage}
-	if err := g.mul(b.o, in, sum); err != nil {
+	if b.folds(s) {
+		in := input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}
+		if err := g.mul(b.o, in, sum); err != nil {
+			return err
+		}
+	} else if err := g.enter(b.o, sp, sp.att, spec.Heads*spec.ValueDim, n, b.attnSub, true, sum); err != nil {
 		return err
 	}
-	if in, err = g.feed(b.expand, sp, x, spec.Hidden, n, b.ffnNorm, true); err != nil {
+	if err := g.gate(b, sp, x, n); err != nil {
 		return err
 	}
-	if err := g.gate(b, in, sp, n); err != nil {
-		return err
-	}
-	if in, err = g.feed(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true); err != nil {
-		return err
-	}
-	return g.mul(b.down, in, sum)
+	return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum)
 }
 
-// gate computes the feed-forward layer's inner values.
-func (g *gpu) gate(b *block, in input, sp *space, n int) error {
-	ffn, act := b.spec.FFN, int(b.spec.Activation)
-	if b.product {
-		return g.mul(b.expand, in, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act})
+// enter normalizes rows and multiplies them with a layer; a single row in one kernel where
+// the layer allows it.
+func (g *gpu) enter(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, follows bool, to result) error {
+	if rows == 1 && follows && len(l.groups) == 1 && l.ternary && cols <= oneWide {
+		return g.mulOne(l.groups[0].t, oneInput{x: x, cols: cols, norm: n}, to)
 	}
-	if err := g.mul(b.expand, in, result{dst: sp.both, ld: 2 * ffn}); err != nil {
+	in, err := g.feed(l, sp, x, cols, rows, n, follows)
+	if err != nil {
 		return err
 	}
-	return g.kern.gateMul.run(g.stream, driver.Dim{X: ceilDiv(ffn, 256), Y: n}, 256, 0, true,
-		sp.gate, sp.both, ffn, act)
+	return g.mul(l, in, to)
+}
+
+// gate computes the feed-forward layer's inner values from the residual stream.
+func (g *gpu) gate(b *block, sp *space, x driver.Ptr, n int) error {
+	hidden, ffn, act := b.spec.Hidden, b.spec.FFN, int(b.spec.Activation)
+	if b.product {
+		return g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act})
+	}
+	if err := g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.both, ld: 2 * ffn}); err != nil {
+		return err
+	}
+	return g.fail("computing gates", g.kern.gateRows.run(g.stream, driver.Dim{X: ceilDiv(ffn, 256), Y: n}, 256, 0, true,
+		sp.gate, sp.both, ffn, act))
 }
 
 // feed normalizes rows (n nil: not) and brings them into the forms that a layer reads.
@@ -166,8 +171,7 @@ func (g *gpu) feed(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, f
 	if n != nil {
 		weight, eps = n.weight, n.eps
 	}
-	k, threads := g.kern.norm(cols)
-	err := k.run(g.stream, driver.Dim{X: rows}, threads, 0, follows,
+	err := g.kern.norm(cols).run(g.stream, driver.Dim{X: rows}, normLanes, 0, follows,
 		x, cols, weight, eps, in.x, in.q, in.s, in.sum, cols, in.stride)
-	return in, err
+	return in, g.fail("normalizing", err)
 }

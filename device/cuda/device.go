@@ -40,7 +40,6 @@ type gpu struct {
 	scratch arena
 	angles  []*angles
 	reached map[int]bool // GPUs whose memory this one can use
-	out     out          // parameters of the launch at hand
 	staging *driver.HostBuffer
 	answers *driver.HostBuffer
 	moved   int // grows when memory that captured graphs know has moved

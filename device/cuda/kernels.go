@@ -21,8 +21,11 @@ type kernel struct {
 // out are the words of the structure Out of kernels/ternary.cuh.
 type out [9]uint64
 
-// realOut are the words of the structure Real of kernels/real.cu.
+// realOut are the words of the structure Real of kernels/dense.cu.
 type realOut [7]uint64
+
+// oneRow are the words of the structure One of kernels/ternary_one.cu.
+type oneRow [7]uint64
 
 // run puts the kernel into the stream. Arguments are driver.Ptr, int, float32 or
 // pointers to structures of words. dependent lets it start while the kernel before it ends.
@@ -37,6 +40,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 			case *shape:
 				sizes[i] = 8 * len(v)
 			case *realOut:
+				sizes[i] = 8 * len(v)
+			case *oneRow:
 				sizes[i] = 8 * len(v)
 			}
 		}
@@ -57,6 +62,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *realOut:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case *oneRow:
+			copy(k.args.Bytes(i), bytesOf(v[:]))
 		default:
 			panic(fmt.Sprintf("cuda: parameter %d of %s is a %T", i, k.f.Name(), a))
 		}
@@ -73,62 +80,90 @@ func (k *kernel) free() {
 }
 
 // attention are the kernels for one head dimension.
-type attention struct{ chunks, combine, rows kernel }
+type attention struct{ chunks, combine, rows, decode, fold12, fold32 kernel }
 
-// kernelSet is all that the device uses.
+// kernelSet are all that the device uses.
 type kernelSet struct {
 	modules []driver.Module
 
 	packTrits, embedRows, checkRows, takeRows kernel
-	norm4, norm8, norm32                      kernel
-	few8, few16, few32, few64, ternaryMany    kernel
-	realMul, gateMul                          kernel
+	norm12, norm32, norm128                   kernel
+	one1, one2, one4                          kernel
+	few8, few16, few32, few64, many           kernel
+	dense                                     [len(denseRoutes)][len(denseTypes)]kernel
+	gateRows                                  kernel
 	placeRows, attendAny                      kernel
 	attn64, attn128                           attention
 	largest                                   kernel
+	screenBuild, screenActs                   kernel
+	bounds                                    [len(boundGroups)]kernel
+	screenSelect, screenRescore, screenChoose kernel
 }
+
+// denseRoutes are the rows that the kernels of dense.cu work on at a time.
+var denseRoutes = [...]int{1, 4, 16}
+
+// boundGroups are the rows that the kernels of screen.cu take at most, in eights.
+var boundGroups = [...]int{1, 2, 4, 8}
 
 // named lists the kernels by source and name.
 func (k *kernelSet) named() map[string]map[string]*kernel {
-	return map[string]map[string]*kernel{
+	all := map[string]map[string]*kernel{
 		"pack":          {"pack_trits": &k.packTrits},
 		"lookup":        {"embed_rows": &k.embedRows, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
-		"norm":          {"norm4": &k.norm4, "norm8": &k.norm8, "norm32": &k.norm32},
+		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm128": &k.norm128},
+		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
 		"ternary_few":   {"ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64},
-		"ternary_many":  {"ternary_many": &k.ternaryMany},
-		"real":          {"real_mul": &k.realMul, "gate_rows": &k.gateMul},
+		"ternary_many":  {"ternary_many": &k.many},
+		"dense":         {},
+		"gate":          {"gate_rows": &k.gateRows},
 		"position":      {"place_rows": &k.placeRows},
 		"attention_any": {"attend_any": &k.attendAny},
-		"attention": {
-			"attn_chunks_64": &k.attn64.chunks, "attn_combine_64": &k.attn64.combine, "attn_rows_64": &k.attn64.rows,
-			"attn_chunks_128": &k.attn128.chunks, "attn_combine_128": &k.attn128.combine, "attn_rows_128": &k.attn128.rows,
+		"attention":     {},
+		"decode":        {},
+		"largest":       {"largest": &k.largest},
+		"screen_build":  {"screen_build": &k.screenBuild},
+		"screen": {
+			"screen_acts": &k.screenActs, "screen_select": &k.screenSelect,
+			"screen_rescore": &k.screenRescore, "screen_choose": &k.screenChoose,
 		},
-		"largest": {"largest": &k.largest},
 	}
+	for i, rows := range denseRoutes {
+		for j, typ := range denseTypes {
+			all["dense"][fmt.Sprintf("dense_%d_%s", rows, typ)] = &k.dense[i][j]
+		}
+	}
+	for i, groups := range boundGroups {
+		all["screen"][fmt.Sprintf("screen_bounds_%d", 8*groups)] = &k.bounds[i]
+	}
+	for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
+		at := func(source, name string, kn *kernel) { all[source][fmt.Sprintf("%s_%d", name, dim)] = kn }
+		at("attention", "attn_chunks", &a.chunks)
+		at("attention", "attn_combine", &a.combine)
+		at("attention", "attn_rows", &a.rows)
+		at("decode", "attn_decode", &a.decode)
+		at("decode", "attn_norm12", &a.fold12)
+		at("decode", "attn_norm32", &a.fold32)
+	}
+	return all
 }
 
-// few are the kernels for few rows: up to how many they take, and tiles a block.
-func (k *kernelSet) few() [4]struct {
-	k           *kernel
-	rows, tiles int
-} {
-	return [4]struct {
-		k           *kernel
-		rows, tiles int
-	}{{&k.few8, 8, 1}, {&k.few16, 16, 1}, {&k.few32, 32, 2}, {&k.few64, 64, 2}}
-}
-
-// norm picks the kernel for rows of so many values, and its threads.
-func (k *kernelSet) norm(cols int) (*kernel, int) {
-	kn, each := &k.norm32, 32
+// norm picks the kernel for rows of so many values; it has normLanes threads.
+func (k *kernelSet) norm(cols int) *kernel {
 	switch {
-	case cols <= 4*1024:
-		kn, each = &k.norm4, 4
-	case cols <= 8*1024:
-		kn, each = &k.norm8, 8
+	case cols <= 12*normLanes:
+		return &k.norm12
+	case cols <= 32*normLanes:
+		return &k.norm32
 	}
-	return kn, ceilDiv(ceilDiv(cols, each), 32) * 32
+	return &k.norm128
 }
+
+// normLanes is that of kernels/norm.cuh, mostNormed the longest row that it takes.
+const (
+	normLanes  = 256
+	mostNormed = 128 * normLanes
+)
 
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {

@@ -3,6 +3,8 @@
 package cuda
 
 import (
+	"math"
+
 	"tritflow/device/cuda/driver"
 	"tritflow/graph"
 )
@@ -130,40 +132,95 @@ func (g *gpu) mul(l *layer, in input, to result) error {
 
 // mulTernary picks the kernel by the number of rows. All give the same bits.
 func (g *gpu) mulTernary(t *ternary, in input, to result) error {
-	o := &g.out
-	*o = out{uint64(to.dst), uint64(to.ld), uint64(t.columns), uint64(t.scale), uint64(t.factor), uint64(t.bias),
-		uint64(to.bad), uint64(to.stage), uint64(to.act)}
-	if in.rows > fewMost {
+	o := t.out(to)
+	k := &g.kern.few64
+	tiles := 2
+	switch {
+	case in.rows == 1:
+		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
+	case in.rows <= 8:
+		k, tiles = &g.kern.few8, 1
+	case in.rows <= 16:
+		k, tiles = &g.kern.few16, 1
+	case in.rows <= 32:
+		k = &g.kern.few32
+	case in.rows > fewMost || t.tiles >= manyFrom:
 		grid := driver.Dim{X: ceilDiv(in.rows, manyRows), Y: ceilDiv(t.tiles, manyTiles)}
-		return g.kern.ternaryMany.run(g.stream, grid, 128, 0, true,
-			t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, o)
+		return g.fail("multiplying", g.kern.many.run(g.stream, grid, 128, 0, true,
+			t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, &o))
 	}
-	for _, f := range g.kern.few() {
-		if in.rows <= f.rows {
-			return f.k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, f.tiles)}, 256, 0, true,
-				t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, o)
-		}
-	}
-	panic("unreachable")
+	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, 0, true,
+		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
-// Sizes of the blocks of ternary_many.
+// Sizes of the blocks of ternary_many, and from how many tiles on it is the better
+// kernel for 33 to 64 rows too.
 const (
 	fewMost   = 64
 	manyRows  = 64
 	manyTiles = 8
+	manyFrom  = 480
 )
+
+func (t *ternary) out(to result) out {
+	return out{uint64(to.dst), uint64(to.ld), uint64(t.columns), uint64(t.scale), uint64(t.factor), uint64(t.bias),
+		uint64(to.bad), uint64(to.stage), uint64(to.act)}
+}
+
+// oneInput is a single row: x, to be normalized (norm nil: not) and quantized by the kernel
+// itself, or, with x 0, the quantized row.
+type oneInput struct {
+	x         driver.Ptr
+	cols      int
+	norm      *norm
+	q, s, sum driver.Ptr
+}
+
+// Widths up to which the kernels of ternary_one.cu normalize a row, and numbers of tiles
+// up to which a block takes one or two.
+const (
+	oneWide, oneNarrow = 32 * normLanes, 12 * normLanes
+	oneTile, twoTiles  = 200, 480
+)
+
+// mulOne multiplies with a single row.
+func (g *gpu) mulOne(t *ternary, in oneInput, to result) error {
+	o := t.out(to)
+	row := oneRow{uint64(in.x), 0, uint64(in.cols), uint64(in.q), uint64(in.s), uint64(in.sum), 0}
+	if in.norm != nil {
+		row[1], row[6] = uint64(in.norm.weight), uint64(math.Float32bits(in.norm.eps))
+	}
+	shared := 0
+	if in.x != 0 {
+		shared = t.chunks * chunkCols
+	}
+	k, tiles := &g.kern.one1, 1
+	if t.tiles > oneTile && in.cols <= oneNarrow {
+		if k, tiles = &g.kern.one2, 2; t.tiles > twoTiles {
+			k, tiles = &g.kern.one4, 4
+		}
+	}
+	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, shared, true,
+		t.weights, &row, t.chunks, to.epilogue, &o))
+}
 
 // mulDense multiplies with weights that are not ternary.
 func (g *gpu) mulDense(gr *group, in input, to result) error {
 	o := realOut{uint64(to.dst), uint64(to.ld), uint64(gr.at), uint64(gr.mult), uint64(gr.add), uint64(to.bad), uint64(to.stage)}
-	add := 0
+	add, n := 0, gr.d.rows
 	if to.epilogue == residual {
 		add = 1
 	}
-	return g.fail("multiplying", g.kern.realMul.run(g.stream, driver.Dim{X: ceilDiv(gr.d.rows, realOutputs), Y: ceilDiv(in.rows, realRows)}, 256, 0, true,
-		gr.d.mem.ptr, gr.d.kind, in.x, in.rows, gr.d.rows, gr.d.cols, add, &o))
+	route, threads := 0, 256
+	grid := driver.Dim{X: ceilDiv(ceilDiv(n, 4), 8), Y: in.rows}
+	switch {
+	case in.rows > 8:
+		route, threads, grid = 2, 512, driver.Dim{X: ceilDiv(in.rows, 16), Y: ceilDiv(n, 32)}
+	case in.rows > 4:
+		route, threads, grid = 2, 512, driver.Dim{X: 1, Y: ceilDiv(n, 64)}
+	case in.rows > 1:
+		route, grid.Y = 1, ceilDiv(in.rows, 4)
+	}
+	return g.fail("multiplying", g.kern.dense[route][gr.d.kind].run(g.stream, grid, threads, 0, true,
+		gr.d.mem.ptr, in.x, in.rows, n, gr.d.cols, add, &o))
 }
-
-// Sizes of the blocks of real_mul.
-const realOutputs, realRows = 8, 8

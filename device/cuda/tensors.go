@@ -15,7 +15,7 @@ import (
 
 // denseTypes are the types that kernels read in the file's own layout, by the number that
 // kernels/dense_types.cuh gives them.
-var denseTypes = []string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
+var denseTypes = [...]string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
 
 // tensorKey names a table that parts share: a tied head is the embedding.
 type tensorKey = *gguf.Tensor

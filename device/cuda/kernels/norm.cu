@@ -4,21 +4,28 @@
 // float64 sum of squares is another.
 #include "norm.cuh"
 
-#define NORM(name, V, T)                                                                                                          \
-    extern "C" __global__ void __launch_bounds__(T) name(const float *x, int64_t ld, const float *w, float eps, float *out, int8_t *q, \
-                                                            float *s, int32_t *sum, int64_t cols, int64_t stride) {               \
-        pdl_release();                                                                                                            \
-        pdl_wait();                                                                                                               \
-        float v[V];                                                                                                               \
-        const float *from = x + (int64_t)blockIdx.x * ld;                                                                         \
-        _Pragma("unroll") for (int i = 0; i < V; i++) {                                                                           \
-            int at = threadIdx.x + i * blockDim.x;                                                                                \
-            v[i] = at < cols ? from[at] : 0.f;                                                                                    \
-        }                                                                                                                         \
-        norm_row<V>(v, w, eps, cols, out ? out + (int64_t)blockIdx.x * cols : nullptr, q ? q + (int64_t)blockIdx.x * stride : nullptr, \
-                    s + blockIdx.x, sum + blockIdx.x, stride);                                                                    \
+template <int V>
+__device__ __forceinline__ void norm_block(const float *x, int64_t ld, const float *weights, float eps, float *out, int8_t *q, float *s,
+                                           int32_t *sum, int64_t cols, int64_t stride) {
+    __shared__ NormScratch scratch;
+    float w[V], v[V];
+    pdl_release();
+    if (weights) load_row<V>(w, weights, cols);
+    pdl_wait();
+    load_row<V>(v, x + (int64_t)blockIdx.x * ld, cols);
+    float scale;
+    int32_t total;
+    norm_row<V>(v, weights != nullptr, w, eps, cols, out ? out + (int64_t)blockIdx.x * cols : nullptr,
+                q ? q + (int64_t)blockIdx.x * stride : nullptr, stride, scratch, scale, total);
+    if (q && threadIdx.x == 0) s[blockIdx.x] = scale, sum[blockIdx.x] = total;
+}
+
+#define NORM(name, V)                                                                                                                   \
+    extern "C" __global__ void __launch_bounds__(normLanes) name(const float *x, int64_t ld, const float *w, float eps, float *out,      \
+                                                                 int8_t *q, float *s, int32_t *sum, int64_t cols, int64_t stride) {     \
+        norm_block<V>(x, ld, w, eps, out, q, s, sum, cols, stride);                                                                     \
     }
 
-NORM(norm4, 4, 1024)
-NORM(norm8, 8, 1024)
-NORM(norm32, 32, 1024)
+NORM(norm12, 12)
+NORM(norm32, 32)
+NORM(norm128, 128)

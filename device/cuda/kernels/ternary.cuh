@@ -41,37 +41,46 @@ __device__ __forceinline__ float gate_of(float gate, float up, int64_t act) {
     return __fmul_rn(__fdiv_rn(gate, 1.f + expf(-gate)), up);
 }
 
-__device__ __forceinline__ float product_of(int dot, float s, const Out &o, int tile, int half, int col) {
-    float y = __fmul_rn(__fdiv_rn((float)dot, s), o.scale[2 * tile + half]);
-    if (o.factor) y = __fmul_rn(y, o.factor[2 * tile + half]);
-    if (o.bias && col >= 0) y += o.bias[col];
-    return y;
-}
+// Finish is what a thread needs to finish outputs g and g + 8 of a tile: prepare reads
+// what is known before the activations are, fetch the residual stream, done does it.
+struct Finish {
+    int c0, c1;
+    float scale0, scale1, factor0, factor1, bias0, bias1, was0, was1;
 
-// finish takes the dots of outputs g and g+8 of a tile with one activation row.
-template <int EPI>
-__device__ __forceinline__ void finish(const Out &o, int tile, int g, int row, int lo, int hi, float s) {
-    int c0 = o.map[16 * tile + g], c1 = o.map[16 * tile + g + 8];
-    float y0 = product_of(lo, s, o, tile, 0, c0), y1 = product_of(hi, s, o, tile, 1, c1);
-    float *dst = o.dst + (int64_t)row * o.ld;
-    if (EPI == GATED) {
-        if (c0 >= 0) dst[c0] = gate_of(y0, y1, o.act);
-    } else if (EPI == RESIDUAL) {
-        if (c0 >= 0) {
-            float v = dst[c0] + y0;
-            dst[c0] = v;
-            note_bad(o.bad, row, (int)o.stage, c0, v);
+    __device__ __forceinline__ void prepare(const Out &o, int tile, int g) {
+        c0 = o.map[16 * tile + g], c1 = o.map[16 * tile + g + 8];
+        scale0 = o.scale[2 * tile], scale1 = o.scale[2 * tile + 1];
+        factor0 = factor1 = 1, bias0 = bias1 = 0;
+        if (o.factor) factor0 = o.factor[2 * tile], factor1 = o.factor[2 * tile + 1];
+        if (o.bias && c0 >= 0) bias0 = o.bias[c0];
+        if (o.bias && c1 >= 0) bias1 = o.bias[c1];
+    }
+
+    template <int EPI> __device__ __forceinline__ void fetch(const Out &o, int64_t row) {
+        if (EPI != RESIDUAL) return;
+        const float *from = o.dst + row * o.ld;
+        was0 = c0 >= 0 ? from[c0] : 0, was1 = c1 >= 0 ? from[c1] : 0;
+    }
+
+    // done takes the dots with activation row `row`, whose scale is s.
+    template <int EPI> __device__ __forceinline__ void done(const Out &o, int64_t row, int lo, int hi, float s) const {
+        float y0 = __fmul_rn(__fmul_rn(__fdiv_rn((float)lo, s), scale0), factor0);
+        float y1 = __fmul_rn(__fmul_rn(__fdiv_rn((float)hi, s), scale1), factor1);
+        if (o.bias) y0 += bias0, y1 += bias1;
+        float *dst = o.dst + row * o.ld;
+        if (EPI == GATED) {
+            if (c0 >= 0) dst[c0] = gate_of(y0, y1, o.act);
+            return;
         }
-        if (c1 >= 0) {
-            float v = dst[c1] + y1;
-            dst[c1] = v;
-            note_bad(o.bad, row, (int)o.stage, c1, v);
+        if (EPI == RESIDUAL) {
+            y0 += was0, y1 += was1;
+            if (c0 >= 0) note_bad(o.bad, (int)row, (int)o.stage, c0, y0);
+            if (c1 >= 0) note_bad(o.bad, (int)row, (int)o.stage, c1, y1);
         }
-    } else {
         if (c0 >= 0) dst[c0] = y0;
         if (c1 >= 0) dst[c1] = y1;
     }
-}
+};
 
 __device__ __forceinline__ void mma_u8s8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

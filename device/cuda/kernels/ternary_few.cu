@@ -23,9 +23,12 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
         for (int m = 0; m < MT; m++)
             if (c < chunks) w[m][i] = stream_load(mine + (m * chunks + c) * 32);
     }
-    for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[i] = 0;
-    __syncthreads();
     pdl_release();
+    for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[i] = 0;
+    Finish f[MT]; // this thread's outputs are g and g + 8 of each tile
+#pragma unroll
+    for (int m = 0; m < MT; m++) f[m].prepare(o, (int)tile0 + m, g);
+    __syncthreads();
     pdl_wait();
 
     int acc[MT][NT][4] = {};
@@ -61,13 +64,16 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
                 if (8 * n + 2 * t + (c & 1) < rows) atomicAdd(&red[((m * NT + n) * 4 + c) * 32 + lane], acc[m][n][c]);
             }
     __syncthreads();
-    for (int e = threadIdx.x; e < MT * NT * 64; e += blockDim.x) {
-        int l = e & 31, c = e >> 5 & 1, n = e / 64 % NT, m = e / 64 / NT;
-        int row = 8 * n + 2 * (l & 3) + c;
-        if (row >= rows) continue;
-        const int *r = red + (m * NT + n) * 128 + c * 32 + l;
-        int total = sum[row];
-        finish<EPI>(o, (int)tile0 + m, l >> 2, row, r[0] - total, (r[64] >> 2) - total, s[row]);
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+        for (int e = threadIdx.x; e < NT * 64; e += blockDim.x) {
+            int c = e >> 5 & 1, n = e / 64, row = 8 * n + 2 * t + c;
+            if (row >= rows) continue;
+            const int *r = red + (m * NT + n) * 128 + c * 32 + lane;
+            int total = sum[row];
+            f[m].fetch<EPI>(o, row);
+            f[m].done<EPI>(o, row, r[0] - total, (r[64] >> 2) - total, s[row]);
+        }
     }
 }
 

@@ -68,18 +68,21 @@ __device__ __forceinline__ void many(const uint4 *__restrict__ weights, const in
         }
     }
 #pragma unroll
-    for (int n = 0; n < 8; n++)
+    for (int m = 0; m < 2; m++) {
+        if (tile0 + m >= tiles) break;
+        Finish f;
+        f.prepare(o, (int)tile0 + m, g);
 #pragma unroll
-        for (int c = 0; c < 2; c++) {
-            int64_t row = row0 + 8 * n + 2 * t + c;
-            if (row >= rows) continue;
-            int total = sum[row];
-            float scale = s[row];
+        for (int n = 0; n < 8; n++)
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-                if (tile0 + m < tiles)
-                    finish<EPI>(o, (int)tile0 + m, g, (int)row, acc[m][n][c] - total, (acc[m][n][c + 2] >> 2) - total, scale);
-        }
+            for (int c = 0; c < 2; c++) {
+                int64_t row = row0 + 8 * n + 2 * t + c;
+                if (row >= rows) continue;
+                int total = sum[row];
+                f.fetch<EPI>(o, row);
+                f.done<EPI>(o, row, acc[m][n][c] - total, (acc[m][n][c + 2] >> 2) - total, s[row]);
+            }
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(128, 3) ternary_many(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum,

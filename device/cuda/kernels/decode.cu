@@ -1,0 +1,151 @@
+// build: compute_80 sm_90a
+// Attention of decoding, from the projections to the quantized input of the output layer, in
+// two kernels:
+//
+//	qkv --attn_decode--> parts of the softmax, a chunk of positions each --attn_norm--> int8 row
+//
+// The bits are those of place_rows, attn_chunks, attn_combine and norm.
+#include "chunk.cuh"
+#include "kept.cuh"
+#include "norm.cuh"
+
+// turn writes pair i of a head of D values, rotated by the rope of a, to two places of out.
+template <int D, typename Put> __device__ __forceinline__ void turn(const float *x, int i, const Shape &a, const float *cs, const float *sn, Put put) {
+    int half = (int)a.dims / 2;
+    if (a.kind == 0 || i >= half) { // not rotated; of neox heads these stand behind the pairs
+        int at = a.kind == 1 ? (int)a.dims + 2 * (i - half) : 2 * i;
+        put(at, x[at]);
+        put(at + 1, x[at + 1]);
+        return;
+    }
+    int one = a.kind == 1 ? i : 2 * i, two = a.kind == 1 ? i + half : 2 * i + 1;
+    float p = x[one], r = x[two], c = cs[i], s = sn[i];
+    put(one, __fsub_rn(__fmul_rn(p, c), __fmul_rn(r, s)));
+    put(two, __fadd_rn(__fmul_rn(p, s), __fmul_rn(r, c)));
+}
+
+// attn_decode is attn_chunks that takes queries, keys and values as they come from the
+// projections, float32 [rows][all heads]; the CTA whose chunk has the row's own position
+// puts its keys and values into the pages.
+template <int D>
+__device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+                                            const float *sines, float *m, float *l, float *o, int max_chunks, float scale, const Shape &a) {
+    constexpr int tiles = D / 32;
+    __shared__ uint4 frags[Frags<D>::all * 32];
+    __shared__ float4 exchange[8][32];
+    __shared__ __align__(16) __half queries[16][D];
+    int chunk = blockIdx.x, start = chunk * CHUNK, row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    Row at = rows[row];
+    pdl_release();
+    if (at.seq < 0 || start > at.pos) {
+        if (chunk == 0) pdl_wait(); // a grid may not end before the one before it
+        return;
+    }
+    Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos};
+    int page = part_page(kv, warp, start);
+    fetch_part<D>(kv, warp, start, page);
+    const float *cs = cosines + at.pos * (a.dims / 2), *sn = sines + at.pos * (a.dims / 2);
+    const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
+    pdl_wait();
+    if (at.pos - start < CHUNK) {
+        int64_t slot = at.pos % a.pageSize, head = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+        const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
+        if (threadIdx.x < D / 2) turn<D>(key, threadIdx.x, a, cs, sn, [&](int i, float x) { k[head + slot * D + i] = __float2half_rn(x); });
+        for (int i = threadIdx.x; i < D; i += blockDim.x) v[head + i * a.pageSize + slot] = __float2half_rn(value[i]);
+        __threadfence();
+        __syncthreads();
+    }
+    copy_part<D>(frags, kv, warp, start, page);
+    for (int first = 0; first < group; first += 16) {
+        int here = min(16, group - first);
+        const float *mine = all + (int64_t)(kv.head * group + first) * D;
+        for (int i = threadIdx.x; i < here * (D / 2); i += blockDim.x) {
+            int h = i / (D / 2);
+            turn<D>(mine + h * D, i % (D / 2), a, cs, sn, [&](int j, float x) { queries[h][j] = __float2half_rn(x); });
+        }
+        if (first == 0) {
+            copies_done();
+            trim_part<D>(frags, kv, warp, start);
+        }
+        __syncthreads();
+        uint32_t qf[D / 16][4];
+        load_queries<D>(qf, g < here ? queries[g] : nullptr, g + 8 < here ? queries[g + 8] : nullptr);
+        float s[8][4];
+        chunk_scores<D, 2>(s, qf, frags, 2 * warp);
+#pragma unroll
+        for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
+        __syncthreads();
+#pragma unroll
+        for (int x = 0; x < 8; x++) {
+            float4 e = exchange[x][lane];
+            s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
+        }
+        int see = min(at.pos - start, CHUNK - 1);
+        int seen[2] = {see, see};
+        Weights w;
+        chunk_softmax(w, s, seen, scale * 1.44269504088896341f);
+        float out[tiles][4];
+        chunk_values<D, tiles>(out, w, frags, tiles * warp);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            int h = g + 8 * r;
+            if (h >= here) continue;
+            int64_t part = ((int64_t)row * a.heads + kv.head * group + first + h) * max_chunks + chunk;
+            if (warp == 0 && t == 0) m[part] = w.m[r], l[part] = w.l[r];
+#pragma unroll
+            for (int i = 0; i < tiles; i++)
+                *(float2 *)(o + part * D + 8 * (tiles * warp + i) + 2 * t) = make_float2(out[i][2 * r], out[i][2 * r + 1]);
+        }
+    }
+}
+
+// attn_norm folds the chunks of all heads of a row, a warp a head, and normalizes and
+// quantizes what comes out.
+template <int D, int V>
+__device__ __forceinline__ void attn_norm(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps,
+                                          int8_t *q, float *s, int32_t *sum, int heads, int max_chunks, int64_t stride) {
+    extern __shared__ float att[];
+    __shared__ NormScratch scratch;
+    int row = blockIdx.x, lane = threadIdx.x & 31, warps = blockDim.x >> 5, cols = heads * D;
+    Row at = rows[row];
+    float w[V];
+    pdl_release();
+    if (weights) load_row<V>(w, weights, cols);
+    pdl_wait();
+    if (at.seq < 0) return;
+    for (int head = threadIdx.x >> 5; head < heads; head += warps) {
+        int64_t part = ((int64_t)row * heads + head) * max_chunks;
+        float out[D / 32];
+        combine_head<D>(m + part, l + part, o + part * D, at.pos / CHUNK + 1, out);
+#pragma unroll
+        for (int i = 0; i < D / 32; i++) att[head * D + lane * (D / 32) + i] = out[i];
+    }
+    __syncthreads();
+    float v[V], scale;
+    int32_t total;
+    load_row<V>(v, att, cols);
+    norm_row<V>(v, weights != nullptr, w, eps, cols, nullptr, q + (int64_t)row * stride, stride, scratch, scale, total);
+    if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
+}
+
+#define DECODE(D)                                                                                                                         \
+    extern "C" __global__ void __launch_bounds__(128)                                                                                     \
+        attn_decode_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,              \
+                        const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                     \
+        attn_decode<D>(qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);                                       \
+    }
+
+#define FOLD(name, D, V)                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(640)                                                                                     \
+        name(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps, int8_t *q, float *s,       \
+             int32_t *sum, int64_t heads, int64_t max_chunks, int64_t stride) {                                                          \
+        attn_norm<D, V>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, stride);                                     \
+    }
+
+DECODE(64)
+DECODE(128)
+FOLD(attn_norm12_64, 64, 12)
+FOLD(attn_norm12_128, 128, 12)
+FOLD(attn_norm32_64, 64, 32)
+FOLD(attn_norm32_128, 128, 32)
