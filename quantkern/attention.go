@@ -84,7 +84,7 @@ func scaleBy(x []float32, f float32) {
 // kernels for rows that lie in memory one after the other, those of a page.
 func (k *KVPages) decoded() int {
 	n := max(k.keyDim, k.valueDim)
-	if active.packed[kvKinds[k.kind].codec].decode != nil || active.scoresF32 != nil {
+	if active.dotF32.one != nil || active.weightedF32x1 != nil || active.scoresF32 != nil {
 		n *= k.pageSize
 	}
 	return n
