@@ -30,19 +30,21 @@ type gpu struct {
 	parts  map[part]struct{}
 
 	// Used on the queue alone.
-	ctx     *driver.Context
-	stream  driver.Stream
-	kern    *kernelSet
-	shared  map[tensorKey]*tensor // tables that two parts use
-	steps   steps
-	pending []interval
-	events  []driver.Event
-	scratch arena
-	angles  []*angles
-	reached map[int]bool // GPUs whose memory this one can use
-	staging *driver.HostBuffer
-	answers *driver.HostBuffer
-	moved   int // grows when memory that captured graphs know has moved
+	ctx        *driver.Context
+	stream     driver.Stream
+	kern       *kernelSet
+	shared     map[tensorKey]*tensor // tables that two parts use
+	steps      steps
+	pending    []interval
+	events     []driver.Event
+	scratch    arena
+	angles     []*angles
+	reached    map[int]bool // GPUs whose memory this one can use
+	staging    *driver.HostBuffer
+	answers    *driver.HostBuffer
+	screenMode string // guarded by mu
+	screened   counters
+	moved      int // grows when memory that captured graphs know has moved
 
 }
 
@@ -54,17 +56,18 @@ var _ device.Device = (*gpu)(nil)
 // NewDevice opens the GPU that p describes, under a name.
 func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 	g := &gpu{
-		props:   p,
-		queue:   newQueue(name),
-		parts:   map[part]struct{}{},
-		shared:  map[tensorKey]*tensor{},
-		reached: map[int]bool{},
+		props:      p,
+		parts:      map[part]struct{}{},
+		shared:     map[tensorKey]*tensor{},
+		reached:    map[int]bool{},
+		screenMode: device.ScreenAuto,
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
 			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, KVTypes: kvTypes(),
 			Features: features(p),
 		},
 	}
+	g.queue = newQueue(name, g.rest)
 	g.scratch = arena{g: g, what: "scratch"}
 	if err := g.queue.do(g.start); err != nil {
 		g.queue.close()

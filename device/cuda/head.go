@@ -17,6 +17,7 @@ type head struct {
 	held   holding
 	norm   *norm
 	out    *layer
+	screen *screen // nil: none
 	hidden int
 	vocab  int
 }
@@ -34,7 +35,17 @@ func loadHead(ctx context.Context, g *gpu, h *graph.Head) (device.Head, error) {
 			if p.norm, err = p.held.norm(&h.Norm, p.hidden); err != nil {
 				return err
 			}
-			p.out, err = p.held.layer([]*graph.Linear{&h.Out}, []int{0})
+			if p.out, err = p.held.layer([]*graph.Linear{&h.Out}, []int{0}); err != nil {
+				return err
+			}
+			if why := g.screenable(p.out); why != "" {
+				g.screened.set("off", why)
+				return nil
+			}
+			if p.screen, err = p.held.screen(p.out.groups[0].d); p.screen != nil {
+				g.screened.bytes.Add(p.screen.bytes)
+				g.screened.set("ready", "")
+			}
 			return err
 		})
 	})
@@ -78,31 +89,39 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	return l, nil
 }
 
-// space of the head, all [outputs, …].
+// headSpace is scratch memory of the head, all [outputs, …].
 type headSpace struct {
-	x, noted, norm, q, s, sum, logits, ids, best driver.Ptr
+	ids, best, noted           driver.Ptr // answers
+	states, counts             driver.Ptr // of screening
+	x, norm, q, s, sum, logits driver.Ptr
+	screenSpace                // of a pass
 }
 
-func (p *head) place(n, most int) (sp headSpace, err error) {
+// place makes room for n outputs, of which whole get all their logits.
+func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error) {
 	stride := ceilDiv(p.hidden, chunkCols) * chunkCols
-	var bytes int64
-	parts := []struct {
-		to   *driver.Ptr
-		size int
-	}{
-		{&sp.ids, 4 * n * most}, {&sp.best, 4 * n * most}, {&sp.noted, 4 * n},
+	parts := []sized{
+		{&sp.ids, 4 * n * most}, {&sp.best, 4 * n * most}, {&sp.noted, 4 * n}, {&sp.states, 4 * n}, {&sp.counts, 4 * n},
 		{&sp.x, 4 * n * p.hidden}, {&sp.norm, 4 * n * p.hidden}, {&sp.q, n * stride}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
-		{&sp.logits, 4 * n * p.vocab},
+		{&sp.logits, 4 * whole * p.vocab},
 	}
-	for _, a := range parts {
-		*a.to = driver.Ptr(bytes)
-		bytes += (int64(a.size) + 255) &^ 255
+	if screened {
+		parts = append(parts, p.screen.room(&sp.screenSpace, min(n, screenRows), most)...)
 	}
-	base, err := p.g.scratch.need(bytes)
-	for _, a := range parts {
-		*a.to += base
+	return sp, p.g.scratch.place(parts)
+}
+
+// screenable tells whether bounds can answer all outputs at hand.
+func (p *head) screenable(l *logits) bool {
+	if p.screen == nil || l.whole != nil || l.most > min(mostScreened, p.vocab) {
+		return false
 	}
-	return sp, err
+	for _, k := range l.wanted {
+		if k < 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // run puts the head's work into the stream and reads its answers. On the queue.
@@ -116,81 +135,137 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		t.add(b.Outputs[o].Row)
 	}
 	wanted := t.add(l.wanted...)
-	sp, err := p.place(n, l.most)
+	screened := p.screenable(l)
+	whole := n
+	if screened {
+		whole = 1
+	}
+	sp, err := p.place(n, l.most, whole, screened)
 	if err != nil {
 		return err
 	}
+	var want driver.Ptr
 	err = g.timed(done, func() error {
 		at, err := g.upload(t)
 		if err != nil {
 			return err
 		}
+		want = at.Offset(int64(4 * wanted))
 		err = g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, at, h.values(), h.bad(), sp.x, sp.noted, p.hidden)
 		if err != nil {
 			return g.fail("taking rows", err)
 		}
 		in, err := g.feed(p.out, &space{norm: sp.norm, q: sp.q, s: sp.s, sum: sp.sum}, sp.x, p.hidden, n, p.norm, true)
 		if err != nil {
-			return g.fail("normalizing", err)
-		}
-		if err := g.mul(p.out, in, result{dst: sp.logits, ld: p.vocab}); err != nil {
 			return err
 		}
-		return g.fail("picking logits", g.kern.largest.run(g.stream, driver.Dim{X: n}, mostTop, 0, true,
-			sp.logits, p.vocab, at.Offset(int64(4*wanted)), l.most, sp.ids, sp.best, sp.noted))
+		if !screened {
+			g.screened.full.Add(uint64(n))
+			return p.full(in, &sp, l.most, want)
+		}
+		for i := 0; i < n; i += screenRows {
+			row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
+			err := p.screen.run(g, &sp.screenSpace, row(sp.norm, p.hidden), min(screenRows, n-i), l.most,
+				row(want, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return p.read(l, &sp)
+	states, err := p.read(l, &sp, screened)
+	if err != nil || !screened {
+		return err
+	}
+	left := 0
+	for i, s := range states {
+		if s == 0 {
+			continue
+		}
+		left++
+		in := input{rows: 1, cols: p.hidden, x: sp.norm.Offset(int64(4 * i * p.hidden))}
+		one := headSpace{logits: sp.logits, ids: sp.ids.Offset(int64(4 * i * l.most)), best: sp.best.Offset(int64(4 * i * l.most)), noted: sp.noted.Offset(int64(4 * i))}
+		if err := p.full(in, &one, l.most, want.Offset(int64(4*i))); err != nil {
+			return err
+		}
+	}
+	g.screened.screened.Add(uint64(n - left))
+	g.screened.full.Add(uint64(left))
+	g.screened.fallback.Add(uint64(left))
+	if left > 0 {
+		_, err = p.read(l, &sp, false)
+	}
+	return err
 }
 
-// read waits for the answers and copies them out.
-func (p *head) read(l *logits, sp *headSpace) error {
+// full computes all logits of the input's rows and picks the largest.
+func (p *head) full(in input, sp *headSpace, most int, want driver.Ptr) error {
+	g := p.g
+	if err := g.mul(p.out, in, result{dst: sp.logits, ld: p.vocab}); err != nil {
+		return err
+	}
+	return g.fail("picking logits", g.kern.largest.run(g.stream, driver.Dim{X: in.rows}, mostTop, 0, true,
+		sp.logits, p.vocab, want, most, sp.ids, sp.best, sp.noted))
+}
+
+// read waits for the answers and copies them out. The states, of screened rows, are valid
+// until the next call.
+func (p *head) read(l *logits, sp *headSpace, screened bool) (states []int32, err error) {
 	g, n := p.g, len(l.computed)
-	bytes := 4 * n * (2*l.most + 1)
-	if g.answers == nil || len(g.answers.Bytes()) < bytes {
-		if g.answers != nil {
-			if err := g.answers.Free(); err != nil {
-				return g.fail("freeing pinned memory", err)
-			}
-			g.answers = nil
-		}
-		b, err := g.ctx.AllocHost(max(64<<10, 2*bytes))
-		if err != nil {
-			return g.fail("taking pinned memory", err)
-		}
-		g.answers = b
+	if err := g.hostRoom(&g.answers, 4*n*(2*l.most+3)); err != nil {
+		return nil, err
 	}
 	at := 0
-	for _, part := range []struct {
+	type piece struct {
 		from  driver.Ptr
 		words int
-	}{{sp.noted, n}, {sp.ids, n * l.most}, {sp.best, n * l.most}} {
+	}
+	parts := []piece{{sp.noted, n}, {sp.ids, n * l.most}, {sp.best, n * l.most}}
+	if screened {
+		parts = append(parts, piece{sp.states, n}, piece{sp.counts, n})
+	}
+	for _, part := range parts {
 		if part.words == 0 {
 			continue
 		}
 		if err := g.stream.CopyOutAsync(g.answers.At(4*at), part.from, int64(4*part.words)); err != nil {
-			return g.fail("copying answers", err)
+			return nil, g.fail("copying answers", err)
 		}
 		at += part.words
 	}
 	if err := g.stream.Synchronize(); err != nil {
-		return g.fail("computing answers", err)
+		return nil, g.fail("computing answers", err)
 	}
 	g.settle()
-	l.take(driver.Slice[int32](g.answers), driver.Slice[float32](g.answers))
+	words := driver.Slice[int32](g.answers)
+	l.take(words, driver.Slice[float32](g.answers))
 	for i := range l.computed {
 		if full := l.full(i); full != nil {
 			if err := g.ctx.CopyOut(bytesOf(full), sp.logits.Offset(int64(4*i*p.vocab))); err != nil {
-				return g.fail("copying logits", err)
+				return nil, g.fail("copying logits", err)
 			}
 		}
 	}
-	return nil
+	if screened {
+		states = words[at-2*n : at-n]
+		rescored := 0
+		for _, c := range words[at-n : at] {
+			rescored += int(c)
+		}
+		g.screened.rescored.Add(uint64(rescored))
+	}
+	return states, nil
 }
 
 // Close gives the head back.
 func (p *head) Close() error { return p.g.unload(p) }
 
-func (p *head) free() { p.held.release() }
+func (p *head) free() {
+	if p.screen != nil {
+		p.g.screened.bytes.Add(-p.screen.bytes)
+	}
+	p.held.release()
+}

@@ -122,10 +122,9 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		"attention":     {},
 		"decode":        {},
 		"largest":       {"largest": &k.largest},
-		"screen_build":  {"screen_build": &k.screenBuild},
+		"screen_build":  {"screen_build": &k.screenBuild, "screen_acts": &k.screenActs},
 		"screen": {
-			"screen_acts": &k.screenActs, "screen_select": &k.screenSelect,
-			"screen_rescore": &k.screenRescore, "screen_choose": &k.screenChoose,
+			"screen_select": &k.screenSelect, "screen_rescore": &k.screenRescore, "screen_choose": &k.screenChoose,
 		},
 	}
 	for i, rows := range denseRoutes {

@@ -145,9 +145,45 @@ func (a *arena) need(bytes int64) (driver.Ptr, error) {
 	return m.ptr, nil
 }
 
+// sized is a piece of an arena.
+type sized struct {
+	to    *driver.Ptr
+	bytes int
+}
+
+// place lays pieces side by side, each aligned for every kernel.
+func (a *arena) place(parts []sized) error {
+	var bytes int64
+	for _, p := range parts {
+		*p.to = driver.Ptr(bytes)
+		bytes += (int64(p.bytes) + 255) &^ 255
+	}
+	base, err := a.need(bytes)
+	for _, p := range parts {
+		*p.to += base
+	}
+	return err
+}
+
 func (a *arena) drop() {
 	a.m.give()
 	a.m = nil
+}
+
+// hostRoom makes sure that a pinned buffer has so many bytes.
+func (g *gpu) hostRoom(b **driver.HostBuffer, bytes int) error {
+	if *b != nil {
+		if len((*b).Bytes()) >= bytes {
+			return nil
+		}
+		if err := (*b).Free(); err != nil {
+			return g.fail("freeing pinned memory", err)
+		}
+		*b = nil
+	}
+	h, err := g.ctx.AllocHost(max(64<<10, 2*bytes))
+	*b = h
+	return g.fail("taking pinned memory", err)
 }
 
 // fail remembers an error after which the GPU cannot be used and returns what to tell.

@@ -21,6 +21,10 @@ type queue struct {
 	jobs chan func()
 	gone chan struct{} // closed when the goroutine has ended
 
+	// rest does what can be done while there is no job, and says whether something is
+	// left to look at again soon. Set before the first job.
+	rest func() bool
+
 	mu     sync.RWMutex // held for reading while a job is handed over
 	closed bool
 }
@@ -31,8 +35,11 @@ const queued = 64
 // watch is how long the goroutine looks for a job before it sleeps.
 const watch = 60 * time.Microsecond
 
-func newQueue(name string) *queue {
-	q := &queue{name: name, jobs: make(chan func(), queued), gone: make(chan struct{})}
+// glance is how often the goroutine looks at what rest left.
+const glance = 20 * time.Microsecond
+
+func newQueue(name string, rest func() bool) *queue {
+	q := &queue{name: name, jobs: make(chan func(), queued), gone: make(chan struct{}), rest: rest}
 	go q.run()
 	return q
 }
@@ -52,6 +59,9 @@ func (q *queue) run() {
 		}
 		for until := time.Now().Add(watch); len(q.jobs) == 0 && time.Now().Before(until); {
 			runtime.Gosched()
+		}
+		for len(q.jobs) == 0 && q.rest() {
+			time.Sleep(glance)
 		}
 		if len(q.jobs) > 0 {
 			continue

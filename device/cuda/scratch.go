@@ -49,35 +49,18 @@ const positionsOfChunk = 64
 func (z *scratchSizes) place(g *gpu, t *tables) (space, error) {
 	sp := space{chunks: 1 << bits.Len(uint(max(ceilDiv(t.longest, positionsOfChunk), 1)-1))}
 	n := t.rows
-	stride := ceilDiv(z.input, chunkCols) * chunkCols
-	var bytes int64
-	need := func(to *driver.Ptr, size int) {
-		*to = driver.Ptr(bytes)
-		bytes += (int64(size) + 255) &^ 255
+	parts := []sized{
+		{&sp.base, 0},
+		{&sp.q, n * ceilDiv(z.input, chunkCols) * chunkCols}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
+		{&sp.qkv, 4 * n * z.qkv}, {&sp.queries, 4 * n * z.queries}, {&sp.att, 4 * n * z.att}, {&sp.gate, 4 * n * z.ffn},
+		{&sp.most, 4 * t.nFew * z.heads * sp.chunks}, {&sp.total, 4 * t.nFew * z.heads * sp.chunks},
+		{&sp.parts, 4 * t.nFew * z.heads * sp.chunks * z.valueDim},
 	}
-	need(&sp.q, n*stride)
-	need(&sp.s, 4*n)
-	need(&sp.sum, 4*n)
-	need(&sp.qkv, 4*n*z.qkv)
-	need(&sp.queries, 4*n*z.queries)
-	need(&sp.att, 4*n*z.att)
-	need(&sp.gate, 4*n*z.ffn)
 	if z.real {
-		need(&sp.norm, 4*n*z.input)
+		parts = append(parts, sized{&sp.norm, 4 * n * z.input})
 	}
 	if z.apart {
-		need(&sp.both, 8*n*z.ffn)
+		parts = append(parts, sized{&sp.both, 8 * n * z.ffn})
 	}
-	need(&sp.most, 4*t.nFew*z.heads*sp.chunks)
-	need(&sp.total, 4*t.nFew*z.heads*sp.chunks)
-	need(&sp.parts, 4*t.nFew*z.heads*sp.chunks*z.valueDim)
-	base, err := g.scratch.need(bytes)
-	if err != nil {
-		return sp, err
-	}
-	for _, p := range []*driver.Ptr{&sp.q, &sp.s, &sp.sum, &sp.qkv, &sp.queries, &sp.att, &sp.gate, &sp.norm, &sp.both, &sp.most, &sp.total, &sp.parts} {
-		*p += base
-	}
-	sp.base = base
-	return sp, nil
+	return sp, g.scratch.place(parts)
 }

@@ -126,24 +126,15 @@ func (g *gpu) upload(t *tables) (driver.Ptr, error) {
 		}
 		sl.busy = false
 	}
-	if sl.host == nil || len(sl.host.Bytes()) < bytes {
-		if sl.host != nil {
-			if err := sl.host.Free(); err != nil {
-				return 0, g.fail("freeing pinned memory", err)
-			}
-			sl.host = nil
-		} else {
-			e, err := g.ctx.NewEvent(false)
-			if err != nil {
-				return 0, g.fail("making an event", err)
-			}
-			sl.used = e
-		}
-		h, err := g.ctx.AllocHost(max(64<<10, 2*bytes))
+	if sl.host == nil {
+		e, err := g.ctx.NewEvent(false)
 		if err != nil {
-			return 0, g.fail("taking pinned memory", err)
+			return 0, g.fail("making an event", err)
 		}
-		sl.host = h
+		sl.used = e
+	}
+	if err := g.hostRoom(&sl.host, bytes); err != nil {
+		return 0, err
 	}
 	s.mem.g, s.mem.what = g, "tables of a step"
 	dst, err := s.mem.need(int64(max(256<<10, bytes)))

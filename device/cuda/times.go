@@ -95,3 +95,23 @@ func (g *gpu) skipped(done device.Worked) {
 	now := time.Now()
 	done(now, now)
 }
+
+// rest tells of work that is done while nobody waits for it, and says whether some is still
+// under way. On the queue, between jobs.
+func (g *gpu) rest() bool {
+	n := 0
+	for n < len(g.pending) {
+		done, err := g.pending[n].end.Done()
+		if err != nil {
+			g.fail("waiting for work", err) //nolint:errcheck // remembered
+			n = len(g.pending)
+			break
+		}
+		if !done {
+			break
+		}
+		n++
+	}
+	g.settleUpTo(n)
+	return len(g.pending) > 0
+}

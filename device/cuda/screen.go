@@ -1,0 +1,200 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+)
+
+// screen is the 8-bit copy of a dense head with which the largest logits are found: bounds
+// of all logits from int8 products, then the exact ones of those rows that can be among the
+// largest (kernels/screen.cuh has the proof, package quantkern the CPU's counterpart). The
+// answers are the whole head's, bit for bit.
+type screen struct {
+	d      *tensor
+	codes  driver.Ptr
+	coefs  driver.Ptr
+	tiles  int
+	chunks int
+	bytes  int64
+}
+
+const (
+	// leastScreen is the number of weights from which a copy pays.
+	leastScreen = 4 << 20
+	// mostScreened is up to how many of the largest logits the bounds are used for,
+	// screenRows how many rows are screened at a time.
+	mostScreened, screenRows = 128, 64
+	// leftMost is the part of the vocabulary (one in so many) that may be left to compute
+	// exactly before the whole head is the better choice.
+	leftMost = 8
+	// boundBlocks is how many blocks read the copy, rescoreBlocks how many compute what is left.
+	boundBlocks, rescoreBlocks = 264, 264
+)
+
+// counters are those of device.Screening.
+type counters struct {
+	state, reason                      atomic.Pointer[string]
+	bytes                              atomic.Int64
+	screened, rescored, full, fallback atomic.Uint64
+}
+
+func (c *counters) set(state, reason string) {
+	c.state.Store(&state)
+	c.reason.Store(&reason)
+}
+
+var _ device.Screener = (*gpu)(nil)
+
+// SetScreening chooses how heads that are loaded from now on are screened.
+func (g *gpu) SetScreening(mode string) error {
+	switch mode {
+	case device.ScreenAuto, device.ScreenOff, device.ScreenNow:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.screenMode = mode
+		return nil
+	}
+	return &device.SpecError{Spec: mode, Reason: "not a way to screen heads; there are auto, off and now"}
+}
+
+// Screening reads the counters.
+func (g *gpu) Screening() device.Screening {
+	c := &g.screened
+	s := device.Screening{
+		Bytes: c.bytes.Load(), Screened: c.screened.Load(), Rescored: c.rescored.Load(),
+		Full: c.full.Load(), Fallback: c.fallback.Load(),
+	}
+	if p := c.state.Load(); p != nil {
+		s.State, s.Reason = *p, *c.reason.Load()
+	}
+	return s
+}
+
+// screenable says why a head gets no copy; "" when it does.
+func (g *gpu) screenable(l *layer) string {
+	g.mu.Lock()
+	mode := g.screenMode
+	g.mu.Unlock()
+	switch gr := &l.groups[0]; {
+	case mode == device.ScreenOff:
+		return "switched off"
+	case gr.d == nil || gr.add != 0 || gr.mult != 0:
+		return "the head is ternary or has a scale or bias"
+	case mode != device.ScreenNow && gr.d.rows*gr.d.cols < leastScreen:
+		return fmt.Sprintf("the head is small: %d weights, screening pays from %d", gr.d.rows*gr.d.cols, leastScreen)
+	}
+	return ""
+}
+
+// screenSize is the memory of a copy: codes, and four floats for each row of whole tiles.
+func screenSize(rows, cols int) (tiles, chunks int, codes, coefs int64) {
+	tiles, chunks = ceilDiv(rows, tileRows), ceilDiv(cols, 64)
+	return tiles, chunks, int64(tiles) * int64(chunks) * 1024, int64(tiles) * 256
+}
+
+// screen makes the copy of a dense matrix; nil where a value forbids it. On the queue.
+func (h *holding) screen(d *tensor) (*screen, error) {
+	s := &screen{d: d}
+	var codes, coefs int64
+	s.tiles, s.chunks, codes, coefs = screenSize(d.rows, d.cols)
+	g, before := h.g, len(h.mem)
+	var err error
+	if s.codes, err = h.take(device.Weights, "the screening copy of the head", codes); err != nil {
+		return nil, err
+	}
+	if s.coefs, err = h.take(device.Weights, "the screening copy of the head", coefs); err != nil {
+		return nil, err
+	}
+	unable, err := h.put("a flag", bytesOf([]uint32{math.MaxUint32}))
+	if err != nil {
+		return nil, err
+	}
+	err = g.kern.screenBuild.run(g.stream, driver.Dim{X: 2 * s.tiles}, 256, 0, false,
+		d.mem.ptr, d.kind, 0, d.rows, d.cols, s.chunks, s.codes, s.coefs, unable)
+	if err == nil {
+		err = g.stream.Synchronize()
+	}
+	if err != nil {
+		return nil, g.fail("making the screening copy", err)
+	}
+	flag := make([]uint32, 1)
+	if err := g.ctx.CopyOut(bytesOf(flag), unable); err != nil {
+		return nil, g.fail("making the screening copy", err)
+	}
+	if flag[0] == math.MaxUint32 {
+		s.bytes = codes + coefs
+		return s, nil
+	}
+	for _, m := range h.mem[before:] {
+		m.give()
+	}
+	h.mem = h.mem[:before]
+	g.screened.set("failed", fmt.Sprintf("row %d of the head has values that are not finite or beyond 2^60", flag[0]))
+	return nil, nil
+}
+
+// screenSpace is memory of a pass over up to screenRows rows.
+type screenSpace struct {
+	acts, widths, able, uppers, tops, list, exact driver.Ptr
+	room                                          int
+}
+
+// room lists what a pass over n rows needs.
+func (s *screen) room(sp *screenSpace, n, most int) []sized {
+	sp.room = max(most, s.d.rows/leftMost)
+	groups := boundGroups[boundGroup(n)]
+	return []sized{
+		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 64 * groups}, {&sp.able, 32 * groups},
+		{&sp.uppers, n * s.tiles * 64}, {&sp.tops, n * s.tiles * 8},
+		{&sp.list, 4 * n * sp.room}, {&sp.exact, 4 * n * sp.room},
+	}
+}
+
+// boundGroup is the kernel of screen_bounds for n rows.
+func boundGroup(n int) int {
+	i := 0
+	for 8*boundGroups[i] < n {
+		i++
+	}
+	return i
+}
+
+// run screens n rows x (normalized, float32). The last five are the rows' own.
+func (s *screen) run(g *gpu, sp *screenSpace, x driver.Ptr, n, most int, wanted, ids, best, states, counts driver.Ptr) error {
+	k, d := g.kern, s.d
+	group := boundGroup(n)
+	steps := []func() error{
+		func() error {
+			return k.screenActs.run(g.stream, driver.Dim{X: 8 * boundGroups[group]}, 256, 0, true,
+				x, n, d.cols, s.chunks, boundGroups[group], sp.acts, sp.widths, sp.able)
+		},
+		func() error {
+			return k.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
+				s.codes, s.coefs, sp.acts, sp.widths, s.chunks, d.rows, n, sp.uppers, sp.tops)
+		},
+		func() error {
+			return k.screenSelect.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
+				sp.uppers, sp.tops, sp.able, wanted, d.rows, sp.room, sp.list, counts, states)
+		},
+		func() error {
+			return k.screenRescore.run(g.stream, driver.Dim{X: ceilDiv(rescoreBlocks, n), Y: n}, 256, 0, true,
+				d.mem.ptr, d.kind, x, d.cols, sp.list, counts, sp.room, sp.exact)
+		},
+		func() error {
+			return k.screenChoose.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
+				sp.list, sp.exact, counts, states, wanted, sp.room, most, ids, best)
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return g.fail("screening logits", err)
+		}
+	}
+	return nil
+}
