@@ -24,6 +24,6 @@ func openGPU(t testing.TB) device.Device {
 }
 
 func TestConformance(t *testing.T) {
-	openGPU(t).Close() //nolint:errcheck // asks whether there is one
+	openGPU(t).Close()
 	devtest.Run(t, openGPU, devtest.Within(1e-3))
 }

@@ -40,7 +40,7 @@ func (m *memory) give() {
 		return
 	}
 	if err := m.g.ctx.Free(m.ptr); err != nil {
-		m.g.fail("freeing memory", err)
+		m.g.fail("freeing memory", err) //nolint:errcheck // remembered
 	}
 	m.g.ledger.Add(m.use, -m.bytes)
 	m.ptr = 0

@@ -37,8 +37,7 @@ type space struct {
 	norm, q, s, sum, qkv, queries, att, gate driver.Ptr
 	both                                     driver.Ptr // gate and up side by side
 	most, total, parts                       driver.Ptr // of the softmax of each chunk of positions
-	scores                                   driver.Ptr
-	chunks                                   int // room for so many chunks a row and head
+	chunks                                   int        // room for so many chunks a row and head
 }
 
 // positionsOfChunk is how many positions decode attention works on at a time.

@@ -3,8 +3,6 @@
 package cuda
 
 import (
-	"unsafe"
-
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
 )
@@ -142,7 +140,7 @@ func (g *gpu) upload(t *tables) (driver.Ptr, error) {
 		return 0, err
 	}
 	copy(driver.Slice[int32](sl.host), t.words)
-	if err := g.stream.CopyInAsync(dst, unsafe.Pointer(sl.host.Pointer()), int64(bytes)); err != nil {
+	if err := g.stream.CopyInAsync(dst, sl.host.Pointer(), int64(bytes)); err != nil {
 		return 0, g.fail("copying a step's tables", err)
 	}
 	if err := sl.used.Record(g.stream); err != nil {
