@@ -35,7 +35,7 @@ func (s *scheduler) compose() *step {
 	slices.SortFunc(ready, func(a, b *sequence) int {
 		return cmp.Or(cmp.Compare(a.served, b.served), cmp.Compare(a.id, b.id))
 	})
-	var grants []grant
+	grants := s.grants[:0]
 	for _, q := range ready {
 		if budget == 0 || len(grants) == share {
 			break
@@ -46,6 +46,7 @@ func (s *scheduler) compose() *step {
 			outputs -= n
 		}
 	}
+	s.grants = grants
 	slices.SortFunc(grants, func(a, b grant) int { return cmp.Compare(a.seq.id, b.seq.id) })
 	for i := range grants {
 		g := &grants[i]
@@ -64,6 +65,7 @@ func (s *scheduler) compose() *step {
 // active (these, and those whose rows are under way), and how many rows there
 // are to feed.
 func (s *scheduler) schedulable() (ready []*sequence, active, pending int) {
+	ready = s.ready[:0]
 	for _, q := range s.live {
 		n := q.pending()
 		if n > 0 && q.task.room(q.underWay) {
@@ -74,13 +76,15 @@ func (s *scheduler) schedulable() (ready []*sequence, active, pending int) {
 			active++
 		}
 	}
+	s.ready = ready
 	return ready, active, pending
 }
 
 // build makes the step and moves the sequences on.
 func (s *scheduler) build(grants []grant) *step {
 	s.steps++
-	st := &step{id: s.steps}
+	st := s.blank()
+	st.id = s.steps
 	for _, g := range grants {
 		q := g.seq
 		q.began()
@@ -90,6 +94,17 @@ func (s *scheduler) build(grants []grant) *step {
 		q.served = st.id
 		q.underWay++
 	}
+	return st
+}
+
+// blank gives a step that came back, or a new one.
+func (s *scheduler) blank() *step {
+	last := len(s.spare) - 1
+	if last < 0 {
+		return &step{}
+	}
+	st := s.spare[last]
+	s.spare = s.spare[:last]
 	return st
 }
 

@@ -21,6 +21,11 @@ type scheduler struct {
 	flying  int         // steps composed and not yet back
 	steps   uint64      // composed so far
 	last    bool        // no more requests will come
+
+	// Memory that is used again: a steady pipeline allocates nothing.
+	spare  []*step
+	ready  []*sequence
+	grants []grant
 }
 
 // run is the goroutine. Should it panic, every request still ends.
@@ -75,6 +80,7 @@ func (s *scheduler) loop() {
 		case st := <-s.back:
 			s.flying--
 			s.settle(st)
+			s.spare = append(s.spare, st.reset())
 		case <-s.p.wake:
 		}
 	}
