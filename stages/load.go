@@ -68,6 +68,9 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	for _, d := range e.devices {
 		e.held.add(d)
 	}
+	if err := opt.screen(e.devices); err != nil {
+		return err
+	}
 	caps, err := opt.capacities(e.devices)
 	if err != nil {
 		return err

@@ -81,12 +81,14 @@ type placementFlags struct {
 	devices string
 	split   []int
 	kv      string
+	screen  string
 }
 
 func (f *placementFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools) ...")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
 	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32 or q8_0 (half of f16, a little less exact)")
+	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head that finds the largest logits, with the same answers: auto, 8 or off (default: TRITFLOW_SCREEN, or auto)")
 }
 
 // engineFlags say how to load a model and where it runs.
@@ -117,6 +119,7 @@ func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*s
 		Split:    f.split,
 		Ctx:      f.ctx,
 		KV:       f.kv,
+		Screen:   f.screen,
 		Pre:      f.pre,
 		Gguf:     gguf.Options{I2SLayout: f.layout},
 		Trace:    rec,

@@ -77,6 +77,8 @@ func newScreening(d *cpuDevice, mode string, out *linear) *screening {
 		s.build(context.Background())
 	case d.info.Tier == "generic":
 		s.finish("off", "no vector kernels")
+	case 4*quantkern.ScreenBytes(out.rows, out.cols) > 3*len(out.data):
+		s.finish("off", "the head is hardly larger in the file than its copy would be")
 	case out.rows*out.cols < leastScreen:
 		s.finish("off", fmt.Sprintf("the head is small: %d weights, screening pays from %d", out.rows*out.cols, leastScreen))
 	}
