@@ -67,7 +67,7 @@ func (s *scheduler) grants(ready []*sequence, answering, pending int) []grant {
 	slices.SortFunc(ready, func(a, b *sequence) int {
 		return cmp.Or(cmp.Compare(a.served, b.served), cmp.Compare(a.id, b.id))
 	})
-	var grants []grant
+	grants := s.granted[:0]
 	granted := func(q *sequence) bool {
 		return slices.ContainsFunc(grants, func(g grant) bool { return g.seq == q })
 	}
@@ -92,6 +92,7 @@ func (s *scheduler) grants(ready []*sequence, answering, pending int) []grant {
 		left.rows--
 		left.outputs -= n
 	}
+	s.granted = grants
 	s.spread(grants, left)
 	slices.SortFunc(grants, func(a, b grant) int { return cmp.Compare(a.seq.id, b.seq.id) })
 	return grants
@@ -130,6 +131,7 @@ func (s *scheduler) spread(grants []grant, left portion) {
 // more of a prompt to feed), and how many rows there are to feed, those
 // included that wait for a prefix.
 func (s *scheduler) schedulable() (ready []*sequence, answering, pending int) {
+	ready = s.ready[:0]
 	for _, q := range s.live {
 		able := q.pending() > 0 && q.task.room(q.underWay)
 		if able {
@@ -142,6 +144,7 @@ func (s *scheduler) schedulable() (ready []*sequence, answering, pending int) {
 			answering++
 		}
 	}
+	s.ready = ready
 	return ready, answering, pending
 }
 
@@ -151,7 +154,8 @@ func (q *sequence) reads() bool { return q.pending() > 1 }
 // build makes the step and moves the sequences on.
 func (s *scheduler) build(grants []grant) *step {
 	s.counts.steps++
-	st := &step{id: s.counts.steps}
+	st := s.blank()
+	st.id = s.counts.steps
 	for _, g := range grants {
 		q := g.seq
 		q.began()
@@ -164,6 +168,17 @@ func (s *scheduler) build(grants []grant) *step {
 		q.served = st.id
 		q.underWay++
 	}
+	return st
+}
+
+// blank gives a step that came back, or a new one.
+func (s *scheduler) blank() *step {
+	last := len(s.spare) - 1
+	if last < 0 {
+		return &step{}
+	}
+	st := s.spare[last]
+	s.spare = s.spare[:last]
 	return st
 }
 

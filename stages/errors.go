@@ -78,10 +78,13 @@ func (e *PanicError) Unwrap() error {
 
 // catch runs fn and returns its error, or its panic as a *PanicError.
 func catch(where string, fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Where: where, Value: v, Stack: debug.Stack()}
-		}
-	}()
+	defer caught(where, &err)
 	return fn()
+}
+
+// caught, deferred, makes an error of a panic.
+func caught(where string, err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Where: where, Value: v, Stack: debug.Stack()}
+	}
 }

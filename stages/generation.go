@@ -88,6 +88,7 @@ func (g *generation) deliver(a answer) {
 	now := time.Now()
 	if g.first.IsZero() {
 		g.first = now
+		g.result.Tokens = make([]int32, 0, g.limit)
 	}
 	if a.token.ID != NoToken {
 		g.result.Tokens = append(g.result.Tokens, a.token.ID)

@@ -22,7 +22,7 @@ type kvCache struct {
 // holding is what a sequence has of the cache.
 type holding struct {
 	pages   []int32 // position p is in pages[p/size]
-	path    []*node // of the first pages; a node's page is another where two computed the same
+	path    []*node // of the first pages
 	ready   int     // nodes of the path that are known to be complete
 	private bool    // nothing more of it goes into the tree
 }
@@ -127,8 +127,15 @@ func (c *kvCache) settle(q *sequence, upto int) {
 		case n.owner != nil:
 			q.private = true // another may yet fail to complete it
 			return
+		case q.underWay > 0:
+			q.private = true // steps under way read the page of its own
+			return
 		default:
+			// Of two pages with the same contents one is enough, and a sequence
+			// that is alone must never hold more pages than its positions need.
 			c.tree.hold(n)
+			c.push(q.pages[i])
+			q.pages[i] = n.page
 		}
 		q.path = append(q.path, n)
 	}
@@ -147,9 +154,6 @@ func (c *kvCache) release(q *sequence) {
 			c.tree.remove(n)
 			c.push(n.page)
 			continue
-		}
-		if n.page != q.pages[i] {
-			c.push(q.pages[i])
 		}
 		c.tree.letGo(n)
 	}

@@ -189,3 +189,26 @@ func TestOldestPrefixGoesFirst(t *testing.T) {
 		t.Errorf("the younger prefix was given up: %d positions reused", c.reused)
 	}
 }
+
+// TestSameAgain: a sequence that comes to what the tree has already, with pages
+// of its own, needs no more pages than its positions. Alone it can have all.
+func TestSameAgain(t *testing.T) {
+	c := newKVCache(4, 2, true)
+	for range 3 {
+		q := &sequence{task: quiet{}}
+		q.begin(quiet{}, []int32{1}, 8)
+		for q.fed < 8 {
+			c.reuse(q)
+			if c.cover(q, 1) == 0 {
+				t.Fatalf("no page for position %d, the sequence holds %d of %d", q.fed, c.held(), c.total)
+			}
+			q.fed++
+			c.settle(q, q.fed)
+			q.tokens = append(q.tokens, int32(q.fed))
+			if want := c.need(q.fed); c.held() != want {
+				t.Fatalf("%d pages are held at %d positions, want %d", c.held(), q.fed, want)
+			}
+		}
+		c.release(q)
+	}
+}

@@ -92,9 +92,12 @@ func (e *Engine) place(ctx context.Context, opt Options) (specs [][]spec, err er
 	return e.loadReplicas(ctx, opt)
 }
 
-// plan decides where everything goes, with measured speeds where options ask
-// for them. What cannot fit is refused before anything is measured.
+// plan tells the devices how to screen and decides where everything goes, with
+// measured speeds where options ask for them. What cannot fit is refused before anything is measured.
 func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device) (*Layout, error) {
+	if err := o.screen(devs); err != nil {
+		return nil, err
+	}
 	l, err := o.layoutOf(m, devs, nil)
 	if err != nil || o.Profiles == nil || !l.screening { // measuring would take memory that is not there
 		return l, err

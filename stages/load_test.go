@@ -92,6 +92,7 @@ func TestOpenErrors(t *testing.T) {
 		{"no file", context.Background(), filepath.Join(t.TempDir(), "none.gguf"), Options{}, func(err error) bool { return errors.Is(err, fs.ErrNotExist) }},
 		{"no such device", context.Background(), "", Options{Devices: "abacus"}, is(new(*device.SpecError))},
 		{"kv type", context.Background(), "", Options{KV: "q8"}, is(new(*OptionError))},
+		{"screen", context.Background(), "", Options{Screen: "7"}, is(new(*OptionError))},
 		{"context too large", context.Background(), "", Options{Ctx: 1 << 20}, is(new(*OptionError))},
 		{"too many pages", context.Background(), "", Options{MaxSeqs: 1 << 40}, is(new(*OptionError))},
 		{"more than fits", context.Background(), "", Options{MaxSeqs: 1 << 22}, is(new(*graph.MemoryError))},

@@ -21,6 +21,11 @@ type scheduler struct {
 	ending []*sequence // let go of; their consumers have yet to hear of it
 	flying int         // steps composed and not yet back
 	counts counts
+
+	// Memory that is used again: a steady ring allocates nothing.
+	spare   []*step
+	ready   []*sequence
+	granted []grant
 }
 
 // counts is what a scheduler has done so far.
@@ -82,6 +87,7 @@ func (s *scheduler) loop() {
 		case st := <-s.back:
 			s.flying--
 			s.settle(st)
+			s.spare = append(s.spare, st.reset())
 		case <-s.ring.wake:
 		}
 	}
@@ -118,10 +124,9 @@ func (s *scheduler) reap() {
 		}
 	}
 	s.bury()
-	for _, q := range slices.Clone(s.live) {
-		if q.leaving && q.underWay == 0 {
-			s.preempt(q)
-		}
+	idle := func(q *sequence) bool { return q.leaving && q.underWay == 0 }
+	for i := slices.IndexFunc(s.live, idle); i >= 0; i = slices.IndexFunc(s.live, idle) {
+		s.preempt(s.live[i])
 	}
 }
 

@@ -32,6 +32,19 @@ type stage struct {
 	stats   StageStats
 	waiting *time.Duration // of stats, where the stage waits at the moment
 	since   time.Time      // when it began to
+	idle    []*visit
+}
+
+// visit is a stage's work on a step until its device has finished, which may be
+// after the step went on. It is used again then, so that a step costs no
+// allocation.
+type visit struct {
+	stage    *stage
+	done     device.Worked // finished, bound once
+	id       uint64
+	rows     int
+	requests []uint64 // for a trace
+	started  time.Time
 }
 
 func newStage(sp spec, replica, track int, in <-chan *step, rec *trace.Recorder) *stage {
@@ -115,8 +128,7 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 		}
 		alive := s.err == nil && s.cull()
 		if alive {
-			s.err = g.do(ctx, s)
-			if p := (*PanicError)(nil); errors.As(s.err, &p) {
+			if s.err = g.do(ctx, s); s.err != nil && isPanic(s.err) {
 				broken = s.err
 				fail(broken)
 			}
@@ -135,21 +147,50 @@ func (g *stage) run(ctx context.Context, fail func(error)) error {
 
 // do runs the stage's work on a step. Errors name the stage.
 func (g *stage) do(ctx context.Context, s *step) error {
-	called := time.Now()
-	id, rows := s.id, len(s.batch.Rows)
-	var requests []uint64
+	v := g.begin()
+	v.id, v.rows, v.requests, v.started = s.id, len(s.batch.Rows), nil, time.Now()
 	if g.rec != nil {
-		requests = s.requests()
+		v.requests = s.requests()
 	}
-	done := func(start, end time.Time) {
-		g.worked(start.Sub(called), end.Sub(start))
-		g.rec.Work(g.track, start, end, id, g.device, requests, rows)
-	}
-	err := catch(g.name, func() error { return g.work(ctx, s, done) })
-	if err != nil {
+	if err := g.perform(ctx, s, v.done); err != nil {
 		return &StageError{Stage: g.name, Device: g.device, Err: err}
 	}
 	return nil
+}
+
+func (g *stage) perform(ctx context.Context, s *step, done device.Worked) (err error) {
+	defer caught(g.name, &err)
+	return g.work(ctx, s, done)
+}
+
+// begin gives a visit that has finished, or a new one.
+func (g *stage) begin() *visit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if last := len(g.idle) - 1; last >= 0 {
+		v := g.idle[last]
+		g.idle = g.idle[:last]
+		return v
+	}
+	v := &visit{stage: g}
+	v.done = v.finished
+	return v
+}
+
+// finished hears that the device has worked on the step.
+func (v *visit) finished(start, end time.Time) {
+	g := v.stage
+	g.rec.Work(g.track, start, end, v.id, g.device, v.requests, v.rows)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.DeviceWait += max(start.Sub(v.started), 0)
+	g.stats.Busy += end.Sub(start)
+	g.idle = append(g.idle, v)
+}
+
+func isPanic(err error) bool {
+	_, is := errors.AsType[*PanicError](err)
+	return is
 }
 
 // waits notes that the stage begins to wait, and which of its times that is.
@@ -173,13 +214,6 @@ func (g *stage) received(depth, rows int) {
 	g.stats.QueueMax = max(g.stats.QueueMax, depth)
 	g.stats.Steps++
 	g.stats.Rows += uint64(rows)
-}
-
-func (g *stage) worked(wait, busy time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.stats.DeviceWait += max(wait, 0)
-	g.stats.Busy += busy
 }
 
 // snapshot reads the counters; a wait that lasts is counted up to now.

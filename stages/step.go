@@ -48,6 +48,18 @@ func (s *step) upto(seq int) int {
 	return int(s.batch.Rows[b.First+b.N-1].Pos) + 1
 }
 
+// reset empties a step that came back, whose lists are used again.
+func (s *step) reset() *step {
+	s.drop()
+	clear(s.parts)
+	clear(s.batch.Seqs)
+	*s = step{
+		batch: device.Batch{Rows: s.batch.Rows[:0], Seqs: s.batch.Seqs[:0], Outputs: s.batch.Outputs[:0]},
+		parts: s.parts[:0],
+	}
+	return s
+}
+
 // cull marks the sequences whose requests have ended as failed and says
 // whether any is left to work for.
 func (s *step) cull() bool {

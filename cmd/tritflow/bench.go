@@ -108,7 +108,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 	report, err := bench.Run(ctx, bench.Options{
 		Model: f.path,
 		Engine: stages.Options{
-			Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Pre: f.pre,
+			Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Screen: f.screen, Pre: f.pre,
 			Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 		},
 		Only: f.only, Time: f.time, Step: progress,

@@ -87,6 +87,7 @@ type placementFlags struct {
 	strict  bool
 	split   []int
 	kv      string
+	screen  string
 }
 
 func (f *placementFlags) add(fs *pflag.FlagSet) {
@@ -94,6 +95,7 @@ func (f *placementFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.strict, "strict-devices", false, "fail where auto would take the CPU for want of a GPU")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
 	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter; try it on your model first)")
+	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head that finds the largest logits, with the same answers: auto, 8 or off (default: TRITFLOW_SCREEN, or auto)")
 }
 
 // engineFlags say how to load a model and where it runs.
@@ -122,7 +124,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 // options are those of the engine, without what is done while it loads.
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
-		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, MaxSeqs: f.seqs, Pre: f.pre,
+		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Screen: f.screen, MaxSeqs: f.seqs, Pre: f.pre,
 		Waves: f.waves, Replicas: f.replicas,
 		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 	}

@@ -14,6 +14,7 @@ import (
 type synthFlags struct {
 	shape string
 	typ   string
+	head  string
 	seed  uint64
 }
 
@@ -37,6 +38,7 @@ Shapes: ` + strings.Join(names, ", "),
 	fs := cmd.Flags()
 	fs.StringVar(&f.shape, "shape", "tiny", "shape of the network")
 	fs.StringVar(&f.typ, "type", "i2_s", "type of the blocks' matrices: i2_s, tq2_0, tq1_0, f16 ...")
+	fs.StringVar(&f.head, "head", "f16", "type of embedding and head: f16, q8_0, q6_k, q4_0 ...")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of the weights")
 	return cmd
 }
@@ -50,6 +52,10 @@ func (a *app) synth(ctx context.Context, path string, f *synthFlags) (err error)
 	if !ok {
 		return usagef("--type %q is unknown: use for example i2_s, tq2_0, tq1_0 or f16", f.typ)
 	}
+	head, ok := gguf.TypeByName(f.head)
+	if !ok {
+		return usagef("--head %q is unknown: use for example f16, q8_0, q6_k or q4_0", f.head)
+	}
 	w, err := gguf.Create(path)
 	if err != nil {
 		return err
@@ -59,7 +65,7 @@ func (a *app) synth(ctx context.Context, path string, f *synthFlags) (err error)
 		err = firstError(err, w.Abort())
 	}()
 	progress, done := a.progress("writing")
-	err = synth.Write(ctx, w, synth.Options{Shape: shape, Type: typ, Seed: f.seed, Progress: progress})
+	err = synth.Write(ctx, w, synth.Options{Shape: shape, Type: typ, Head: head.String(), Seed: f.seed, Progress: progress})
 	done()
 	if is[*synth.TypeError](err) {
 		return &usageError{err}

@@ -19,7 +19,10 @@ type hidden struct {
 var _ device.Hidden = (*hidden)(nil)
 
 func newHidden(home *pool, rows, width int) *hidden {
-	return &hidden{home: home, data: home.get(rows * width), rows: rows, width: width}
+	h := reuse(home, &home.hiddens)
+	h.home, h.data, h.rows, h.width = home, home.get(rows*width), rows, width
+	h.released.Store(false)
+	return h
 }
 
 // Host copies the values to dst.
@@ -37,11 +40,12 @@ func (h *hidden) Host(dst []float32) error {
 // Shape is [rows, hidden].
 func (h *hidden) Shape() (rows, width int) { return h.rows, h.width }
 
-// Release gives the buffer back to the pool it came from; once is enough and
-// more does no harm.
+// Release gives buffer and handle back to the pool they came from; once is
+// enough, and more before the device's next batch does no harm.
 func (h *hidden) Release() {
 	if h.released.CompareAndSwap(false, true) {
 		h.home.put(h.data)
 		h.data = nil
+		keep(h.home, &h.home.hiddens, h)
 	}
 }

@@ -12,8 +12,9 @@ type logits struct {
 	home     *pool
 	data     []float32 // [rows that the full head answers, vocab]
 	vocab    int
-	answers  []answer // one per Batch.Outputs entry
-	computed []int32  // outputs to be answered: the compact rows
+	answers  []answer           // one per Batch.Outputs entry
+	computed []int32            // outputs to be answered: the compact rows
+	top      []device.Candidate // of all answers
 	released atomic.Bool
 }
 
@@ -30,7 +31,11 @@ var _ device.Logits = (*logits)(nil)
 // newLogits makes room for the candidates of the outputs of sequences that
 // have not failed.
 func newLogits(home *pool, b *device.Batch, vocab int) *logits {
-	l := &logits{home: home, vocab: vocab, answers: make([]answer, len(b.Outputs))}
+	l := reuse(home, &home.logits)
+	l.home, l.vocab = home, vocab
+	l.answers, l.computed = resized(l.answers, len(b.Outputs)), l.computed[:0]
+	clear(l.answers)
+	l.released.Store(false)
 	candidates := 0
 	for i, o := range b.Outputs {
 		if b.Seqs[b.Rows[o.Row].Seq].Err == nil {
@@ -38,7 +43,8 @@ func newLogits(home *pool, b *device.Batch, vocab int) *logits {
 			candidates += clampTop(o.TopK, vocab)
 		}
 	}
-	top := make([]device.Candidate, candidates)
+	l.top = resized(l.top, candidates)
+	top := l.top
 	for _, output := range l.computed {
 		o, a := b.Outputs[output], &l.answers[output]
 		k := clampTop(o.TopK, vocab)
@@ -81,12 +87,14 @@ func (l *logits) Row(i int) (device.Scores, error) {
 	return device.Scores{Full: a.full, Top: a.top}, nil
 }
 
-// Release gives the buffer back; once is enough and more does no harm.
+// Release gives buffer and handle back to the pool they came from; once is
+// enough, and more before the device's next batch does no harm.
 func (l *logits) Release() {
 	if l.released.CompareAndSwap(false, true) {
 		if l.data != nil {
 			l.home.put(l.data)
 		}
-		l.data, l.answers = nil, nil
+		l.data = nil
+		keep(l.home, &l.home.logits, l)
 	}
 }

@@ -15,6 +15,10 @@ type pool struct {
 	mu     sync.Mutex
 	free   [][]float32
 	closed bool
+
+	// Handles that were released, to be used again.
+	hiddens []*hidden
+	logits  []*logits
 }
 
 // get returns a buffer of n values with any contents.
@@ -63,7 +67,37 @@ func (p *pool) close() {
 	for _, b := range p.free {
 		p.drop(b)
 	}
-	p.free = nil
+	p.free, p.hiddens, p.logits = nil, nil, nil
+}
+
+// reuse gives a handle of a list of the pool, or a new one.
+func reuse[T any](p *pool, list *[]*T) *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(*list) - 1
+	if last < 0 {
+		return new(T)
+	}
+	h := (*list)[last]
+	*list = (*list)[:last]
+	return h
+}
+
+// keep takes a handle back into its list.
+func keep[T any](p *pool, list *[]*T, h *T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		*list = append(*list, h)
+	}
+}
+
+// resized is s with n values of any contents.
+func resized[T any](s []T, n int) []T {
+	if cap(s) >= n {
+		return s[:n]
+	}
+	return make([]T, n)
 }
 
 func (p *pool) drop(b []float32) {

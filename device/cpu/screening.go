@@ -77,10 +77,18 @@ func newScreening(d *cpuDevice, mode string, out *linear) *screening {
 		s.build(context.Background())
 	case d.info.Tier == "generic":
 		s.finish("off", "no vector kernels")
+	case !screeningSaves(out.rows, out.cols, len(out.data)):
+		s.finish("off", "the head is hardly larger in the file than its copy would be")
 	case out.rows*out.cols < leastScreen:
 		s.finish("off", fmt.Sprintf("the head is small: %d weights, screening pays from %d", out.rows*out.cols, leastScreen))
 	}
 	return s
+}
+
+// screeningSaves tells whether a copy is so much smaller than a head of so many
+// bytes that reading it instead pays.
+func screeningSaves(rows, cols, bytes int) bool {
+	return 4*quantkern.ScreenBytes(rows, cols) <= 3*bytes
 }
 
 func (s *screening) finish(state, reason string) {

@@ -362,3 +362,23 @@ func TestScreeningShrunkenFile(t *testing.T) {
 		t.Errorf("state %s: %s", state, reason)
 	}
 }
+
+// TestScreeningMustSave: a head whose type is as small as the copy gets none
+// unless it is asked for.
+func TestScreeningMustSave(t *testing.T) {
+	const rows, cols = 20480, 256 // more than leastScreen
+	for name, want := range map[string]string{"F16": "idle", "Q8_0": "off", "Q4_0": "off"} {
+		codec, err := quantkern.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newDevice("cpu:0", "vector", device.ScreenAuto, 1)
+		m := &matrix{codec: codec, data: make([]byte, codec.Size(rows, cols)), rows: rows, cols: cols}
+		if state, reason := newScreening(d, device.ScreenAuto, &linear{matrix: m}).status(); state != want {
+			t.Errorf("%s: %s (%s), want %s", name, state, reason, want)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package synth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -13,6 +14,7 @@ import (
 type Options struct {
 	Shape    graph.Shape
 	Type     gguf.Type // of the blocks' matrices
+	Head     string    // type of embedding and head, as gguf names it; "" = F16
 	Seed     uint64
 	Progress func(done, total int) // MiB written; may be nil
 }
@@ -67,7 +69,7 @@ func Write(ctx context.Context, w *gguf.Writer, opt Options) error {
 func plan(opt Options) ([]tensor, error) {
 	var tensors []tensor
 	for _, s := range opt.Shape.Tensors() {
-		name := "F16"
+		name := cmp.Or(opt.Head, "F16")
 		switch s.Role {
 		case graph.RoleMatrix:
 			name = opt.Type.String()

@@ -75,6 +75,21 @@ func TestWritesModelsThatBind(t *testing.T) {
 	}
 }
 
+// TestHeadHasItsOwnType: embedding and head, and nothing else.
+func TestHeadHasItsOwnType(t *testing.T) {
+	for _, typ := range []string{"Q8_0", "Q6_K", "Q4_0"} {
+		opt := options(t, "tiny", "i2_s", 3)
+		opt.Head = typ
+		m, err := graph.Bind(parse(t, write(t, opt)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Head.Out.Weight.Type.String(); got != typ || m.Blocks[0].Q.Weight.Type.String() != "I2_S" {
+			t.Errorf("head %s, asked for %s", got, typ)
+		}
+	}
+}
+
 func TestValuesHaveTheStatedDistributions(t *testing.T) {
 	f := parse(t, write(t, options(t, "tiny", "i2_s", 9)))
 	scales := map[float32]bool{}
