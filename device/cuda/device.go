@@ -232,8 +232,8 @@ func (g *gpu) Close() error {
 			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered
 		}
 		if f := g.fault.Load(); f != nil {
-			// The context is broken: what it still holds goes with it.
-			return errors.Join(g.ctx.Reset(), g.ctx.Release())
+			// The driver refuses everything until the process ends, and that was told.
+			return nil
 		}
 		return errors.Join(g.kern.unload(), g.stream.Destroy(), g.ctx.Release())
 	})
