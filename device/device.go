@@ -44,6 +44,7 @@ type Info struct {
 	Tier       string   // kernel tier: "generic", "avx2", "avx512", "sm_90"
 	Workers    int      // worker threads; 0 where that means nothing
 	Memory     uint64   // bytes that may be planned with; 0 unknown
+	Rows       int      // rows that a Step should carry for this device to work at full speed, where there are so many; 0 = no wish
 	BlockCost  uint64   // what a block costs besides reading its weights, as the bytes read in that time
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block

@@ -46,28 +46,38 @@ func noAccelerator(missing []error) error {
 		Reason: "only the CPU is left, which strict devices rule out: " + reason}
 }
 
+// somewhere calls try with one list of devices after the other, until one can
+// take the model.
+func (o Options) somewhere(try func(Options) error) error {
+	lists, err := o.deviceLists()
+	if err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		o.Devices = lists[i]
+		err := try(o)
+		if err == nil || i == len(lists)-1 || !elsewhere(err) {
+			return err
+		}
+		o.Log.Warn().Msgf("trying %s instead of %s: %v", lists[i+1], lists[i], err)
+	}
+}
+
 // placeSomewhere loads the model onto the first of the lists that can take it. What it
 // opened is in e.held, also when it fails.
-func (e *Engine) placeSomewhere(ctx context.Context, opt Options) ([][]spec, error) {
-	lists, err := opt.deviceLists()
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) placeSomewhere(ctx context.Context, opt Options) (specs [][]spec, err error) {
 	before := len(e.held)
-	for i := 0; ; i++ {
-		opt.Devices = lists[i]
-		specs, err := e.place(ctx, opt)
-		if err == nil || i == len(lists)-1 || !elsewhere(err) {
-			return specs, err
-		}
-		opt.Log.Warn().Msgf("trying %s instead of %s: %v", lists[i+1], lists[i], err)
+	err = opt.somewhere(func(opt Options) error {
+		// A device that is lost may not close well; that is no reason not to use another one.
 		tried := e.held[before:]
 		e.held = e.held[:before]
-		// A device that is lost may not close well; that is no reason not to use another one.
 		if cerr := tried.Close(); cerr != nil {
-			opt.Log.Warn().Msgf("closing %s: %v", lists[i], cerr)
+			opt.Log.Warn().Msgf("closing what was tried: %v", cerr)
 		}
-	}
+		specs, err = e.place(ctx, opt)
+		return err
+	})
+	return specs, err
 }
 
 // elsewhere tells whether other devices may do what these could not.

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tritflow/device"
+	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
 
@@ -28,13 +29,14 @@ type acceleratorKind struct {
 	open    map[string]error // by argument
 	load    map[string]error
 	memory  uint64
+	rows    int
 	opened  []string
 	closed  int
 }
 
 func (a *accelerator) Info() device.Info {
 	i := a.Device.Info()
-	i.Name, i.Kind, i.Memory = "acc:"+a.arg, "acc", a.kind.memory
+	i.Name, i.Kind, i.Memory, i.Rows = "acc:"+a.arg, "acc", a.kind.memory, a.kind.rows
 	return i
 }
 
@@ -129,6 +131,45 @@ func TestAuto(t *testing.T) {
 			}
 			if want := len(c.opened) - len(k.open); k.closed != want {
 				t.Errorf("%d of %d devices were closed", k.closed, want)
+			}
+		})
+	}
+}
+
+// TestPlanAuto: a plan is for the devices that Open would take, with Steps as
+// large as they ask for.
+func TestPlanAuto(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		kind   acceleratorKind
+		opt    Options
+		device string
+		chunk  int
+	}{
+		{"taken", acceleratorKind{list: []string{"acc:0"}, rows: 1000}, Options{}, "acc:0", 1000},
+		{"no wish", acceleratorKind{list: []string{"acc:0"}}, Options{}, "acc:0", defaultChunk},
+		{"chunk given", acceleratorKind{list: []string{"acc:0"}, rows: 1000}, Options{Chunk: 7}, "acc:0", 7},
+		{"never so many", acceleratorKind{list: []string{"acc:0"}, rows: 1000}, Options{Ctx: 64, MaxSeqs: 2}, "acc:0", 128},
+		{"beside a CPU", acceleratorKind{rows: 1000}, Options{Devices: "cpu:1,acc:0"}, "cpu:0", 1000},
+		{"too small", acceleratorKind{list: []string{"acc:0"}, memory: 1000, rows: 1000}, Options{}, "cpu:0", defaultChunk},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := &c.kind
+			withAccelerators(t, k)
+			f, err := builtin.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			l, _, err := Plan(t.Context(), f, c.opt, 1, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := l.Memory.Devices[0].Device; got != c.device || l.Chunk != c.chunk {
+				t.Errorf("on %s with %d rows, want %s with %d", got, l.Chunk, c.device, c.chunk)
+			}
+			if k.closed != len(k.opened) {
+				t.Errorf("%d of %d devices were closed", k.closed, len(k.opened))
 			}
 		})
 	}

@@ -97,7 +97,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 	}
 	n := len(devs) / o.Replicas
 	shape := graph.KVShape{BytesPerElement: kvBytes[o.KV], Positions: pages * pageSize}
-	used := 0
+	used, wish := 0, 0
 	for first := 0; first < len(devs); first += n {
 		r := Replica{First: first, devices: devs[first : first+n]}
 		caps := o.capacities(r.devices, first, set, screening, n)
@@ -106,6 +106,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 			return nil, err
 		}
 		used = max(used, devicesOf(r.Plan))
+		wish = max(wish, r.rows())
 		l.Replicas = append(l.Replicas, r)
 	}
 	budget := 0
@@ -114,7 +115,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 			budget = max(budget, p.RowBudget())
 		}
 	}
-	l.limits = o.limits(used, pages, m.Vocab, budget)
+	l.limits = o.limits(used, pages, m.Vocab, wish, budget)
 	l.Waves, l.Chunk = l.limits.waves, l.limits.chunk
 	if err := l.count(o); err != nil {
 		return nil, err
@@ -123,6 +124,14 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 		return nil, err
 	}
 	return l, nil
+}
+
+// rows is the largest Step that one of the devices in use asks for, or 0.
+func (r *Replica) rows() (most int) {
+	for _, s := range r.Plan.Stages {
+		most = max(most, r.devices[s.Device].Info().Rows)
+	}
+	return most
 }
 
 // devicesOf is how many devices a plan uses.

@@ -26,7 +26,7 @@ type Options struct {
 	Screen   string // "auto", "8" or "off": copies of heads (device.Screener); "" = as the devices have it
 	MaxSeqs  int    // sequences alive at once; 0 = 8
 	Queue    int    // requests that may wait for a place; 0 = 1024
-	Chunk    int    // rows a Step may carry; 0 = chosen
+	Chunk    int    // rows a Step may carry; 0 = what the devices wish (device.Info.Rows), or else chosen
 	Waves    int    // Steps in flight on each replica; 0 = as many as it has devices, 1 = unpipelined
 	Replicas int    // equal parts of the device list, with a whole model each; 0 = 1
 
@@ -125,9 +125,10 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 // most is how many KV pages all sequences together could use.
 func (o Options) most() int { return o.MaxSeqs * ceilDiv(o.Ctx, pageSize) }
 
-// limits are those of a ring with so many devices in use; rowBudget is the
-// number of rows that measurement suggests, 0 without any.
-func (o Options) limits(devices, pages, vocab, rowBudget int) limits {
+// limits are those of a ring with so many devices in use; wish is the largest
+// number of rows that one of them asks for, rowBudget what measurement suggests,
+// 0 without any.
+func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
 	l := limits{
 		ctx: o.Ctx, pageSize: pageSize, pages: pages, maxSeqs: o.MaxSeqs, queue: o.Queue,
 		chunk: o.Chunk, waves: o.Waves, tokens: tokensBehind, share: !o.NoPrefixCache,
@@ -138,6 +139,8 @@ func (o Options) limits(devices, pages, vocab, rowBudget int) limits {
 	}
 	switch {
 	case l.chunk > 0:
+	case wish > 0:
+		l.chunk = min(wish, o.MaxSeqs*o.Ctx) // there are never more
 	case rowBudget > 0:
 		l.chunk = min(max(rowBudget, leastBudget), defaultChunk)
 	case l.waves > 1:

@@ -23,22 +23,37 @@ func Plan(ctx context.Context, f *gguf.File, opt Options, requests int, context 
 		if opt, err = opt.settle(m); err != nil {
 			return err
 		}
-		devs, err := device.OpenList(opt.Devices)
-		if err != nil {
-			return err
-		}
-		defer func() {
-			for _, d := range devs {
-				err = errors.Join(err, d.Close())
-			}
-		}()
-		if l, err = opt.plan(ctx, m, devs); err != nil {
+		if l, err = opt.planSomewhere(ctx, m); err != nil {
 			return err
 		}
 		if fc, ok := l.Forecast(requests, context); ok {
 			forecast = &fc
 		}
-		return err
+		return nil
 	})
 	return l, forecast, err
+}
+
+// planSomewhere plans for the first of the lists of devices that can take the
+// model.
+func (o Options) planSomewhere(ctx context.Context, m *graph.Model) (l *Layout, err error) {
+	err = o.somewhere(func(o Options) error {
+		l, err = o.planOn(ctx, m)
+		return err
+	})
+	return l, err
+}
+
+// planOn opens the devices that the options name, plans and closes them.
+func (o Options) planOn(ctx context.Context, m *graph.Model) (l *Layout, err error) {
+	devs, err := device.OpenList(o.Devices)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, d := range devs {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	return o.plan(ctx, m, devs)
 }

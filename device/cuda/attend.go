@@ -78,7 +78,7 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 // all its rows decode, and nothing stands between but what attn_decode and attn_norm do.
 func (b *block) folds(s *step) bool {
 	return s.tables.decodeAll && b.cache.kept == keptHalves && b.qNorm == nil && b.kNorm == nil &&
-		!b.o.real && b.spec.Heads*b.spec.ValueDim <= 32*normLanes
+		!b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
 }
 
 // decode is attention for a step that folds.

@@ -130,8 +130,10 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 // enter normalizes rows and multiplies them with a layer; a single row in one kernel where
 // the layer allows it.
 func (g *gpu) enter(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, follows bool, to result) error {
-	if rows == 1 && follows && len(l.groups) == 1 && l.ternary && cols <= oneWide {
-		return g.mulOne(l.groups[0].t, oneInput{x: x, cols: cols, norm: n}, to)
+	if rows == 1 && len(l.groups) == 1 && l.ternary {
+		if one := (oneInput{x: x, cols: cols, norm: n, first: !follows}); g.fitsOne(l.groups[0].t, one) {
+			return g.mulOne(l.groups[0].t, one, to)
+		}
 	}
 	in, err := g.feed(l, sp, x, cols, rows, n, follows)
 	if err != nil {
@@ -171,7 +173,8 @@ func (g *gpu) feed(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, f
 	if n != nil {
 		weight, eps = n.weight, n.eps
 	}
-	err := g.kern.norm(cols).run(g.stream, driver.Dim{X: rows}, normLanes, 0, follows,
+	k, threads := g.kern.norm(cols)
+	err := k.run(g.stream, driver.Dim{X: rows}, threads, 0, follows,
 		x, cols, weight, eps, in.x, in.q, in.s, in.sum, cols, in.stride)
 	return in, g.fail("normalizing", err)
 }

@@ -63,7 +63,7 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 		screenMode: device.ScreenAuto,
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
-			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, KVTypes: kvTypes(),
+			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, Rows: stepRows, KVTypes: kvTypes(),
 			Features: features(p),
 		},
 	}
@@ -79,6 +79,9 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 // blockCost is what a block costs besides its weights, in bytes read: some seven kernels
 // that follow one another.
 const blockCost = 24 << 20
+
+// stepRows is how many rows of prompts keep the tensor cores busy.
+const stepRows = 2048
 
 func features(p *driver.Properties) []string {
 	f := []string{fmt.Sprintf("%d SMs", p.SMs)}
@@ -229,8 +232,8 @@ func (g *gpu) Close() error {
 			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered
 		}
 		if f := g.fault.Load(); f != nil {
-			// The context is broken: what it still holds goes with it.
-			return errors.Join(g.ctx.Reset(), g.ctx.Release())
+			// The driver refuses everything until the process ends, and that was told.
+			return nil
 		}
 		return errors.Join(g.kern.unload(), g.stream.Destroy(), g.ctx.Release())
 	})

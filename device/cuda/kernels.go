@@ -87,9 +87,10 @@ type kernelSet struct {
 	modules []driver.Module
 
 	packTrits, embedRows, checkRows, takeRows kernel
-	norm12, norm32, norm128                   kernel
+	norm12, norm32, normWide                  kernel
 	one1, one2, one4                          kernel
-	few8, few16, few32, few64, many           kernel
+	oneMost                                   int // dynamic shared memory that these may have
+	few8, few16, few32, few64, full64, many   kernel
 	dense                                     [len(denseRoutes)][len(denseTypes)]kernel
 	gateRows                                  kernel
 	placeRows, attendAny                      kernel
@@ -111,9 +112,9 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	all := map[string]map[string]*kernel{
 		"pack":          {"pack_trits": &k.packTrits},
 		"lookup":        {"embed_rows": &k.embedRows, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
-		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm128": &k.norm128},
+		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
 		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
-		"ternary_few":   {"ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64},
+		"ternary_few":   {"ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},
 		"ternary_many":  {"ternary_many": &k.many},
 		"dense":         {},
 		"gate":          {"gate_rows": &k.gateRows},
@@ -147,21 +148,21 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	return all
 }
 
-// norm picks the kernel for rows of so many values; it has normLanes threads.
-func (k *kernelSet) norm(cols int) *kernel {
+// norm picks the kernel for rows of so many values, and its threads.
+func (k *kernelSet) norm(cols int) (*kernel, int) {
 	switch {
 	case cols <= 12*normLanes:
-		return &k.norm12
-	case cols <= 32*normLanes:
-		return &k.norm32
+		return &k.norm12, normLanes
+	case cols <= mostNarrow:
+		return &k.norm32, normLanes
 	}
-	return &k.norm128
+	return &k.normWide, wideLanes
 }
 
-// normLanes is that of kernels/norm.cuh, mostNormed the longest row that it takes.
+// Lanes of kernels/norm.cuh, and the longest rows that the narrow ones and all take.
 const (
-	normLanes  = 256
-	mostNormed = 128 * normLanes
+	normLanes, wideLanes   = 256, 1024
+	mostNarrow, mostNormed = 32 * normLanes, 32 * wideLanes
 )
 
 // loadKernels loads the modules and finds every kernel in them.
@@ -178,6 +179,13 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 				return nil, errors.Join(err, k.unload())
 			}
 			kn.dependent = p.Capability() >= 90
+		}
+	}
+	// A few kilobytes are static.
+	k.oneMost = p.SharedOptin - 12<<10
+	for _, kn := range []*kernel{&k.one1, &k.one2, &k.one4} {
+		if err := kn.f.AllowShared(k.oneMost); err != nil {
+			return nil, errors.Join(err, k.unload())
 		}
 	}
 	// Two buffers of keys and values of 64 positions.

@@ -136,7 +136,7 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 	k := &g.kern.few64
 	tiles := 2
 	switch {
-	case in.rows == 1:
+	case in.rows == 1 && g.fitsOne(t, oneInput{}):
 		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
 	case in.rows <= 8:
 		k, tiles = &g.kern.few8, 1
@@ -144,22 +144,24 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		k, tiles = &g.kern.few16, 1
 	case in.rows <= 32:
 		k = &g.kern.few32
-	case in.rows > fewMost || t.tiles >= manyFrom:
+	case in.rows > fewMost:
 		grid := driver.Dim{X: ceilDiv(in.rows, manyRows), Y: ceilDiv(t.tiles, manyTiles)}
 		return g.fail("multiplying", g.kern.many.run(g.stream, grid, 128, 0, true,
 			t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, &o))
+	case t.tiles > fullFrom:
+		k = &g.kern.full64
 	}
 	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, 0, true,
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
-// Sizes of the blocks of ternary_many, and from how many tiles on it is the better
-// kernel for 33 to 64 rows too.
+// Rows up to which ternary_few is the better kernel, tiles from which two of its blocks
+// should share a multiprocessor, and sizes of the blocks of ternary_many.
 const (
 	fewMost   = 64
+	fullFrom  = 480
 	manyRows  = 64
 	manyTiles = 8
-	manyFrom  = 480
 )
 
 func (t *ternary) out(to result) out {
@@ -174,14 +176,30 @@ type oneInput struct {
 	cols      int
 	norm      *norm
 	q, s, sum driver.Ptr
+	first     bool // no kernel of this part stands before it
 }
 
-// Widths up to which the kernels of ternary_one.cu normalize a row, and numbers of tiles
-// up to which a block takes one or two.
+// Numbers of tiles up to which a block of ternary_one.cu takes one or two, and shared
+// memory that a block with several should not exceed.
 const (
-	oneWide, oneNarrow = 32 * normLanes, 12 * normLanes
-	oneTile, twoTiles  = 200, 480
+	oneTile, twoTiles = 200, 480
+	oneRoom           = 72 << 10
 )
+
+// oneShared is the shared memory of a block with so many tiles: weights, and for a row
+// that comes as it is its norm, itself and its codes.
+func (g *gpu) oneShared(t *ternary, tiles int, in oneInput) int {
+	bytes := tiles * t.chunks * tileBytes
+	if in.x != 0 {
+		bytes += 8*in.cols + t.chunks*chunkCols
+	}
+	return bytes
+}
+
+// fitsOne tells whether the kernels of ternary_one.cu take a row of so many values.
+func (g *gpu) fitsOne(t *ternary, in oneInput) bool {
+	return in.cols%4 == 0 && in.cols <= mostNarrow && g.oneShared(t, 1, in) <= g.kern.oneMost
+}
 
 // mulOne multiplies with a single row.
 func (g *gpu) mulOne(t *ternary, in oneInput, to result) error {
@@ -190,18 +208,15 @@ func (g *gpu) mulOne(t *ternary, in oneInput, to result) error {
 	if in.norm != nil {
 		row[1], row[6] = uint64(in.norm.weight), uint64(math.Float32bits(in.norm.eps))
 	}
-	shared := 0
-	if in.x != 0 {
-		shared = t.chunks * chunkCols
-	}
 	k, tiles := &g.kern.one1, 1
-	if t.tiles > oneTile && in.cols <= oneNarrow {
-		if k, tiles = &g.kern.one2, 2; t.tiles > twoTiles {
-			k, tiles = &g.kern.one4, 4
-		}
+	switch {
+	case t.tiles > twoTiles && g.oneShared(t, 4, in) <= oneRoom:
+		k, tiles = &g.kern.one4, 4
+	case t.tiles > oneTile && g.oneShared(t, 2, in) <= oneRoom:
+		k, tiles = &g.kern.one2, 2
 	}
-	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, shared, true,
-		t.weights, &row, t.chunks, to.epilogue, &o))
+	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, g.oneShared(t, tiles, in), !in.first,
+		t.weights, &row, t.tiles, t.chunks, to.epilogue, &o))
 }
 
 // mulDense multiplies with weights that are not ternary.

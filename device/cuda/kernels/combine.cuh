@@ -20,6 +20,17 @@ __device__ __forceinline__ float fold(float x, float chunk, float a, float b) {
     return __fmaf_rn(chunk, b, __fmul_rn(x, a));
 }
 
+// load_values reads a lane's two or four values.
+template <int N> __device__ __forceinline__ void load_values(float (&v)[N], const float *from) {
+    if constexpr (N == 4) {
+        float4 w = *(const float4 *)from;
+        v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
+    } else {
+        float2 w = *(const float2 *)from;
+        v[0] = w.x, v[1] = w.y;
+    }
+}
+
 // combine_head folds the chunks of one head of one row, by a whole warp. m and
 // l have an entry a chunk, o has D. A lane gets the D/32 values that begin at
 // dimension lane*(D/32).
@@ -29,9 +40,16 @@ __device__ __forceinline__ void combine_head(const float *m, const float *l, con
     const uint32_t all = 0xffffffffu;
     int lane = threadIdx.x & 31;
     float top = -INFINITY, sum = 0;
+    constexpr int early = 8; // values that are asked for before their weights are known
+    float first_values[early][N];
+    o += lane * N;
+#pragma unroll
+    for (int i = 0; i < early; i++) {
+        if (i >= chunks) break;
+        load_values<N>(first_values[i], o + (int64_t)i * D);
+    }
 #pragma unroll
     for (int i = 0; i < N; i++) out[i] = 0;
-    o += lane * N;
     for (int first = 0; first < chunks; first += 32) {
         int n = min(32, chunks - first);
         float mine = lane < n ? m[first + lane] : -INFINITY;
@@ -49,20 +67,22 @@ __device__ __forceinline__ void combine_head(const float *m, const float *l, con
         float a, b;
         fold_weights(before, mine, a, b);
         top = __shfl_sync(all, run, 31);
-#pragma unroll 4
-        for (int i = 0; i < n; i++) {
-            float v[N];
-            if constexpr (N == 4) {
-                float4 w = *(const float4 *)(o + (int64_t)(first + i) * D);
-                v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
-            } else {
-                float2 w = *(const float2 *)(o + (int64_t)(first + i) * D);
-                v[0] = w.x, v[1] = w.y;
-            }
+        auto add = [&](int i, const float (&v)[N]) {
             float ai = __shfl_sync(all, a, i), bi = __shfl_sync(all, b, i);
             sum = fold(sum, __shfl_sync(all, part, i), ai, bi);
 #pragma unroll
             for (int k = 0; k < N; k++) out[k] = fold(out[k], v[k], ai, bi);
+        };
+        if (first == 0) {
+#pragma unroll
+            for (int i = 0; i < early; i++)
+                if (i < n) add(i, first_values[i]);
+        }
+#pragma unroll 4
+        for (int i = first == 0 ? early : 0; i < n; i++) {
+            float v[N];
+            load_values<N>(v, o + (int64_t)(first + i) * D);
+            add(i, v);
         }
     }
 #pragma unroll

@@ -111,7 +111,8 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     Row at = rows[row];
     float w[V];
     pdl_release();
-    if (weights) load_row<V>(w, weights, cols);
+    if (weights) load_row<normLanes, V>(w, weights, cols);
+    double inverse = 1.0 / (double)cols;
     pdl_wait();
     if (at.seq < 0) return;
     for (int head = threadIdx.x >> 5; head < heads; head += warps) {
@@ -124,8 +125,8 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     __syncthreads();
     float v[V], scale;
     int32_t total;
-    load_row<V>(v, att, cols);
-    norm_row<V>(v, weights != nullptr, w, eps, cols, nullptr, q + (int64_t)row * stride, stride, scratch, scale, total);
+    load_row<normLanes, V>(v, att, cols);
+    norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, q + (int64_t)row * stride, (int)stride, scratch, scale, total);
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
 

@@ -25,9 +25,10 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
     }
     pdl_release();
     for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[i] = 0;
-    Finish f[MT]; // this thread's outputs are g and g + 8 of each tile
-#pragma unroll
-    for (int m = 0; m < MT; m++) f[m].prepare(o, (int)tile0 + m, g);
+    Finish f; // this thread's outputs are g and g + 8 of each tile
+    if (MT == 1) f.prepare(o, (int)tile0, g);
+    const int8_t *rowq = q + g * (int)chunks * 128 + 32 * t;
+    const int group = 8 * (int)chunks * 128; // bytes of eight rows
     __syncthreads();
     pdl_wait();
 
@@ -37,20 +38,32 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
         for (int i = 0; i < PF; i++) {
             int64_t c = warp + warpsOf * (base + i);
             if (c >= chunks) break;
-            uint4 b[NT][2];
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-                int row = 8 * n + g;
-                b[n][0] = b[n][1] = make_uint4(0, 0, 0, 0);
-                if (row < rows) {
-                    const uint4 *p = (const uint4 *)(q + ((int64_t)row * chunks + c) * 128 + 32 * t);
-                    b[n][0] = p[0], b[n][1] = p[1];
-                }
-            }
+            uint4 x[MT];
 #pragma unroll
             for (int m = 0; m < MT; m++) {
-                uint4 x = base == 0 ? w[m][i] : stream_load(mine + (m * chunks + c) * 32);
-                tile_mul<NT>(acc[m], x, b);
+                x[m] = w[m][i];
+                if (base > 0) x[m] = stream_load(mine + (m * chunks + c) * 32);
+            }
+            // Half a chunk at a time, so that not too much is in registers at once.
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                Codes codes[MT];
+#pragma unroll
+                for (int m = 0; m < MT; m++) codes[m].unpack(half ? x[m].z : x[m].x, half ? x[m].w : x[m].y);
+                uint4 b[NT];
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+                    b[n] = make_uint4(0, 0, 0, 0);
+                    if (8 * n + g < rows) b[n] = *(const uint4 *)(rowq + n * group + (int)c * 128 + 16 * half);
+                }
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+#pragma unroll
+                    for (int m = 0; m < MT; m++) {
+                        mma_u8s8(acc[m][n], codes[m].a[0][0], codes[m].a[0][1], codes[m].a[0][2], codes[m].a[0][3], b[n].x, b[n].y);
+                        mma_u8s8(acc[m][n], codes[m].a[1][0], codes[m].a[1][1], codes[m].a[1][2], codes[m].a[1][3], b[n].z, b[n].w);
+                    }
+                }
             }
         }
     }
@@ -66,19 +79,20 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
     __syncthreads();
 #pragma unroll
     for (int m = 0; m < MT; m++) {
+        if (MT > 1) f.prepare(o, (int)tile0 + m, g);
         for (int e = threadIdx.x; e < NT * 64; e += blockDim.x) {
             int c = e >> 5 & 1, n = e / 64, row = 8 * n + 2 * t + c;
             if (row >= rows) continue;
             const int *r = red + (m * NT + n) * 128 + c * 32 + lane;
             int total = sum[row];
-            f[m].fetch<EPI>(o, row);
-            f[m].done<EPI>(o, row, r[0] - total, (r[64] >> 2) - total, s[row]);
+            f.fetch<EPI>(o, row);
+            f.done<EPI>(o, row, r[0] - total, (r[64] >> 2) - total, s[row]);
         }
     }
 }
 
-#define FEW(name, NT, MT, PF)                                                                                                          \
-    extern "C" __global__ void __launch_bounds__(256) name(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum,   \
+#define FEW(name, NT, MT, PF, BLOCKS)                                                                                                        \
+    extern "C" __global__ void __launch_bounds__(256, BLOCKS) name(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum,   \
                                                            int64_t rows, int64_t chunks, int64_t epilogue, Out o) {                    \
         if (epilogue == GATED)                                                                                                         \
             few<NT, MT, PF, GATED>(weights, q, s, sum, rows, chunks, o);                                                               \
@@ -88,7 +102,8 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
             few<NT, MT, PF, STORE>(weights, q, s, sum, rows, chunks, o);                                                               \
     }
 
-FEW(ternary_few8, 1, 1, 8)
-FEW(ternary_few16, 2, 1, 8)
-FEW(ternary_few32, 4, 2, 4)
-FEW(ternary_few64, 8, 2, 2)
+FEW(ternary_few8, 1, 1, 8, 2)
+FEW(ternary_few16, 2, 1, 8, 2)
+FEW(ternary_few32, 4, 2, 4, 1)
+FEW(ternary_few64, 8, 2, 2, 1)
+FEW(ternary_full64, 8, 2, 1, 2)

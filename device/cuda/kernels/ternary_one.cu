@@ -1,8 +1,10 @@
 // build: compute_80 sm_90a
 // Ternary linear layers for one activation row: bound by reading the weights, which are on
-// their way to registers before the kernel that makes the row has ended. The row is
-// normalized and quantized here, by every block for itself, unless it comes quantized.
+// their way to shared memory before the kernel that makes the row has ended. The row is
+// normalized and quantized here, by every block for itself, unless it comes quantized. Few
+// registers are used, so that blocks of the kernel that follows find room.
 #include "norm.cuh"
+#include "ptx.cuh"
 #include "ternary.cuh"
 
 constexpr int warpsOf = 8;
@@ -17,61 +19,88 @@ struct One {
     float eps;
 };
 
-template <int MT, int PF, int V, int EPI>
-__device__ __forceinline__ void one(const uint4 *__restrict__ weights, const One &in, int64_t chunks, const Out &o) {
-    extern __shared__ int8_t quantized[];
+// fetch_row copies floats to shared memory, 16 bytes at a time.
+__device__ __forceinline__ void fetch_row(float *dst, const float *src, int cols) {
+    for (int i = threadIdx.x * 4; i < cols; i += normLanes * 4) copy16(dst + i, src + i, 16);
+}
+
+// quantize_row is norm_row for a row in shared memory. It ends with all threads together.
+__device__ __forceinline__ void quantize_row(float *x, const float *w, double inverse, float eps, int cols, int8_t *q, int stride,
+                                             NormScratch &scratch, float &s, int32_t &sum) {
+    uint32_t top = 0;
+    if (w) {
+        double even = 0, odd = 0;
+        int i = threadIdx.x;
+#pragma unroll 2
+        for (; i + normLanes < cols; i += 2 * normLanes) {
+            even += (double)__fmul_rn(x[i], x[i]);
+            odd += (double)__fmul_rn(x[i + normLanes], x[i + normLanes]);
+        }
+        if (i < cols) even += (double)__fmul_rn(x[i], x[i]);
+        float scale = norm_scale(lanes_sum<normLanes>(even + odd, scratch.sums), inverse, eps);
+#pragma unroll 4
+        for (int i = threadIdx.x; i < cols; i += normLanes) {
+            float v = __fmul_rn(__fmul_rn(x[i], scale), w[i]);
+            x[i] = v;
+            top = max(top, __float_as_uint(v) & 0x7fffffffu);
+        }
+    } else {
+        for (int i = threadIdx.x; i < cols; i += normLanes) top = max(top, __float_as_uint(x[i]) & 0x7fffffffu);
+    }
+    top = lanes_max<normLanes>(top, scratch.tops);
+    s = scale_for(top);
+    int32_t total = 0;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < stride; i += normLanes) {
+        int32_t c = i < cols ? code_of(x[i], s, top) : 0;
+        total += c;
+        q[i] = (int8_t)c;
+    }
+    sum = lanes_sum<normLanes>(total, scratch.ints);
+}
+
+template <int MT, int EPI>
+__device__ __forceinline__ void one(const uint4 *__restrict__ weights, const One &in, int tiles, int chunks, const Out &o) {
+    extern __shared__ uint4 shared[]; // weights, norm, row, codes
     __shared__ NormScratch scratch;
     __shared__ int red[warpsOf][MT * 16];
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-    const int64_t tile0 = (int64_t)blockIdx.x * MT;
-    const uint4 *mine = weights + (tile0 * chunks) * 32 + lane;
-    uint4 w[MT][PF];
-#pragma unroll
-    for (int i = 0; i < PF; i++) {
-        int64_t c = warp + warpsOf * i;
-#pragma unroll
-        for (int m = 0; m < MT; m++)
-            if (c < chunks) w[m][i] = stream_load(mine + (m * chunks + c) * 32);
-    }
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, cols = (int)in.cols;
+    const int tile0 = blockIdx.x * MT, here = min(MT, tiles - tile0);
+    const uint4 *from = weights + (int64_t)tile0 * chunks * 32;
+    for (int i = threadIdx.x; i < here * chunks * 32; i += 256) copy16(shared + i, from + i, 16);
+    float *norm = (float *)(shared + MT * chunks * 32), *x = norm + cols;
+    int8_t *q = (int8_t *)(x + cols);
+    if (in.x && in.norm) fetch_row(norm, in.norm, cols);
     pdl_release();
     // Thread e finishes outputs e%8 and e%8 + 8 of tile e/8.
-    const bool finisher = threadIdx.x < MT * 8;
+    const bool finisher = threadIdx.x < here * 8;
     Finish f;
-    if (finisher) f.prepare(o, (int)tile0 + (threadIdx.x >> 3), threadIdx.x & 7);
-    float nw[V];
-    if (in.x && in.norm) load_row<V>(nw, in.norm, in.cols);
+    if (finisher) f.prepare(o, tile0 + (threadIdx.x >> 3), threadIdx.x & 7);
+    double inverse = in.x ? 1.0 / (double)cols : 0;
     pdl_wait();
     float s;
     int32_t sum;
-    const int8_t *q = in.q;
+    const int8_t *codes = in.q;
+    if (in.x) fetch_row(x, in.x, cols);
     if (finisher) f.fetch<EPI>(o, 0);
+    if (!in.x) s = *in.s, sum = *in.sum;
+    copies_done();
+    __syncthreads();
     if (in.x) {
-        float v[V];
-        load_row<V>(v, in.x, in.cols);
-        norm_row<V>(v, in.norm != nullptr, nw, in.eps, in.cols, nullptr, quantized, chunks * 128, scratch, s, sum);
-        q = quantized; // the sums in norm_row have brought all threads together
-    } else {
-        s = *in.s, sum = *in.sum;
+        quantize_row(x, in.norm ? norm : nullptr, inverse, in.eps, cols, q, chunks * 128, scratch, s, sum);
+        codes = q;
     }
     int acc[MT][1][4] = {};
-    for (int64_t base = 0; warp + warpsOf * base < chunks; base += PF) {
-        uint4 b[PF][1][2];
-#pragma unroll
-        for (int i = 0; i < PF; i++) {
-            int64_t c = warp + warpsOf * (base + i);
-            b[i][0][0] = b[i][0][1] = make_uint4(0, 0, 0, 0);
-            if (g == 0 && c < chunks) {
-                const uint4 *p = (const uint4 *)(q + c * 128 + 32 * t);
-                b[i][0][0] = p[0], b[i][0][1] = p[1];
-            }
+    for (int c = warp; c < chunks; c += warpsOf) {
+        uint4 b[1][2];
+        b[0][0] = b[0][1] = make_uint4(0, 0, 0, 0);
+        if (g == 0) {
+            const uint4 *p = (const uint4 *)(codes + c * 128 + 32 * t);
+            b[0][0] = p[0], b[0][1] = p[1];
         }
 #pragma unroll
-        for (int i = 0; i < PF; i++) {
-            int64_t c = warp + warpsOf * (base + i);
-            if (c >= chunks) break;
-#pragma unroll
-            for (int m = 0; m < MT; m++) tile_mul<1>(acc[m], base == 0 ? w[m][i] : stream_load(mine + (m * chunks + c) * 32), b[i]);
-        }
+        for (int m = 0; m < MT; m++)
+            if (m < here) tile_mul<1>(acc[m], shared[(m * chunks + c) * 32 + lane], b);
     }
     if (t == 0) {
 #pragma unroll
@@ -86,16 +115,17 @@ __device__ __forceinline__ void one(const uint4 *__restrict__ weights, const One
     }
 }
 
-#define ONE(name, MT, PF, V)                                                                                                             \
-    extern "C" __global__ void __launch_bounds__(256) name(const uint4 *weights, One in, int64_t chunks, int64_t epilogue, Out o) {       \
+#define ONE(name, MT)                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(256)                                                                                    \
+        name(const uint4 *weights, One in, int64_t tiles, int64_t chunks, int64_t epilogue, Out o) {                                      \
         if (epilogue == GATED)                                                                                                           \
-            one<MT, PF, V, GATED>(weights, in, chunks, o);                                                                               \
+            one<MT, GATED>(weights, in, (int)tiles, (int)chunks, o);                                                                     \
         else if (epilogue == RESIDUAL)                                                                                                   \
-            one<MT, PF, V, RESIDUAL>(weights, in, chunks, o);                                                                            \
+            one<MT, RESIDUAL>(weights, in, (int)tiles, (int)chunks, o);                                                                  \
         else                                                                                                                             \
-            one<MT, PF, V, STORE>(weights, in, chunks, o);                                                                               \
+            one<MT, STORE>(weights, in, (int)tiles, (int)chunks, o);                                                                     \
     }
 
-ONE(ternary_one1, 1, 7, 32)
-ONE(ternary_one2, 2, 3, 12)
-ONE(ternary_one4, 4, 3, 12)
+ONE(ternary_one1, 1)
+ONE(ternary_one2, 2)
+ONE(ternary_one4, 4)

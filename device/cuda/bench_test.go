@@ -1,0 +1,164 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/graph"
+)
+
+// BenchmarkBlock times the kernels of a transformer block as they run in a captured step: a
+// token each of several sequences with 512 positions. TRITFLOW_BENCH_MODEL names a model
+// file; "serial" is without kernels that start while the one before them ends.
+//
+//	TRITFLOW_BENCH_MODEL=2b4t.gguf go test -tags cuda -run '^$' -bench Block -benchtime 50x ./device/cuda
+func BenchmarkBlock(b *testing.B) {
+	path := os.Getenv("TRITFLOW_BENCH_MODEL")
+	if path == "" {
+		b.Skip("TRITFLOW_BENCH_MODEL names no model")
+	}
+	f, err := gguf.Open(path, gguf.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	m, err := graph.Bind(f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := openGPU(b).(*gpu)
+	defer g.Close()
+	const pageSize, positions = 32, 512
+	part, err := g.LoadBlocks(context.Background(), m.Blocks, device.KV{Type: "f16", PageSize: pageSize, Pages: 64 * positions / pageSize})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer part.Close()
+	p := part.(*blocks)
+	for _, rows := range []int{1, 4, 16, 64} {
+		batch := &device.Batch{}
+		for i := range rows {
+			pages := make([]int32, positions/pageSize)
+			for j := range pages {
+				pages[j] = int32(i*len(pages) + j)
+			}
+			batch.Rows = append(batch.Rows, device.Row{Seq: int32(i), Pos: positions - 1})
+			batch.Seqs = append(batch.Seqs, device.Seq{ID: uint64(i), First: i, N: 1, Pages: pages})
+		}
+		h, err := g.newHidden(rows, p.hidden)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := &step{tables: newTables(batch, pageSize), h: h}
+		err = g.queue.do(func() (err error) {
+			if s.at, err = g.upload(s.tables); err == nil {
+				s.space, err = p.sizes.place(g, s.tables)
+			}
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, work := range p.parts(g, s) {
+			for _, serial := range []bool{false, true} {
+				how := map[bool]string{false: "", true: "/serial"}[serial]
+				b.Run(fmt.Sprintf("rows=%d/%s%s", rows, name, how), func(b *testing.B) {
+					for _, list := range g.kern.named() {
+						for _, kn := range list {
+							kn.dependent = !serial
+						}
+					}
+					p.time(b, work)
+				})
+			}
+		}
+		h.Release()
+	}
+}
+
+// parts are the pieces of a block, and the whole.
+func (p *blocks) parts(g *gpu, s *step) map[string]func(b *block) error {
+	n, sp, x := s.tables.rows, &s.space, s.h.values()
+	spec := &p.list[0].spec
+	queries, keys, values := widths(spec)
+	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: 1}
+	return map[string]func(b *block) error{
+		"qkv": func(b *block) error {
+			return g.enter(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, true, result{dst: sp.qkv, ld: queries + keys + values})
+		},
+		"attend": func(b *block) error { return g.attend(b, s) },
+		"output": func(b *block) error {
+			return g.mul(b.o, input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}, sum)
+		},
+		"gate":  func(b *block) error { return g.gate(b, sp, x, n) },
+		"down":  func(b *block) error { return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum) },
+		"norm":  func(b *block) error { _, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, true); return err },
+		"whole": func(b *block) error { return g.forward(b, s, true) },
+	}
+}
+
+// time reports how long a piece takes for one block.
+func (p *blocks) time(b *testing.B, work func(b *block) error) {
+	g := p.g
+	err := g.queue.do(func() error {
+		if err := g.stream.BeginCapture(); err != nil {
+			return err
+		}
+		var werr error
+		for _, blk := range p.list {
+			if werr = work(blk); werr != nil {
+				break
+			}
+		}
+		gr, err := g.stream.EndCapture()
+		if werr != nil || err != nil {
+			return fmt.Errorf("%w, %w", werr, err)
+		}
+		defer gr.Destroy()
+		e, err := gr.Instantiate()
+		if err != nil {
+			return err
+		}
+		defer e.Destroy()
+		start, err := g.event()
+		if err != nil {
+			return err
+		}
+		end, err := g.event()
+		if err != nil {
+			return err
+		}
+		for range 3 {
+			if err := e.Launch(g.stream); err != nil {
+				return err
+			}
+		}
+		if err := start.Record(g.stream); err != nil {
+			return err
+		}
+		for b.Loop() {
+			if err := e.Launch(g.stream); err != nil {
+				return err
+			}
+		}
+		if err := end.Record(g.stream); err != nil {
+			return err
+		}
+		if err := g.stream.Synchronize(); err != nil {
+			return err
+		}
+		t, err := end.Since(start)
+		b.ReportMetric(t*1e6/float64(b.N*len(p.list)), "us/block")
+		b.ReportMetric(0, "ns/op")
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
