@@ -52,6 +52,8 @@ type batchFlags struct {
 	order    string
 	inflight int
 	summary  string
+	stats    statsFlag
+	live     viewFlag
 	defaults openai.Defaults
 }
 
@@ -80,6 +82,9 @@ func (f *batchFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.order, "order", string(batch.OrderInput), "order of the output: input, or finished, which promises only the set of lines")
 	fs.IntVar(&f.inflight, "max-inflight", 0, "requests in the pipeline at once (default: 32, or as many as memory allows)")
 	fs.StringVar(&f.summary, "summary", "", "write counts and speeds to this file as JSON")
+
+	f.stats.add(fs)
+	f.live.add(fs)
 
 	d := &f.defaults
 	p := &d.Sampling
@@ -121,7 +126,7 @@ func (f *batchFlags) check() error {
 
 // batch answers the input.
 func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
-	if err := f.check(); err != nil {
+	if err := firstError(f.check(), f.live.check(a)); err != nil {
 		return err
 	}
 	output, err := resolved(f.out)
@@ -237,7 +242,13 @@ func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src i
 	if job.Resumed() > 0 {
 		a.log.Info().Int64("lines", job.Resumed()).Msg("going on where an earlier run stopped")
 	}
-	meter := newBatchMeter(a, e)
+	stop, err := f.stats.watch(e)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = firstError(err, stop()) }()
+	meter := newBatchMeter(a, e, a.terminal && !f.live.on)
+	hide := f.live.start(ctx, a, e)
 	interrupt := func() { _ = src.Close() }
 	if format == input.Parquet {
 		interrupt = nil // a file keeps nobody waiting
@@ -251,6 +262,7 @@ func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src i
 		Progress:  meter.show,
 	})
 	meter.done()
+	err = firstError(err, hide())
 	if bulky := job.Bulky(); bulky != nil {
 		a.log.Warn().Err(bulky).Msg("the output is complete; its journal could not be made small")
 	}

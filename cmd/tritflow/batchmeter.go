@@ -81,9 +81,9 @@ type batchMeter struct {
 // tellEvery is how often the log says where a job is.
 const tellEvery = 10 * time.Second
 
-func newBatchMeter(a *app, e *stages.Engine) *batchMeter {
+func newBatchMeter(a *app, e *stages.Engine, bar bool) *batchMeter {
 	m := &batchMeter{a: a, e: e, energy: batch.StartEnergy()}
-	if a.terminal {
+	if bar {
 		m.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.err),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
 	}
