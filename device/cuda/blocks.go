@@ -21,6 +21,7 @@ type blocks struct {
 	hidden int
 	list   []*block
 	graphs graphs
+	spans  *span // nil: always a kernel after the other
 	sizes  scratchSizes
 }
 
@@ -47,7 +48,9 @@ func loadBlocks(ctx context.Context, g *gpu, list []graph.Block, kv device.KV) (
 				p.list = append(p.list, b)
 				p.sizes.fit(b)
 			}
-			return nil
+			var err error
+			p.spans, err = p.span()
+			return err
 		})
 	})
 	if err != nil {
@@ -130,6 +133,9 @@ func (p *blocks) run(t *tables, h *hidden) error {
 		return err
 	}
 	s := step{tables: t, at: at, h: h}
+	if p.spans.takes(t) {
+		return p.runSpan(&s)
+	}
 	if s.space, err = p.sizes.place(p.g, t); err != nil {
 		return err
 	}
@@ -148,5 +154,8 @@ func (p *blocks) Close() error { return p.g.unload(p) }
 
 func (p *blocks) free() {
 	p.graphs.drop(p.g)
+	if p.spans != nil {
+		p.spans.room.drop()
+	}
 	p.held.release()
 }

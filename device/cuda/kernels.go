@@ -16,6 +16,7 @@ type kernel struct {
 	args      *driver.Args
 	l         *driver.Launch
 	dependent bool // the GPU can start it before the kernel before it has ended
+	together  bool // its blocks wait for each other: all must run at the same time
 }
 
 // out are the words of the structure Out of kernels/ternary.cuh.
@@ -43,6 +44,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 				sizes[i] = 8 * len(v)
 			case *oneRow:
 				sizes[i] = 8 * len(v)
+			case *spanArgs:
+				sizes[i] = 8 * len(v)
 			}
 		}
 		k.args = driver.NewWideArgs(sizes...)
@@ -64,11 +67,13 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *oneRow:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case *spanArgs:
+			copy(k.args.Bytes(i), bytesOf(v[:]))
 		default:
 			panic(fmt.Sprintf("cuda: parameter %d of %s is a %T", i, k.f.Name(), a))
 		}
 	}
-	k.l.Configure(driver.Config{Grid: grid, Block: driver.Dim{X: threads}, Shared: shared, Dependent: dependent && k.dependent})
+	k.l.Configure(driver.Config{Grid: grid, Block: driver.Dim{X: threads}, Shared: shared, Dependent: dependent && k.dependent, Cooperative: k.together})
 	return k.l.Run(s)
 }
 
@@ -99,6 +104,9 @@ type kernelSet struct {
 	screenBuild, screenActs                   kernel
 	bounds                                    [len(boundGroups)]kernel
 	screenSelect, screenRescore, screenChoose kernel
+	spanOne64, spanOne128                     kernel // without code where spanned is false
+	spanFew64, spanFew128                     kernel
+	spanned                                   bool
 }
 
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
@@ -145,6 +153,9 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		at("decode", "attn_norm12", &a.fold12)
 		at("decode", "attn_norm32", &a.fold32)
 	}
+	if k.spanned {
+		all["span"] = map[string]*kernel{"span_one_64": &k.spanOne64, "span_one_128": &k.spanOne128, "span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
+	}
 	return all
 }
 
@@ -167,7 +178,10 @@ const (
 
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
-	k := &kernelSet{}
+	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative}
+	for _, kn := range []*kernel{&k.spanOne64, &k.spanOne128, &k.spanFew64, &k.spanFew128} {
+		kn.together = true
+	}
 	for source, list := range k.named() {
 		m, _, err := loadModule(c, p, source)
 		if err != nil {

@@ -47,6 +47,9 @@ func newQueue(name string, rest func() bool) *queue {
 func (q *queue) run() {
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	defer close(q.gone)
+	// Yielding makes a locked goroutine change threads with others, which takes longer than
+	// what it waits for: it does so only where cores are few.
+	spare := runtime.GOMAXPROCS(0) > 3
 	for {
 		select {
 		case job, ok := <-q.jobs:
@@ -58,7 +61,9 @@ func (q *queue) run() {
 		default:
 		}
 		for until := time.Now().Add(watch); len(q.jobs) == 0 && time.Now().Before(until); {
-			runtime.Gosched()
+			if !spare {
+				runtime.Gosched()
+			}
 		}
 		for len(q.jobs) == 0 && q.rest() {
 			time.Sleep(glance)

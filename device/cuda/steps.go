@@ -20,9 +20,9 @@ type tables struct {
 	// few are the rows of sequences with one or two rows in the step, tiled those in tiles.
 	nTiles    int
 	nFew      int
-	few       int // where the numbers of the few rows begin
-	longest   int // positions that the longest of the few rows sees
-	decodeAll bool
+	few       int  // where the numbers of the few rows begin
+	longest   int  // positions that the longest of the few rows sees
+	decodeAll bool // every row is the only one of its sequence, and none has failed
 }
 
 // newTables lists the rows of a batch. Rows of failed sequences are marked. With pageSize,
@@ -76,18 +76,21 @@ func (t *tables) attention(b *device.Batch, pageSize int) {
 		}
 	}
 	t.few = len(t.words)
+	twice := false
 	for i := range b.Seqs {
 		s := &b.Seqs[i]
 		if s.Err != nil || s.N > fewRows {
 			continue
 		}
+		twice = twice || s.N > 1
 		for r := s.First; r < s.First+s.N; r++ {
 			t.words = append(t.words, int32(r))
 			t.longest = max(t.longest, int(b.Rows[r].Pos)+1)
 			t.nFew++
 		}
 	}
-	t.decodeAll = t.nTiles == 0 && t.nFew == len(b.Rows)
+	// Of two rows of one sequence the second reads what the first one puts into the pages.
+	t.decodeAll = t.nTiles == 0 && t.nFew == len(b.Rows) && !twice
 }
 
 // add appends words and says where they begin.

@@ -140,22 +140,26 @@ struct Weights {
 
 // chunk_softmax turns scores into weights. seen[i] is the last position of the
 // chunk (0..63; negative: none) that row g+8i sees; factor is the attention
-// scale (above 0) times log2 e.
-__device__ __forceinline__ void chunk_softmax(Weights &w, float (&scores)[8][4], const int (&seen)[2], float factor) {
+// scale (above 0) times log2 e. ROWS 1: rows g+8 are nobody's.
+template <int ROWS = 2> __device__ __forceinline__ void chunk_softmax(Weights &w, float (&scores)[8][4], const int (&seen)[2], float factor) {
     const uint32_t all = 0xffffffffu;
     int t = threadIdx.x & 3;
-    if (__any_sync(all, seen[0] < CHUNK - 1 || seen[1] < CHUNK - 1)) {
+    if (ROWS == 1) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) w.hi[i][1] = w.hi[i][3] = w.lo[i][1] = w.lo[i][3] = 0;
+    }
+    if (__any_sync(all, seen[0] < CHUNK - 1 || (ROWS == 2 && seen[1] < CHUNK - 1))) {
 #pragma unroll
         for (int x = 0; x < 8; x++) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2 * ROWS; i++) {
                 int p = 32 * (x >> 2) + 8 * t + 2 * (x & 3) + (i & 1);
                 if (p > seen[i >> 1]) scores[x][i] = -INFINITY;
             }
         }
     }
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; r < ROWS; r++) {
         float top = -INFINITY;
 #pragma unroll
         for (int x = 0; x < 8; x++) top = fmaxf(top, fmaxf(scores[x][2 * r], scores[x][2 * r + 1]));

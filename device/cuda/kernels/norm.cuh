@@ -1,6 +1,7 @@
 // One row of RMSNorm and quantization by a block whose first lanes (a multiple of 32) hold
-// the values: thread i has values i, i + lanes, i + 2·lanes, ... Squares are added in float64,
-// the even and the odd ones of a thread, then the threads of a warp, then the warps.
+// the values: thread i has values i, i + lanes, i + 2·lanes, ... Squares are added in float64:
+// every fourth one of a thread, then its four sums crosswise, the threads of a warp, the warps
+// in pairs. Many short chains, because an addition in float64 takes long.
 // Whoever normalizes a row of the same kind has as many lanes, so that it gets the same bits.
 #pragma once
 #include "common.cuh"
@@ -23,6 +24,19 @@ __device__ __forceinline__ int32_t warp_total(int32_t v) {
 #endif
 }
 
+// pairs_sum adds N values (a power of two): neighbours, then sums of neighbours, ...
+template <int N, typename T> __device__ __forceinline__ T pairs_sum(const T *values) {
+    T v[N];
+#pragma unroll
+    for (int i = 0; i < N; i++) v[i] = values[i];
+#pragma unroll
+    for (int d = 1; d < N; d *= 2) {
+#pragma unroll
+        for (int i = 0; i < N; i += 2 * d) v[i] += v[i + d];
+    }
+    return v[0];
+}
+
 // lanes_sum adds v over the lanes; every thread of the block calls it and gets the sum.
 // scratch is used once.
 template <int LANES, typename T> __device__ __forceinline__ T lanes_sum(T v, T *scratch) {
@@ -30,10 +44,7 @@ template <int LANES, typename T> __device__ __forceinline__ T lanes_sum(T v, T *
     v = warp_total(v);
     if ((threadIdx.x & 31) == 0 && warp < LANES / 32) scratch[warp] = v;
     __syncthreads();
-    T s = scratch[0];
-#pragma unroll
-    for (int i = 1; i < LANES / 32; i++) s += scratch[i];
-    return s;
+    return pairs_sum<LANES / 32>(scratch);
 }
 
 template <int LANES> __device__ __forceinline__ uint32_t lanes_max(uint32_t v, uint32_t *scratch) {
@@ -88,10 +99,10 @@ __device__ __forceinline__ void norm_row(float (&v)[V], bool normed, const float
                                          int stride, NormScratch &scratch, float &s, int32_t &sum) {
     const bool mine = threadIdx.x < LANES;
     if (normed) {
-        double even = 0, odd = 0;
+        double part[4] = {};
 #pragma unroll
-        for (int i = 0; i < V; i++) (i % 2 ? odd : even) += (double)__fmul_rn(v[i], v[i]);
-        float scale = norm_scale(lanes_sum<LANES>(even + odd, scratch.sums), inverse, eps);
+        for (int i = 0; i < V; i++) part[i % 4] += (double)__fmul_rn(v[i], v[i]);
+        float scale = norm_scale(lanes_sum<LANES>((part[0] + part[2]) + (part[1] + part[3]), scratch.sums), inverse, eps);
 #pragma unroll
         for (int i = 0; i < V; i++) v[i] = __fmul_rn(__fmul_rn(v[i], scale), w[i]);
     }

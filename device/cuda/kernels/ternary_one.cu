@@ -29,15 +29,14 @@ __device__ __forceinline__ void quantize_row(float *x, const float *w, double in
                                              NormScratch &scratch, float &s, int32_t &sum) {
     uint32_t top = 0;
     if (w) {
-        double even = 0, odd = 0;
-        int i = threadIdx.x;
+        double part[4] = {};
 #pragma unroll 2
-        for (; i + normLanes < cols; i += 2 * normLanes) {
-            even += (double)__fmul_rn(x[i], x[i]);
-            odd += (double)__fmul_rn(x[i + normLanes], x[i + normLanes]);
+        for (int i = threadIdx.x; i < cols; i += 4 * normLanes) {
+#pragma unroll
+            for (int k = 0; k < 4; k++)
+                if (int at = i + k * normLanes; at < cols) part[k] += (double)__fmul_rn(x[at], x[at]);
         }
-        if (i < cols) even += (double)__fmul_rn(x[i], x[i]);
-        float scale = norm_scale(lanes_sum<normLanes>(even + odd, scratch.sums), inverse, eps);
+        float scale = norm_scale(lanes_sum<normLanes>((part[0] + part[2]) + (part[1] + part[3]), scratch.sums), inverse, eps);
 #pragma unroll 4
         for (int i = threadIdx.x; i < cols; i += normLanes) {
             float v = __fmul_rn(__fmul_rn(x[i], scale), w[i]);

@@ -1,0 +1,207 @@
+// A whole span of transformer blocks in one kernel, for up to eight rows that decode: what its
+// parts share. A CTA stays on each multiprocessor and does its part of every block:
+//
+//	            owner of a row              every CTA                 CTAs of a head
+//	x ────────▶ norm ─▶ codes ──▶ its tiles of Q, K, V ──▶ chunks of attention ─▶ fold ─┐
+//	┌──────────────────────────────────────────────────────────────────────────────────┘
+//	└─ att ───▶ norm ─▶ codes ──▶ its tiles of the output layer, x ─┐
+//	┌───────────────────────────────────────────────────────────────┘
+//	└─ x ─────▶ norm ─▶ codes ──▶ its tiles of gate and up ──▶ norm ─▶ codes ──▶ its tiles of down, x
+//
+// CTAs meet only through words in global memory (the room of the span). A word that was not
+// written holds a value that is never written (empty, emptyCodes), so that readers wait for the
+// data itself: no barrier, no fence, one way through the L2 cache. Who alone reads a word, or
+// knows that all have read it, makes it empty again; the next writer depends on something that
+// he tells after that and a fence, or writes the other half of a pair (parts).
+//
+// A single row is normalized by every CTA for itself, which saves telling the codes.
+//
+// Weights of a layer lie in shared memory, those of the same layer of the next block come when
+// they are used: memory is read all the time. A warp of its own lets them come, few at a time, since
+// a long queue at the memory would hold up the words.
+//
+// The bits are those of the kernels that do one thing each.
+#pragma once
+#include "chunk.cuh"
+#include "kept.cuh"
+#include "norm.cuh"
+#include "ternary.cuh"
+
+constexpr int spanThreads = 512, spanWarps = spanThreads / 32, spanRows = 8; // and one warp that lets weights come
+constexpr int partWords = 4; // before the values of a chunk of attention: maximum, sum, nothing, nothing
+
+// empty is a NaN that no value is told as; emptyCodes cannot be, as no code is -128.
+constexpr uint32_t empty = 0xffffffffu, emptyCodes = 0x80808080u;
+
+// SpanLayer is a ternary layer: the words of Go's spanLayer.
+struct SpanLayer {
+    const uint4 *weights;
+    const int32_t *map;
+    const float *scale, *factor;
+    int64_t tiles, chunks;
+};
+
+// SpanNorm has weight nullptr where nothing is normalized.
+struct SpanNorm {
+    const float *weight;
+    float eps, unused;
+};
+
+struct SpanBlock {
+    SpanLayer layer[4]; // queries, keys and values; output; gate and up; down
+    SpanNorm norm[4];   // of their inputs
+    __half *k, *v;
+};
+
+struct Span {
+    const SpanBlock *blocks;
+    int64_t count, stage; // blocks, and what note_bad calls the first
+    const Row *rows;
+    const int32_t *table;
+    const float *cosines, *sines;
+    float *x; // [n][hidden], the residual stream
+    uint32_t *bad, *room;
+    int64_t n, hidden, ffn, act, maxChunks;
+    int64_t area; // bytes of shared memory for codes and attention
+    float scale, unused;
+    Shape shape;
+};
+
+// meet waits for all threads but those of the last warp.
+__device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(spanThreads) : "memory"); }
+
+__device__ __forceinline__ uint32_t peek(const uint32_t *p) {
+    uint32_t v;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ uint4 peek4(const uint4 *p) {
+    uint4 v;
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ void tell(uint32_t *p, uint32_t v) { asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
+
+__device__ __forceinline__ void tell4(uint4 *p, uint4 v) {
+    asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1,%2,%3,%4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
+
+// tell_value tells a float; the one NaN that means empty becomes another.
+__device__ __forceinline__ void tell_value(uint32_t *p, float v) {
+    uint32_t w = __float_as_uint(v);
+    tell(p, w == empty ? 0x7fffffffu : w);
+}
+
+// Patience ends a kernel that waits for something that does not come, within seconds.
+struct Patience {
+    uint32_t tries = 0;
+    __device__ __forceinline__ void lose() {
+        if (++tries == 1u << 24) __trap();
+    }
+};
+
+// await_value waits for a float; had is what was seen there.
+__device__ __forceinline__ float await_value(const uint32_t *p, uint32_t had) {
+    Patience patience;
+    while (had == empty) {
+        patience.lose();
+        had = peek(p);
+    }
+    return __uint_as_float(had);
+}
+
+__device__ __forceinline__ bool any_word(uint4 v, uint32_t is) { return v.x == is || v.y == is || v.z == is || v.w == is; }
+
+// await_first waits until something is at p. One lane of a warp looks: more would only keep
+// the cache busy.
+__device__ __forceinline__ void await_first(const void *p, uint32_t none) {
+    if ((threadIdx.x & 31) == 0) {
+        Patience patience;
+        while (peek((const uint32_t *)p) == none) patience.lose();
+    }
+    __syncwarp();
+}
+
+__device__ __forceinline__ uint4 await_four(const uint4 *p, uint4 had, uint32_t none) {
+    Patience patience;
+    while (any_word(had, none)) {
+        patience.lose();
+        had = peek4(p);
+    }
+    return had;
+}
+
+// clear empties words; a fence must follow.
+__device__ __forceinline__ void clear(uint32_t *p, int words, uint32_t with) {
+#pragma unroll 1
+    for (int i = threadIdx.x * 4; i < words; i += spanThreads * 4) tell4((uint4 *)(p + i), make_uint4(with, with, with, with));
+}
+
+// fence_gpu lets what this thread has told be seen before what it tells next.
+__device__ __forceinline__ void fence_gpu() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+
+// Weights on their way to shared memory: a barrier counts their bytes.
+__device__ __forceinline__ void barrier_init(uint64_t *bar) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
+}
+
+__device__ __forceinline__ void barrier_expect(uint64_t *bar, uint32_t bytes) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
+}
+
+__device__ __forceinline__ void barrier_arrive(uint64_t *bar) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
+}
+
+__device__ __forceinline__ void barrier_wait(uint64_t *bar, uint32_t parity) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar), done = 0;
+    Patience patience;
+    while (!done) {
+        asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}" : "=r"(done) : "r"(at), "r"(parity) : "memory");
+        if (!done) patience.lose();
+    }
+}
+
+// copy8 begins to copy eight bytes to shared memory; copies_done waits for it.
+__device__ __forceinline__ void copy8(void *dst, const void *src) {
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(dst);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(src) : "memory");
+}
+
+__device__ __forceinline__ void bulk_copy(void *dst, const void *src, uint32_t bytes, uint64_t *bar) {
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(dst), at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(src), "r"(bytes), "r"(at)
+                 : "memory");
+}
+
+constexpr int spanTiles = 7; // of a layer that a CTA may have
+
+// Way is what a CTA does for one of the four layers of every block.
+struct Way {
+    const uint32_t *src; // the rows that become its codes: [8][cols] in the room
+    uint32_t *dst;       // where results are told: [8][ld]
+    uint32_t *codes;     // [8][stride/4 + 4] in the room
+    uint4 *weights;      // its tiles in shared memory, one after the other
+    double inverse;      // 1/cols
+    int cols, stride, ld, chunks;
+    int first, n; // its tiles: first, first + CTAs, ...
+};
+
+// SpanShared is what a CTA has beside weights, codes and attention.
+struct SpanShared {
+    int32_t red[spanTiles * 16 * spanRows]; // sums of products: [tile][output][row]; zero between uses
+    NormScratch norm;
+    float scale[2][spanRows]; // of the codes at hand, and of those before them
+    int32_t sum[2][spanRows];
+    Row rows[spanRows];
+    SpanBlock block[2];
+    Way way[4];
+    uint64_t arrived[4][spanTiles], used[4]; // tiles that have come, layers whose memory is free again
+    float2 scales[2][4][spanTiles], factors[2][4][spanTiles]; // of even and odd blocks
+    int16_t columns[4][spanTiles * 16];
+};

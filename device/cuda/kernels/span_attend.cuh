@@ -1,0 +1,175 @@
+// Attention of a span: chunks of 64 positions as attn_decode, folded as combine_head does.
+#pragma once
+#include "span.cuh"
+
+// SpanAttention is the shared memory of a chunk.
+template <int D> struct SpanAttention {
+    uint4 frags[Frags<D>::all * 32];
+    float4 exchange[8][32];
+    __half queries[8][D];
+    float raw[10 * D]; // queries of up to eight heads, key, value
+};
+
+// span_turn writes pair i of a head of D values, rotated by an angle, through put.
+template <int D, typename Put> __device__ __forceinline__ void span_turn(const float *x, int i, const Shape &a, float c, float s, Put put) {
+    int half = (int)a.dims / 2;
+    bool turned = a.kind != 0 && i < half;
+    int one = turned && a.kind == 1 ? i : 2 * i, two = turned && a.kind == 1 ? i + half : one + 1;
+    float p = x[one], r = x[two];
+    put(one, turned ? __fsub_rn(__fmul_rn(p, c), __fmul_rn(r, s)) : p);
+    put(two, turned ? __fadd_rn(__fmul_rn(p, s), __fmul_rn(r, c)) : r);
+}
+
+// key_place and value_place say where dimension d of position p of a chunk stands among the
+// fragments (chunk.cuh), in halves.
+template <int D> __device__ __forceinline__ int key_place(int p, int d) {
+    int x = 4 * (p >> 5) + (p >> 1 & 3), g = 2 * (p >> 3 & 3) + (p & 1);
+    return ((x * (D / 32) + (d >> 5)) * 32 + 4 * g + (d >> 3 & 3)) * 8 + (d & 7);
+}
+
+template <int D> __device__ __forceinline__ int value_place(int p, int d) {
+    return ((Frags<D>::keys + 2 * (d >> 3) + (p >> 5)) * 32 + 4 * (d & 7) + (p >> 3 & 3)) * 8 + (p & 7);
+}
+
+// attend_chunk computes one chunk of one KV head of one row, into parts.
+template <int D>
+__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, const Row &at, int row, int head, int chunk, const uint32_t *qkv, uint32_t *parts,
+                                             SpanAttention<D> &m) {
+    const Shape &s = a.shape;
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    const int start = chunk * CHUNK, heads = (int)s.heads, kvHeads = (int)s.kvHeads, group = heads / kvHeads, size = (int)s.pageSize;
+    const bool own = at.pos - start < CHUNK; // the row's own position is among these
+    Pages kv = {b.k, b.v, a.table + at.pages, kvHeads, head, size, at.pos - 1};
+    if (warp < 4) copy_part<D>(m.frags, kv, warp, start, part_page(kv, warp, start));
+    // A thread turns the same pair of every head.
+    const int pair = threadIdx.x % (D / 2), half = (int)s.dims / 2;
+    float c = 1, sn = 0;
+    if (s.kind != 0 && pair < half) c = a.cosines[at.pos * half + pair], sn = a.sines[at.pos * half + pair];
+    const uint32_t *all = qkv + row * (heads + 2 * kvHeads) * D;
+    if (int i = threadIdx.x * 4; i < (group + (own ? 2 : 0)) * D) {
+        // Queries, then a key, then a value.
+        int skip = i < group * D ? head * group : i < (group + 1) * D ? heads + head - group : heads + kvHeads + head - group - 1;
+        const uint4 *from = (const uint4 *)(all + skip * D + i);
+        *(uint4 *)(m.raw + i) = await_four(from, peek4(from), empty);
+    }
+    if (warp < 4) {
+        copies_done();
+        trim_part<D>(m.frags, kv, warp, start);
+    }
+    meet();
+#pragma unroll 1
+    for (int i = threadIdx.x; i < group * (D / 2); i += spanThreads) {
+        int h = i / (D / 2);
+        span_turn<D>(m.raw + h * D, pair, s, c, sn, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
+    }
+    if (int i = (int)threadIdx.x - (spanThreads - D); own && i >= 0) {
+        int slot = at.pos % size, p = at.pos - start;
+        int64_t page = ((int64_t)kv.table[at.pos / size] * kvHeads + head) * size * D;
+        __half *frags = (__half *)m.frags;
+        if (i < D / 2) span_turn<D>(m.raw + group * D, pair, s, c, sn, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
+        frags[value_place<D>(p, i)] = b.v[page + i * size + slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
+    }
+    meet();
+    // Eight warps have a tile of scores each, and D/64 tiles of values.
+    constexpr int tiles = D / 64;
+    uint32_t qf[D / 16][4];
+    if (warp < 8) {
+        load_queries<D>(qf, g < group ? m.queries[g] : nullptr, nullptr);
+        float sc[1][4];
+        chunk_scores<D, 1>(sc, qf, m.frags, warp);
+        m.exchange[warp][lane] = make_float4(sc[0][0], sc[0][1], sc[0][2], sc[0][3]);
+    }
+    meet();
+    if (warp < 8) {
+        float sc[8][4];
+#pragma unroll
+        for (int x = 0; x < 8; x++) {
+            float4 e = m.exchange[x][lane];
+            sc[x][0] = e.x, sc[x][1] = e.y, sc[x][2] = e.z, sc[x][3] = e.w;
+        }
+        int see = min(at.pos - start, CHUNK - 1);
+        int seen[2] = {see, see};
+        Weights w;
+        chunk_softmax<1>(w, sc, seen, a.scale * 1.44269504088896341f);
+        float out[tiles][4];
+        chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
+        if (g < group) {
+            uint32_t *part = parts + ((row * heads + head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
+            if (warp == 0 && t == 0) tell_value(part, w.m[0]), tell_value(part + 1, w.l[0]);
+#pragma unroll
+            for (int i = 0; i < tiles; i++) {
+                uint32_t *o = part + partWords + 8 * (tiles * warp + i) + 2 * t;
+                tell_value(o, out[i][0]), tell_value(o + 1, out[i][1]);
+            }
+        }
+    }
+    meet();
+}
+
+// fold_head folds the chunks of the query heads of one KV head of one row, each warp 32
+// dimensions of one, and empties the parts.
+template <int D> __device__ __forceinline__ void fold_head(const Span &a, int row, int head, int chunks, uint32_t *parts, uint32_t *att) {
+    const uint32_t full = 0xffffffffu;
+    constexpr int slices = D / 32, words = D + partWords;
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, heads = (int)a.shape.heads, group = heads / (int)a.shape.kvHeads;
+    const int first_head = row * heads + head * group;
+#pragma unroll 1
+    for (int job = warp; job < group * slices; job += spanWarps) {
+        int h = first_head + job / slices, d = 32 * (job % slices) + lane;
+        const uint32_t *part = parts + h * (int)a.maxChunks * words;
+        float top = -INFINITY, sum = 0, out = 0;
+#pragma unroll 1
+        for (int first = 0; first < chunks; first += 32, part += 32 * words) {
+            int n = min(32, chunks - first);
+            uint32_t raw[8]; // values, asked for before their weights are known
+#pragma unroll
+            for (int k = 0; k < 8; k++) raw[k] = k < n ? peek(part + k * words + partWords + d) : 0;
+            float mine = -INFINITY, weight = 0;
+            if (lane < n) {
+                const uint32_t *at = part + lane * words;
+                uint32_t m0 = peek(at), l0 = peek(at + 1);
+                mine = await_value(at, m0), weight = await_value(at + 1, l0);
+            }
+            __syncwarp();
+            float run = mine;
+#pragma unroll
+            for (int k = 1; k < 32; k *= 2) {
+                float below = __shfl_up_sync(full, run, k);
+                if (lane >= k) run = fmaxf(run, below);
+            }
+            run = fmaxf(run, top);
+            float before = __shfl_up_sync(full, run, 1);
+            if (lane == 0) before = top;
+            float fa, fb;
+            fold_weights(before, mine, fa, fb);
+            top = __shfl_sync(full, run, 31);
+#pragma unroll 1
+            for (int i = 0; i < n; i += 8) {
+                const uint32_t *from = part + i * words + partWords + d;
+                Patience patience;
+                for (bool all = false; !all;) {
+                    all = true;
+#pragma unroll
+                    for (int k = 0; k < 8; k++)
+                        if (raw[k] == empty) raw[k] = peek(from + k * words), all = false;
+                    if (!all) patience.lose();
+                }
+                __syncwarp();
+#pragma unroll
+                for (int k = 0; k < 8; k++) {
+                    if (i + k >= n) break;
+                    float ai = __shfl_sync(full, fa, i + k), bi = __shfl_sync(full, fb, i + k);
+                    sum = fold(sum, __shfl_sync(full, weight, i + k), ai, bi);
+                    out = fold(out, __uint_as_float(raw[k]), ai, bi);
+                }
+#pragma unroll
+                for (int k = 0; k < 8; k++) raw[k] = i + 8 + k < n ? peek(from + (8 + k) * words) : 0;
+            }
+        }
+        tell_value(att + h * D + d, __fdiv_rn(out, sum));
+    }
+    meet();
+#pragma unroll 1
+    for (int h = 0; h < group; h++) clear(parts + (first_head + h) * (int)a.maxChunks * words, chunks * words, empty);
+    fence_gpu();
+}

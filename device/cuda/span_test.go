@@ -1,0 +1,235 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"tritflow/device"
+	"tritflow/gguf"
+	"tritflow/gguf/builtin"
+	"tritflow/graph"
+)
+
+// spanRig is the blocks of a model twice on one GPU, for the same steps.
+type spanRig struct {
+	g     *gpu
+	m     *graph.Model
+	parts [2]*blocks // the second one runs kernel by kernel
+	kv    device.KV
+}
+
+// newSpanRig takes the model that TRITFLOW_BENCH_MODEL names, or the one in the program.
+func newSpanRig(t testing.TB, kv device.KV) *spanRig {
+	t.Helper()
+	g := openGPU(t).(*gpu)
+	t.Cleanup(func() { g.Close() })
+	f, err := spanModel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	m, err := graph.Bind(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &spanRig{g: g, m: m, kv: kv}
+	for i := range r.parts {
+		part, err := g.LoadBlocks(context.Background(), m.Blocks, kv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { part.Close() })
+		r.parts[i] = part.(*blocks)
+	}
+	if r.parts[0].spans == nil {
+		t.Skip("this GPU runs these blocks kernel by kernel")
+	}
+	r.parts[0].spans.few = 16
+	r.parts[1].spans = nil
+	return r
+}
+
+func spanModel() (*gguf.File, error) {
+	if path := os.Getenv("TRITFLOW_BENCH_MODEL"); path != "" {
+		return gguf.Open(path, gguf.Options{})
+	}
+	return builtin.Open()
+}
+
+// step runs a step of single rows at the given positions through both parts.
+func (r *spanRig) step(t testing.TB, positions []int, x []float32) [2][]float32 {
+	t.Helper()
+	var out [2][]float32
+	for i, p := range r.parts {
+		b := &device.Batch{}
+		for s, pos := range positions {
+			pages := make([]int32, pos/r.kv.PageSize+1)
+			for j := range pages {
+				pages[j] = int32(s + j*len(positions))
+			}
+			b.Rows = append(b.Rows, device.Row{Seq: int32(s), Pos: int32(pos)})
+			b.Seqs = append(b.Seqs, device.Seq{ID: uint64(s), First: s, N: 1, Pages: pages})
+		}
+		h, err := r.g.newHidden(len(positions), p.hidden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.g.queue.do(func() error {
+			if err := r.g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
+				return err
+			}
+			return r.g.ctx.Fill(h.bad(), 0xff, int64(4*len(positions)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := p.Forward(context.Background(), b, h, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i] = make([]float32, len(x))
+		if err := res.Host(out[i]); err != nil {
+			t.Fatal(err)
+		}
+		res.Release()
+	}
+	return out
+}
+
+// One kernel for all blocks gives the bits of a kernel for each thing, and leaves the same keys
+// and values, for any number of rows and any positions.
+func TestSpanGivesTheSameBits(t *testing.T) {
+	const most = 16
+	kv := device.KV{Type: "f16", PageSize: 32, Pages: most * 24}
+	r := newSpanRig(t, kv)
+	rng := rand.New(rand.NewPCG(1, 2))
+	positions := make([]int, most)
+	for i := range positions {
+		positions[i] = []int{0, 1, 62, 63, 64, 127, 128, 200, 511, 700, 5, 31, 32, 33, 300, 640}[i]
+	}
+	for step := range 12 {
+		for _, n := range []int{1, 2, 3, 7, 8, 9, 16} {
+			at := make([]int, n)
+			for i := range at {
+				at[i] = positions[(i*5+step)%most] + step
+			}
+			x := make([]float32, n*r.m.Blocks[0].Hidden)
+			for i := range x {
+				x[i] = float32(rng.NormFloat64())
+			}
+			if step == 5 {
+				x[0] = float32(math.Inf(1))
+			}
+			out := r.step(t, at, x)
+			if !bytes.Equal(bytesOf(out[0]), bytesOf(out[1])) {
+				for i := range out[0] {
+					if math.Float32bits(out[0][i]) != math.Float32bits(out[1][i]) {
+						t.Fatalf("step %d, %d rows: value %d is %v and %v", step, n, i, out[0][i], out[1][i])
+					}
+				}
+			}
+		}
+	}
+	pages := func(p *blocks, b int) []byte {
+		c, s := p.list[b].cache, &p.list[b].spec
+		all := make([]byte, 2*2*kv.Pages*kv.PageSize*s.KVHeads*s.KeyDim)
+		if err := r.g.queue.do(func() error {
+			if err := r.g.ctx.CopyOut(all[:len(all)/2], c.k); err != nil {
+				return err
+			}
+			return r.g.ctx.CopyOut(all[len(all)/2:], c.v)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	for b := range r.m.Blocks {
+		if !bytes.Equal(pages(r.parts[0], b), pages(r.parts[1], b)) {
+			t.Fatalf("keys or values of block %d differ", b)
+		}
+	}
+}
+
+// BenchmarkSpan times all blocks for steps of so many rows at 512 positions, both ways.
+func BenchmarkSpan(b *testing.B) {
+	const positions = 512
+	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: 16 * positions / 32})
+	for _, rows := range []int{1, 2, 4, 8, 16} {
+		batch := &device.Batch{}
+		for i := range rows {
+			pages := make([]int32, positions/32)
+			for j := range pages {
+				pages[j] = int32(i*len(pages) + j)
+			}
+			batch.Rows = append(batch.Rows, device.Row{Seq: int32(i), Pos: positions - 1})
+			batch.Seqs = append(batch.Seqs, device.Seq{ID: uint64(i), First: i, N: 1, Pages: pages})
+		}
+		for i, p := range r.parts {
+			b.Run(fmt.Sprintf("rows=%d/%s", rows, []string{"span", "kernels"}[i]), func(b *testing.B) {
+				h, err := r.g.newHidden(rows, p.hidden)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer h.Release()
+				t := newTables(batch, 32)
+				if err := r.g.queue.do(func() error { return p.times(b, t, h) }); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// times reports how long a block takes.
+func (p *blocks) times(b *testing.B, t *tables, h *hidden) error {
+	g := p.g
+	rng := rand.New(rand.NewPCG(1, 2))
+	x := make([]float32, h.rows*h.width)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	if err := g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
+		return err
+	}
+	if err := g.ctx.Fill(h.bad(), 0xff, int64(4*h.rows)); err != nil {
+		return err
+	}
+	start, err := g.event()
+	if err != nil {
+		return err
+	}
+	end, err := g.event()
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err := p.run(t, h); err != nil {
+			return err
+		}
+	}
+	if err := start.Record(g.stream); err != nil {
+		return err
+	}
+	for b.Loop() {
+		if err := p.run(t, h); err != nil {
+			return err
+		}
+	}
+	if err := end.Record(g.stream); err != nil {
+		return err
+	}
+	if err := g.stream.Synchronize(); err != nil {
+		return err
+	}
+	took, err := end.Since(start)
+	b.ReportMetric(took*1e6/float64(b.N*len(p.list)), "us/block")
+	b.ReportMetric(0, "ns/op")
+	return err
+}
