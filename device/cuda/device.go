@@ -99,6 +99,7 @@ func (g *gpu) start() (err error) {
 	if g.ctx, err = driver.Retain(g.props.Ordinal); err != nil {
 		return unavailable(g.info.Name, err)
 	}
+	g.queue.current = g.ctx.MakeCurrent
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.ctx.Release())

@@ -12,109 +12,94 @@ import (
 	"tritflow/device"
 )
 
-// queue is the one goroutine that talks to a GPU's driver. It is locked to a thread,
-// on which the GPU's context is current, and does jobs in the order in which they come.
-// For a short while after each it looks for the next one before it sleeps: waking a
-// locked goroutine takes longer than a small kernel.
+// queue is the order in which a GPU's driver is talked to: jobs are done one after the other,
+// by whoever brings them, on a thread on which the GPU's context is current. A job does not
+// go to a goroutine of its own: waking one that is locked to a thread takes longer than a
+// small kernel, several times a token.
 type queue struct {
-	name string
-	jobs chan func()
-	gone chan struct{} // closed when the goroutine has ended
+	name    string
+	current func() error // makes the context current; set by the first job
 
-	// rest does what can be done while there is no job, and says whether something is
-	// left to look at again soon. Set before the first job.
-	rest func() bool
-
-	mu     sync.RWMutex // held for reading while a job is handed over
+	mu     sync.Mutex // held during a job
 	closed bool
+
+	left chan struct{} // there may be something for rest
+	gone chan struct{} // closed when the goroutine that rests has ended
 }
 
-// queued is how many jobs may wait; whoever brings more waits too.
-const queued = 64
+// glance is how often is looked at what jobs have left in the stream.
+const glance = 100 * time.Microsecond
 
-// watch is how long the goroutine looks for a job before it sleeps.
-const watch = 60 * time.Microsecond
-
-// glance is how often the goroutine looks at what rest left.
-const glance = 20 * time.Microsecond
-
+// newQueue makes a queue. rest does what can be done while there is no job, and says
+// whether something is left to look at again soon.
 func newQueue(name string, rest func() bool) *queue {
-	q := &queue{name: name, jobs: make(chan func(), queued), gone: make(chan struct{}), rest: rest}
-	go q.run()
+	q := &queue{name: name, left: make(chan struct{}, 1), gone: make(chan struct{})}
+	go q.watch(rest)
 	return q
 }
 
-func (q *queue) run() {
-	runtime.LockOSThread() // for good: the thread ends with the goroutine
+// watch calls rest between jobs for as long as it says.
+func (q *queue) watch(rest func() bool) {
 	defer close(q.gone)
-	// Yielding makes a locked goroutine change threads with others, which takes longer than
-	// what it waits for: it does so only where cores are few.
-	spare := runtime.GOMAXPROCS(0) > 3
-	for {
-		select {
-		case job, ok := <-q.jobs:
-			if !ok {
-				return
-			}
-			job()
-			continue
-		default:
-		}
-		for until := time.Now().Add(watch); len(q.jobs) == 0 && time.Now().Before(until); {
-			if !spare {
-				runtime.Gosched()
-			}
-		}
-		for len(q.jobs) == 0 && q.rest() {
+	for range q.left {
+		for again := true; again; {
 			time.Sleep(glance)
+			again = false
+			q.hold(func() error { //nolint:errcheck // a closed queue has nothing left
+				again = rest()
+				return nil
+			})
 		}
-		if len(q.jobs) > 0 {
-			continue
-		}
-		job, ok := <-q.jobs
-		if !ok {
-			return
-		}
-		job()
 	}
 }
 
-// post hands a job over and does not wait for it.
-func (q *queue) post(job func()) error {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
+// hold does a job.
+func (q *queue) hold(job func() error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
 		return fmt.Errorf("cuda: %s: %w", q.name, device.ErrClosed)
 	}
-	q.jobs <- job
-	return nil
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if q.current != nil {
+		if err := q.current(); err != nil {
+			return err
+		}
+	}
+	return job()
 }
 
-// do runs a job and waits for its end. A panic in it becomes a *device.PanicError.
-func (q *queue) do(job func() error) (err error) {
-	done := make(chan struct{})
-	perr := q.post(func() {
-		defer close(done)
+// post does a job that puts work into the stream; the work may end later.
+func (q *queue) post(job func()) error {
+	return q.hold(func() error {
+		job()
+		select {
+		case q.left <- struct{}{}:
+		default:
+		}
+		return nil
+	})
+}
+
+// do does a job. A panic in it becomes a *device.PanicError.
+func (q *queue) do(job func() error) error {
+	return q.hold(func() (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = &device.PanicError{Device: q.name, Value: v, Stack: debug.Stack()}
 			}
 		}()
-		err = job()
+		return job()
 	})
-	if perr != nil {
-		return perr
-	}
-	<-done
-	return err
 }
 
-// close lets the jobs that were handed over end, then the goroutine; again does no harm.
+// close refuses further jobs and ends the goroutine; again does no harm.
 func (q *queue) close() {
 	q.mu.Lock()
 	if !q.closed {
 		q.closed = true
-		close(q.jobs)
+		close(q.left)
 	}
 	q.mu.Unlock()
 	<-q.gone
