@@ -138,12 +138,12 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, src.Close()) }()
-	settings, err := f.settings(ctx, format)
+	model, err := f.fingerprint(ctx)
 	if err != nil {
 		return err
 	}
 	job, err := batch.Open(batch.Options{
-		FS: disk.OS{}, Output: output, Settings: settings, Order: batch.Order(f.order), Lock: batch.Lock,
+		FS: disk.OS{}, Output: output, Settings: f.settings(model, format), Order: batch.Order(f.order), Lock: batch.Lock,
 	})
 	if err != nil {
 		return err

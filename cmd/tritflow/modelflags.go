@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tritflow/cmd/tritflow/internal/fingerprint"
 	"tritflow/device"
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
@@ -214,4 +215,24 @@ func closeEngine(e *stages.Engine, err *error) {
 	if cerr := e.Close(); cerr != nil && *err == nil {
 		*err = fmt.Errorf("closing the model: %w", cerr)
 	}
+}
+
+// fingerprint reads the whole file for its hashes.
+func (f *fileFlags) fingerprint(ctx context.Context) (*fingerprint.Model, error) {
+	open := builtin.Open
+	if f.path != "" {
+		open = func() (*gguf.File, error) { return gguf.Open(f.path, gguf.Options{I2SLayout: f.layout}) }
+	}
+	file, err := open()
+	if err != nil {
+		return nil, wrapModel(err)
+	}
+	m, err := fingerprint.Of(ctx, file)
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, openFailure(ctx, err)
+	}
+	return m, nil
 }

@@ -24,6 +24,7 @@ type done struct {
 	Totals
 	Bytes  int64  `json:"bytes"` // of the output
 	SHA256 string `json:"sha256"`
+	Draws  string `json:"draws"` // digest of the draws of all lines
 }
 
 // Progress of a run.
