@@ -9,6 +9,7 @@ import (
 
 	"tritflow/bench"
 	"tritflow/cmd/tritflow/internal/batch"
+	"tritflow/cmd/tritflow/internal/receipt"
 	"tritflow/device"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -82,7 +83,7 @@ func exitCode(err error) (code int, quiet bool) {
 		return exitRefused, true
 	case errors.Is(err, errSomeFailed):
 		return exitPartial, true
-	case errors.Is(err, errBelow):
+	case errors.Is(err, errBelow), errors.Is(err, errDiffers):
 		return exitFailure, true
 	case refused(err):
 		return exitRefused, false
@@ -94,7 +95,7 @@ func exitCode(err error) (code int, quiet bool) {
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
-		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err)
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || is[*receipt.FileError](err) || batch.Refused(err)
 }
 
 func is[E error](err error) bool {

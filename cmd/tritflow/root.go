@@ -40,7 +40,7 @@ func newRoot(a *app) *cobra.Command {
 		a.runCommand(), a.chatCommand(), a.batchCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
-		a.builtinCommand(), a.evalCommand(),
+		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
 	return root

@@ -32,7 +32,7 @@ type Job struct {
 	resumed  int64 // lines that earlier runs have finished
 	torn     int64
 	finished bool
-	drawn    string // of a finished job: the digest of its draws
+	done     done  // of a finished job
 	bulky    error // why the finished journal still holds the answers
 	unlock   func(forGood bool) error
 }
@@ -158,7 +158,7 @@ func (j *Job) free() error {
 
 // end checks the output of a job that is finished.
 func (j *Job) end(d *done) error {
-	j.finished, j.totals, j.resumed, j.drawn = true, d.Totals, d.Requests, d.Draws
+	j.finished, j.totals, j.resumed, j.done = true, d.Totals, d.Requests, *d
 	if j.out.off == 0 {
 		if err := j.out.readAll(); err != nil {
 			return err
@@ -187,15 +187,15 @@ func (j *Job) Bulky() error { return j.bulky }
 func (j *Job) Totals() Totals { return j.totals }
 
 // Proof of a finished job: the size and SHA-256 of its output, and the SHA-256 of the
-// digests of what was drawn for its lines (stages.Result.Digest), in input order.
+// digests of its input lines and of what was drawn for them (stages.Result.Digest), in
+// input order.
 type Proof struct {
-	Bytes  int64  `json:"output_bytes"`
-	Output string `json:"output_sha256"`
-	Draws  string `json:"draws_sha256"`
+	Bytes                int64
+	Output, Input, Draws string
 }
 
 // Proof of a job that is finished.
-func (j *Job) Proof() Proof { return Proof{j.out.off, j.out.digest(), j.drawn} }
+func (j *Job) Proof() Proof { return Proof{j.done.Bytes, j.done.SHA256, j.done.Input, j.done.Draws} }
 
 // CheckInput compares the input with that of a finished job.
 func (j *Job) CheckInput(src input.Source) error {

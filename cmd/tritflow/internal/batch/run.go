@@ -149,8 +149,12 @@ func (j *Job) finish(rest []journal.Digest) error {
 	if err := j.out.sync(); err != nil {
 		return err
 	}
-	j.drawn = j.order.digest()
-	totals, err := json.Marshal(done{j.totals, j.out.off, j.out.digest(), j.drawn})
+	input, err := j.journal.InputDigest()
+	if err != nil {
+		return err
+	}
+	j.done = done{j.totals, j.out.off, j.out.digest(), input, j.order.digest()}
+	totals, err := json.Marshal(j.done)
 	if err != nil {
 		return err
 	}
