@@ -71,14 +71,15 @@ func (l *Logits) Add(sample, pos int, got, reference []float32) (kl float64, sam
 	} else if l.first == nil {
 		l.first = &Divergence{
 			Case: sample, Position: pos, Token: int32(a), Reference: int32(b),
-			Gap: float64(reference[b]) - float64(reference[a]), OurGap: float64(got[a]) - float64(got[b]),
+			Gap: bounded(float64(reference[b]) - float64(reference[a])), OurGap: bounded(float64(got[a]) - float64(got[b])),
 		}
 	}
 	return kl, same
 }
 
 // Divergent is the Kullback-Leibler divergence Σ p·ln(p/q) of the logits got
-// (q) from those of a reference (p), in nats; never below 0.
+// (q) from those of a reference (p), in nats; never below 0, and the largest
+// number where logits are not finite.
 func Divergent(got, reference []float32) float64 {
 	logQ, logP := LogSum(got), LogSum(reference)
 	sum := 0.0
@@ -88,7 +89,16 @@ func Divergent(got, reference []float32) float64 {
 			sum += e * (p - (float64(got[i]) - logQ))
 		}
 	}
-	return math.Max(sum, 0)
+	return bounded(math.Max(sum, 0))
+}
+
+// bounded keeps what is no number, or too large, out of reports: JSON has no
+// words for it.
+func bounded(x float64) float64 {
+	if x-x != 0 {
+		return math.MaxFloat64
+	}
+	return x
 }
 
 // LogitFigures say how far logits are from a reference's.
@@ -106,7 +116,7 @@ type LogitFigures struct {
 func (l *Logits) Figures() LogitFigures {
 	f := LogitFigures{Figures: l.Values.Figures(), Rows: l.rows, Equal: l.equal, KLMax: l.klMax, First: l.first}
 	if l.rows > 0 {
-		f.Agreement, f.KL = float64(l.equal)/float64(l.rows), l.kl/float64(l.rows)
+		f.Agreement, f.KL = float64(l.equal)/float64(l.rows), bounded(l.kl/float64(l.rows))
 	}
 	return f
 }
