@@ -41,6 +41,7 @@ func newRoot(a *app) *cobra.Command {
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
 		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
+		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
 	return root
