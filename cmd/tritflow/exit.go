@@ -84,7 +84,7 @@ func exitCode(err error) (code int, quiet bool) {
 		return exitRefused, true
 	case errors.Is(err, errSomeFailed):
 		return exitPartial, true
-	case errors.Is(err, errBelow), errors.Is(err, errDiffers), errors.Is(err, errInvalid):
+	case errors.Is(err, errBelow), errors.Is(err, errDiffers), errors.Is(err, errInvalid), errors.Is(err, errAbovePlan):
 		return exitFailure, true
 	case refused(err):
 		return exitRefused, false
