@@ -11,6 +11,7 @@ import (
 	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/receipt"
 	"tritflow/cmd/tritflow/internal/score"
+	"tritflow/cmd/tritflow/internal/targets"
 	"tritflow/device"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -96,7 +97,7 @@ func exitCode(err error) (code int, quiet bool) {
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
-		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || is[*receipt.FileError](err) || is[*score.TextError](err) ||
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || is[*receipt.FileError](err) || is[*targets.FileError](err) || is[*score.TextError](err) ||
 		batch.Refused(err)
 }
 

@@ -60,6 +60,7 @@ type validateFlags struct {
 	tolerance string
 	verbose   bool
 	json      bool
+	all       allFlags
 }
 
 func (a *app) validateCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [-m FILE]",
 		Short: "Walk the layers of a model and check their numbers",
-		Long:  validateHelp,
+		Long:  validateHelp + validateAllHelp,
 		Args:  cobra.NoArgs,
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.validate(ctx, &f) }),
 	}
@@ -80,10 +81,14 @@ func (a *app) validateCommand() *cobra.Command {
 	fs.StringVar(&f.tolerance, "tolerance", "default", "default, strict, or a JSON file of limits")
 	fs.BoolVar(&f.verbose, "layers", false, "print every product of every block too")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	f.all.add(cmd)
 	return cmd
 }
 
 func (a *app) validate(ctx context.Context, f *validateFlags) error {
+	if f.all.on {
+		return f.all.run(ctx, a, f)
+	}
 	r, err := f.walk(ctx, a)
 	if err != nil {
 		return err

@@ -52,13 +52,18 @@ func Read(path string) (*Receipt, error) {
 		return nil, &FileError{path, err.Error()}
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostBytes))
+	return Parse(path, f)
+}
+
+// Parse reads a receipt; path is what errors call it.
+func Parse(path string, r io.Reader) (*Receipt, error) {
+	text, err := io.ReadAll(io.LimitReader(r, mostBytes))
 	if err != nil {
 		return nil, &FileError{path, err.Error()}
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	var r Receipt
+	var out Receipt
 	var head struct {
 		Format int `json:"tritflow_receipt"`
 	}
@@ -68,18 +73,18 @@ func Read(path string) (*Receipt, error) {
 	if head.Format != Format {
 		return nil, &FileError{path, fmt.Sprintf("its format is %d, this program reads %d: use the program that wrote it", head.Format, Format)}
 	}
-	if err := d.Decode(&r); err != nil {
+	if err := d.Decode(&out); err != nil {
 		return nil, &FileError{path, "it is damaged: " + err.Error()}
 	}
-	want, err := r.seal()
+	want, err := out.seal()
 	if err != nil {
 		return nil, &FileError{path, err.Error()}
 	}
 	switch {
-	case r.Seal != want:
+	case out.Seal != want:
 		return nil, &FileError{path, "it was changed after it was written: its seal does not match"}
-	case (r.Run == nil) == (r.Batch == nil):
+	case (out.Run == nil) == (out.Batch == nil):
 		return nil, &FileError{path, "it holds neither a run nor a batch"}
 	}
-	return &r, nil
+	return &out, nil
 }
