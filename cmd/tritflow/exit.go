@@ -85,7 +85,7 @@ func exitCode(err error) (code int, quiet bool) {
 		return exitRefused, true
 	case errors.Is(err, errSomeFailed):
 		return exitPartial, true
-	case errors.Is(err, errBelow), errors.Is(err, errDiffers), errors.Is(err, errInvalid), errors.Is(err, errAbovePlan):
+	case errors.Is(err, errBelow), errors.Is(err, errDiffers), errors.Is(err, errInvalid), errors.Is(err, errAbovePlan), errors.Is(err, errMissed):
 		return exitFailure, true
 	case refused(err):
 		return exitRefused, false

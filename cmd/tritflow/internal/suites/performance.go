@@ -81,3 +81,18 @@ func Speeds(values map[string]float64, r *bench.Report) {
 		}
 	}
 }
+
+// Figures gives everything that targets bound but the memory of many requests: a report's
+// speeds and sizes, the numbers of the network, and right answers where there are
+// questions.
+func Figures(ctx context.Context, o Options, r *bench.Report) (targets.Figures, error) {
+	m := &model{Options: o, figures: targets.Figures{Values: map[string]float64{}}}
+	if _, err := m.numbers(ctx); err != nil {
+		return m.figures, err
+	}
+	if _, err := m.accuracy(ctx); err != nil {
+		return m.figures, err
+	}
+	Speeds(m.figures.Values, r)
+	return m.figures, nil
+}
