@@ -211,7 +211,7 @@ func (c *comparison) layers(ctx context.Context, it *Item) error {
 	if err != nil {
 		return err
 	}
-	_, err = walk.Run(ctx, c.opt.Engine.Model(), it.Tokens, walk.Options{Float: c.opt.Float, KV: c.opt.KV, Visit: func(p walk.Point, got []float32, width int) error {
+	_, err = walk.Run(ctx, c.opt.Engine.Model(), it.Tokens[:it.Given], walk.Options{Float: c.opt.Float, KV: c.opt.KV, Visit: func(p walk.Point, got []float32, width int) error {
 		t := have[p.String()]
 		if t == nil || p.Name == walk.Logits {
 			return nil

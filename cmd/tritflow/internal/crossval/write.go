@@ -36,7 +36,7 @@ func (s *Source) Write(ctx context.Context, dir string, prompts []Prompt, n int)
 		}
 		if i == 0 && s.Tensors {
 			it.Tensors = "case0-tensors"
-			if err := s.tensors(ctx, filepath.Join(dir, it.Tensors), it.Tokens); err != nil {
+			if err := s.tensors(ctx, filepath.Join(dir, it.Tensors), p.Tokens); err != nil {
 				return err
 			}
 		}
