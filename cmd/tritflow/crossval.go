@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/gguf/atomicfile"
 	"tritflow/quantkern"
 	"tritflow/stages"
 )
@@ -126,6 +127,16 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	return f.print(a, r)
+}
+
+// print writes the report in every form that was asked for.
+func (f *crossvalFlags) print(a *app, r *crossval.Report) (err error) {
+	if f.html != "" {
+		if err := writePage(f.html, r); err != nil {
+			return err
+		}
+	}
 	if f.json {
 		err = a.out.json(r, true)
 	} else {
@@ -135,6 +146,19 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 		err = errDiverges
 	}
 	return err
+}
+
+// writePage writes the page whole or not at all.
+func writePage(path string, r *crossval.Report) (err error) {
+	file, err := atomicfile.Create(path, atomicfile.Options{Special: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, file.Abort()) }()
+	if err := r.WriteHTML(file); err != nil {
+		return err
+	}
+	return file.Commit()
 }
 
 // start loads the engine that is compared.

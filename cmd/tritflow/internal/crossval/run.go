@@ -27,7 +27,6 @@ type Options struct {
 	Model     string // what the report calls it
 	Ours      string // configuration, for the report
 	KV        string // the engine's type of keys and values, for the walk
-	Float     bool   // the reference's tensors are of an F32 forward, without int8
 	Tolerance Tolerance
 	Text      func(id int32) string // a token as text; may be nil
 	Progress  func(done, total int) // cases; may be nil
@@ -49,8 +48,29 @@ func Run(ctx context.Context, d *Dump, opt Options) (*Report, error) {
 			opt.Progress(i+1, len(d.Items))
 		}
 	}
+	if err := c.measure(ctx); err != nil {
+		return nil, err
+	}
 	c.finish()
 	return r, nil
+}
+
+// measureFor is about how long the engine's own speed is measured.
+const measureFor = time.Second
+
+// measure times prompts with all logits and no work beside it.
+func (c *comparison) measure(ctx context.Context) error {
+	for began, i := time.Now(), 0; i < len(c.dump.Items) && time.Since(began) < measureFor; i++ {
+		ids := c.dump.Items[i].Tokens[:c.dump.Items[i].Given]
+		start := time.Now()
+		for _, err := range c.opt.Engine.Logits(ctx, ids, false) {
+			if err != nil {
+				return fmt.Errorf("crossval: %s: %w", c.dump.Items[i].File, err)
+			}
+		}
+		c.prefill.add(len(ids), time.Since(start).Seconds())
+	}
+	return nil
 }
 
 // comparison adds up over the cases.
@@ -120,7 +140,7 @@ func (c *comparison) logits(ctx context.Context, index int, it *Item, entry *Cas
 		}
 	}()
 	var own compare.Logits
-	began, pos := time.Now(), 0
+	pos := 0
 	for got, err := range c.opt.Engine.Logits(ctx, it.Tokens, false) {
 		if err != nil {
 			return fmt.Errorf("crossval: %s: %w", it.File, err)
@@ -144,7 +164,6 @@ func (c *comparison) logits(ctx context.Context, index int, it *Item, entry *Cas
 		entry.pick(got, want)
 		pos++
 	}
-	c.prefill.add(len(it.Tokens), time.Since(began).Seconds())
 	c.prefill2.add(it.Given, seconds(it.Given, it.PrefillTS))
 	c.decode2.add(len(it.Tokens)-it.Given, seconds(len(it.Tokens)-it.Given, it.DecodeTS))
 	entry.Logits = own.Figures()
@@ -211,7 +230,7 @@ func (c *comparison) layers(ctx context.Context, it *Item) error {
 	if err != nil {
 		return err
 	}
-	_, err = walk.Run(ctx, c.opt.Engine.Model(), it.Tokens[:it.Given], walk.Options{Float: c.opt.Float, KV: c.opt.KV, Visit: func(p walk.Point, got []float32, width int) error {
+	_, err = walk.Run(ctx, c.opt.Engine.Model(), it.Tokens[:it.Given], walk.Options{KV: c.opt.KV, Absent: true, Visit: func(p walk.Point, got []float32, width int) error {
 		t := have[p.String()]
 		if t == nil || p.Name == walk.Logits {
 			return nil
