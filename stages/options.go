@@ -47,6 +47,10 @@ type Options struct {
 	// what is not there is measured. nil = by what devices say of themselves.
 	Profiles *profile.Store
 	Pre      string // pre-tokenizer override
+
+	// Network, where it is set, changes the network before anything is planned
+	// or loaded: for experiments, and to prove that a wrong one is noticed.
+	Network  func(*graph.Model) error
 	Gguf     gguf.Options
 	Trace    *trace.Recorder // nil = off
 	Log      zerolog.Logger

@@ -15,6 +15,7 @@ import (
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
 	"tritflow/gguf/vocab"
+	"tritflow/graph"
 	"tritflow/stages"
 	"tritflow/stages/profile"
 	"tritflow/stages/trace"
@@ -109,6 +110,7 @@ type engineFlags struct {
 	replicas    int
 	prefixCache string
 	maxMemory   []string
+	network     func(*graph.Model) error // changes the network; set by commands
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -126,7 +128,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
 		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Screen: f.screen, MaxSeqs: f.seqs, Pre: f.pre,
-		Waves: f.waves, Replicas: f.replicas,
+		Waves: f.waves, Replicas: f.replicas, Network: f.network,
 		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 	}
 	if f.ctx < 0 {

@@ -40,8 +40,8 @@ func newRoot(a *app) *cobra.Command {
 		a.runCommand(), a.chatCommand(), a.batchCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(), a.memoryBenchmarkCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
+		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(), a.crossvalCommand(),
 		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
-		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
 	return root

@@ -20,6 +20,10 @@ type Options struct {
 	Float bool   // the F32 forward; else what devices compute
 	KV    string // type of keys and values, "" = f16; Float always keeps f32
 
+	// Absent shows the points of norms that the network lacks too, with what
+	// passes there: a reference may have one.
+	Absent bool
+
 	// Visit is shown every tensor as it is made: rows of width values,
 	// row-major, valid until it returns. May be nil.
 	Visit func(p Point, values []float32, width int) error

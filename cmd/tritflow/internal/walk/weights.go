@@ -59,6 +59,9 @@ func vector(t *gguf.Tensor, n int) ([]float32, error) {
 // normed is x [rows, width] after an RMSNorm; without one it is x itself.
 func (w *Walk) normed(p Point, x []float32, width int, n *graph.Norm) ([]float32, error) {
 	if n == nil {
+		if w.opt.Absent {
+			return x, w.show(p, x, width)
+		}
 		return x, nil
 	}
 	weight, err := vector(n.Weight, width)
