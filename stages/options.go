@@ -66,6 +66,7 @@ const (
 	// Several work on consecutive steps: smaller chunks let a prompt overlap itself.
 	defaultChunk     = 256
 	defaultWaveChunk = 64
+	mostWaveChunk    = 128
 
 	// leastBudget is the smallest row budget that measurement can choose.
 	leastBudget = 32
@@ -146,7 +147,11 @@ func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
 	case wish > 0:
 		l.chunk = min(wish, o.MaxSeqs*o.Ctx) // there are never more
 	case rowBudget > 0:
-		l.chunk = min(max(rowBudget, leastBudget), defaultChunk)
+		most := defaultChunk
+		if l.waves > 1 {
+			most = mostWaveChunk
+		}
+		l.chunk = min(max(rowBudget, leastBudget), most)
 	case l.waves > 1:
 		l.chunk = defaultWaveChunk
 	default:
