@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"tritflow/device"
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
 	"tritflow/graph"
@@ -88,8 +89,24 @@ func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duratio
 		return 0, err
 	}
 	b.report.PeakRSS = peakRSS()
+	b.accelerators(e.Devices())
 	for _, p := range e.Plan().Parts() {
 		b.report.PlanBytes += p.WeightBytes + p.KVBytes
 	}
 	return took, nil
+}
+
+// accelerators records what devices that are not processors hold.
+func (b *bencher) accelerators(devices []device.Device) {
+	for _, d := range devices {
+		if d.Info().Kind == "cpu" {
+			continue
+		}
+		b.report.GPU = true
+		sum := uint64(0)
+		for _, bytes := range d.Ledger().Snapshot().Now {
+			sum += uint64(max(bytes, 0))
+		}
+		b.report.GPUBytes = max(b.report.GPUBytes, sum)
+	}
 }

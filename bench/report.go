@@ -21,6 +21,11 @@ type Report struct {
 	LoadMS  float64        `json:"load_ms"`           // from opening the file to the first token, median
 	PeakRSS uint64         `json:"peak_rss_bytes"`    // of a process that filled LoadContext positions; 0 = not known
 
+	// GPU says that the devices are not processors, GPUBytes what the largest ledger
+	// of one counted.
+	GPU      bool   `json:"-"`
+	GPUBytes uint64 `json:"-"`
+
 	// For people.
 	Model       string   `json:"-"`
 	Tier        string   `json:"-"`

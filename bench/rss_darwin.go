@@ -10,3 +10,9 @@ func peakRSS() uint64 {
 	}
 	return uint64(u.Maxrss) // bytes on this system
 }
+
+// residentNow is not known without cgo.
+func residentNow() uint64 { return 0 }
+
+// resetPeakRSS: the system keeps one peak for the whole process.
+func resetPeakRSS() {}

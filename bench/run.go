@@ -79,6 +79,8 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	}
 	b := &bencher{opt: opt, log: opt.Engine.Log, report: &Report{Results: []Result{}}}
 	// First, so that the peak memory is that of a program which only runs the model.
+	debug.FreeOSMemory()
+	resetPeakRSS()
 	if err := b.load(ctx, opt.Time/12); err != nil {
 		return nil, err
 	}

@@ -57,14 +57,15 @@ func (g *generation) consume(l device.Logits, lo, _ int) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	drawn := Drawn{choice.ID, choice.Logit}
 	if g.ends(choice.ID) {
-		a := answer{token: Token{ID: NoToken, Text: g.flush()}, done: FinishStop}
+		a := answer{token: Token{ID: NoToken, Text: g.flush()}, done: FinishStop, drawn: drawn}
 		a.emit = a.token.Text != ""
 		return a, nil
 	}
 	g.sampler.Accept(choice.ID)
 	g.drawn++
-	a := answer{emit: true, token: Token{ID: choice.ID, Logprob: choice.Logprob, Top: choice.Top}}
+	a := answer{emit: true, drawn: drawn, token: Token{ID: choice.ID, Logprob: choice.Logprob, Top: choice.Top}}
 	a.token.Text = g.stop.push(g.text.Push(choice.ID))
 	if !g.stop.hit && g.drawn == g.limit {
 		a.token.Text += g.flush()
@@ -89,7 +90,9 @@ func (g *generation) deliver(a answer) {
 	if g.first.IsZero() {
 		g.first = now
 		g.result.Tokens = make([]int32, 0, g.limit)
+		g.result.Drawn = make([]Drawn, 0, g.limit)
 	}
+	g.result.Drawn = append(g.result.Drawn, a.drawn)
 	if a.token.ID != NoToken {
 		g.result.Tokens = append(g.result.Tokens, a.token.ID)
 		g.last = now

@@ -60,6 +60,11 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	if e.model, err = graph.Bind(f); err != nil {
 		return err
 	}
+	if opt.Network != nil {
+		if err := opt.Network(e.model); err != nil {
+			return err
+		}
+	}
 	if opt, err = opt.settle(e.model); err != nil {
 		return err
 	}

@@ -47,6 +47,10 @@ type Options struct {
 	// what is not there is measured. nil = by what devices say of themselves.
 	Profiles *profile.Store
 	Pre      string // pre-tokenizer override
+
+	// Network, where it is set, changes the network before anything is planned
+	// or loaded: for experiments, and to prove that a wrong one is noticed.
+	Network  func(*graph.Model) error
 	Gguf     gguf.Options
 	Trace    *trace.Recorder // nil = off
 	Log      zerolog.Logger
@@ -62,6 +66,7 @@ const (
 	// Several work on consecutive steps: smaller chunks let a prompt overlap itself.
 	defaultChunk     = 256
 	defaultWaveChunk = 64
+	mostWaveChunk    = 128
 
 	// leastBudget is the smallest row budget that measurement can choose.
 	leastBudget = 32
@@ -142,7 +147,11 @@ func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
 	case wish > 0:
 		l.chunk = min(wish, o.MaxSeqs*o.Ctx) // there are never more
 	case rowBudget > 0:
-		l.chunk = min(max(rowBudget, leastBudget), defaultChunk)
+		most := defaultChunk
+		if l.waves > 1 {
+			most = mostWaveChunk
+		}
+		l.chunk = min(max(rowBudget, leastBudget), most)
 	case l.waves > 1:
 		l.chunk = defaultWaveChunk
 	default:

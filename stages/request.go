@@ -1,8 +1,11 @@
 package stages
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -63,6 +66,30 @@ type Result struct {
 	FirstToken   time.Duration // from submission
 	Prefill      time.Duration // from first row in to first token
 	Decode       time.Duration // first to last token
+
+	// Drawn is every draw in its order: Tokens with their logits, and the end token
+	// that stopped them where one did. Digest makes one figure of it.
+	Drawn []Drawn
+}
+
+// Drawn is a token that was drawn, and its logit as the head gave it, before penalties
+// and temperature.
+type Drawn struct {
+	ID    int32
+	Logit float32
+}
+
+// Digest is the SHA-256 of all draws: each token's id and the bits of its logit,
+// both little-endian. The logit depends on all of the network and on everything before
+// it, so that no two computations that differ anywhere are likely to agree; and it is
+// known exactly also where the head computes few of its rows.
+func (r *Result) Digest() [sha256.Size]byte {
+	text := make([]byte, 0, 8*len(r.Drawn))
+	for _, d := range r.Drawn {
+		text = binary.LittleEndian.AppendUint32(text, uint32(d.ID))
+		text = binary.LittleEndian.AppendUint32(text, math.Float32bits(d.Logit))
+	}
+	return sha256.Sum256(text)
 }
 
 // language is what requests need to know of a vocabulary.

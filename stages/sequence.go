@@ -37,6 +37,7 @@ type answer struct {
 	more  bool      // token.ID is to be fed in next
 	rows  []float32 // of a probe
 	done  Finish    // not "": the sequence has ended
+	drawn Drawn     // of a generation
 }
 
 // sequence is a request's live state. The scheduler owns it; ctx and id may be

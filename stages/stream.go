@@ -8,7 +8,8 @@ import (
 
 // Stream is a request under way.
 type Stream struct {
-	g *generation
+	g      *generation
+	prompt []int32
 }
 
 // Submit queues a request; errors of the request itself (*RequestError) come
@@ -57,11 +58,14 @@ func (c *core) submit(ctx context.Context, r Request) (*Stream, error) {
 		g.seq.release()
 		return nil, err
 	}
-	return &Stream{g: g}, nil
+	return &Stream{g, ids[:len(ids):len(ids)]}, nil
 }
 
 // ID is the request's number, as traces show it.
 func (s *Stream) ID() uint64 { return s.g.seq.id }
+
+// Prompt gives the ids of the prompt. They must not be changed.
+func (s *Stream) Prompt() []int32 { return s.prompt }
 
 // Tokens yields the tokens as they come; the last pair may be an error: that
 // of the context, of the network, or ErrShutdown. Breaking off cancels.

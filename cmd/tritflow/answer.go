@@ -17,6 +17,7 @@ type answer struct {
 	done   chan struct{} // closed when the request has ended
 	err    error         // why it failed; valid after done
 	result stages.Result // valid after done
+	ids    []int32       // of the prompt; valid after done
 
 	mu       sync.Mutex
 	text     strings.Builder
@@ -36,6 +37,7 @@ func (ans *answer) follow(stream *stages.Stream, err error) {
 		ans.err, ans.result.Finish = err, stages.FinishError
 		return
 	}
+	ans.ids = stream.Prompt()
 	for t, err := range stream.Tokens() {
 		if err != nil {
 			ans.err = err

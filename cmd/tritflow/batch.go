@@ -54,6 +54,7 @@ type batchFlags struct {
 	summary  string
 	stats    statsFlag
 	live     viewFlag
+	receipt  receiptFlag
 	defaults openai.Defaults
 }
 
@@ -85,6 +86,7 @@ func (f *batchFlags) add(fs *pflag.FlagSet) {
 
 	f.stats.add(fs)
 	f.live.add(fs)
+	f.receipt.add(fs)
 
 	d := &f.defaults
 	p := &d.Sampling
@@ -138,12 +140,17 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, src.Close()) }()
-	settings, err := f.settings(ctx, format)
+	model, err := f.fingerprint(ctx)
 	if err != nil {
 		return err
 	}
+	proof, err := f.receipt.begin(ctx, &f.fileFlags, model)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, proof.abort()) }()
 	job, err := batch.Open(batch.Options{
-		FS: disk.OS{}, Output: output, Settings: settings, Order: batch.Order(f.order), Lock: batch.Lock,
+		FS: disk.OS{}, Output: output, Settings: f.settings(model, format), Order: batch.Order(f.order), Lock: batch.Lock,
 	})
 	if err != nil {
 		return err
@@ -157,9 +164,12 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 			return err
 		}
 		a.log.Info().Str("output", f.out).Int64("requests", job.Totals().Requests).Msg("the job is finished already: nothing to do")
+		if err := proof.commit(nil, &f.engineFlags, f.proven(job, format)); err != nil {
+			return err
+		}
 		return f.conclude(a, &batchSummary{Totals: job.Totals(), Defaults: f.told()})
 	}
-	sum, err := a.runBatch(ctx, f, job, src, format)
+	sum, err := a.runBatch(ctx, f, job, src, format, proof)
 	if err != nil {
 		return err
 	}
@@ -233,7 +243,7 @@ func newSource(format input.Format, r io.ReadCloser, c input.Columns, size int64
 }
 
 // runBatch loads the model and answers what is left.
-func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src input.Source, format input.Format) (sum *batchSummary, err error) {
+func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src input.Source, format input.Format, proof *receiptFile) (sum *batchSummary, err error) {
 	e, err := f.loadFor(ctx, a)
 	if err != nil {
 		return nil, err
@@ -271,7 +281,7 @@ func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src i
 		a.log.Info().Int64("finished", t.Requests).Msg("not done yet: the same command goes on from here")
 		return nil, err
 	}
-	return meter.summary(f, job), nil
+	return meter.summary(f, job), proof.commit(e, &f.engineFlags, f.proven(job, format))
 }
 
 // loadFor loads the model for as many requests at once as was asked. Unasked it

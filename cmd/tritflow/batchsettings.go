@@ -1,38 +1,21 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
 	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/batch/input"
-	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/cmd/tritflow/internal/fingerprint"
 )
 
 // settings are what decides the bytes of the output. Devices, threads and the
 // number of requests in flight are not among them.
-func (f *batchFlags) settings(ctx context.Context, format input.Format) ([]batch.Setting, error) {
-	open := builtin.Open
-	if f.path != "" {
-		open = func() (*gguf.File, error) { return gguf.Open(f.path, gguf.Options{I2SLayout: f.layout}) }
-	}
-	file, err := open()
-	if err != nil {
-		return nil, wrapModel(err)
-	}
-	digest, err := batch.ModelDigest(ctx, file)
-	if cerr := file.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return nil, openFailure(ctx, err)
-	}
+func (f *batchFlags) settings(model *fingerprint.Model, format input.Format) []batch.Setting {
 	d := f.defaults
 	p := d.Sampling
 	return []batch.Setting{
-		{Name: "model", Value: digest},
+		{Name: "model", Value: model.Digest},
 		{Name: "--kv", Value: f.kv},
 		{Name: "--ctx", Value: strconv.Itoa(f.ctx)},
 		{Name: "--pre", Value: f.pre},
@@ -51,5 +34,5 @@ func (f *batchFlags) settings(ctx context.Context, format input.Format) ([]batch
 		{Name: "--seed", Value: strconv.FormatUint(p.Seed, 10)},
 		{Name: "--stop", Value: fmt.Sprintf("%q", d.Stop)},
 		{Name: "--ignore-eos", Value: strconv.FormatBool(d.IgnoreEOS)},
-	}, nil
+	}
 }

@@ -37,6 +37,15 @@ sequences; a figure that is not known is null. load_ms reaches from opening the
 file to the first token; peak_rss_bytes (0: not known) is the most memory that
 the program held with one sequence of 512 positions, mapped pages included.
 
+--validate-targets judges the figures by a file of targets, or by one of two that
+are part of the program, seed and tritflow; for them the numbers of the network are
+looked at too, and the built-in model is asked its questions. What is not measured
+here is left out. With --json the object has one more field:
+
+  targets{name, pass, verdicts[]{metric, target, value, pass, skipped, why}}
+
+The exit code is 1 where a target is missed. ` + "`tritflow validate --all`" + ` does more.
+
 ` + exitHelp
 
 type benchFlags struct {
@@ -46,6 +55,7 @@ type benchFlags struct {
 	time time.Duration
 	json bool
 	svg  string
+	targetsFlag
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -63,6 +73,7 @@ func (a *app) benchCommand() *cobra.Command {
 	fs.StringSliceVar(&f.only, "only", bench.Defaults, "what to measure: decode, prefill, batch, load, kernels")
 	fs.DurationVar(&f.time, "time", 30*time.Second, "how long to measure in all, about")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	f.targetsFlag.add(fs)
 	fs.StringVar(&f.svg, "svg", "", "draw speeds and limits into this file (SVG)")
 	return cmd
 }
@@ -70,6 +81,9 @@ func (a *app) benchCommand() *cobra.Command {
 func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if f.time <= 0 {
 		return usagef("--time %v: give a time greater than 0, for example 30s", f.time)
+	}
+	if err := f.readTargets(); err != nil {
+		return err
 	}
 	var picture *atomicfile.File
 	if f.svg != "" {
@@ -95,9 +109,21 @@ func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 		for _, s := range report.Skipped {
 			a.log.Warn().Msg("not measured: " + s)
 		}
-		return a.out.json(report, true)
+		if f.set == nil {
+			return a.out.json(report, true)
+		}
+	} else if err := report.WriteTable(a.out); err != nil || f.set == nil {
+		return err
 	}
-	return report.WriteTable(a.out)
+	return a.judge(ctx, f, report)
+}
+
+// engine are the options that models are measured with.
+func (f *benchFlags) engine(a *app) stages.Options {
+	return stages.Options{
+		Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Screen: f.screen, Pre: f.pre,
+		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+	}
 }
 
 func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error) {
@@ -106,11 +132,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 	}
 	progress, done := a.progress("measuring")
 	report, err := bench.Run(ctx, bench.Options{
-		Model: f.path,
-		Engine: stages.Options{
-			Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Screen: f.screen, Pre: f.pre,
-			Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
-		},
+		Model: f.path, Engine: f.engine(a),
 		Only: f.only, Time: f.time, Step: progress,
 	})
 	done()

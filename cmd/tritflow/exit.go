@@ -9,6 +9,10 @@ import (
 
 	"tritflow/bench"
 	"tritflow/cmd/tritflow/internal/batch"
+	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/cmd/tritflow/internal/receipt"
+	"tritflow/cmd/tritflow/internal/score"
+	"tritflow/cmd/tritflow/internal/targets"
 	"tritflow/device"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -27,7 +31,7 @@ const (
 const exitHelp = `Exit codes:
   0    done (also when the reader of standard output went away)
   1    failed while working: a full disk, a timeout, numbers that are not finite;
-       eval: the model does not reach the card
+       eval: the model does not reach the card; validate, crossval: beyond a limit
   2    refused: wrong flags, a request that cannot be served, an unknown device,
        a model that does not fit, or whose file is missing, damaged or unsupported
   130  interrupted with Ctrl-C (143: terminated)`
@@ -82,7 +86,7 @@ func exitCode(err error) (code int, quiet bool) {
 		return exitRefused, true
 	case errors.Is(err, errSomeFailed):
 		return exitPartial, true
-	case errors.Is(err, errBelow):
+	case told(err):
 		return exitFailure, true
 	case refused(err):
 		return exitRefused, false
@@ -90,11 +94,18 @@ func exitCode(err error) (code int, quiet bool) {
 	return exitFailure, false
 }
 
+// told are failures that a command has printed in full.
+func told(err error) bool {
+	return errors.Is(err, errBelow) || errors.Is(err, errInvalid) || errors.Is(err, errDiverges) ||
+		errors.Is(err, errDiffers) || errors.Is(err, errAbovePlan) || errors.Is(err, errMissed)
+}
+
 // refused tells errors that another try with the same input will meet again.
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
-		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err)
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err) || is[*score.TextError](err) ||
+		is[*crossval.DumpError](err) || is[*crossval.OverrideError](err) || is[*receipt.FileError](err) || is[*targets.FileError](err)
 }
 
 func is[E error](err error) bool {

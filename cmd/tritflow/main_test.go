@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"poison":   poison,
 			"rewrite":  rewrite,
 
+			"flipbit":     flipbit,
 			"benchreport": benchreport,
 			"transcript":  transcript,
 		},

@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tritflow/cmd/tritflow/internal/fingerprint"
 	"tritflow/device"
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
 	"tritflow/gguf/vocab"
+	"tritflow/graph"
 	"tritflow/stages"
 	"tritflow/stages/profile"
 	"tritflow/stages/trace"
@@ -108,6 +110,7 @@ type engineFlags struct {
 	replicas    int
 	prefixCache string
 	maxMemory   []string
+	network     func(*graph.Model) error // changes the network; set by commands
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -125,7 +128,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
 		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Screen: f.screen, MaxSeqs: f.seqs, Pre: f.pre,
-		Waves: f.waves, Replicas: f.replicas,
+		Waves: f.waves, Replicas: f.replicas, Network: f.network,
 		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
 	}
 	if f.ctx < 0 {
@@ -214,4 +217,24 @@ func closeEngine(e *stages.Engine, err *error) {
 	if cerr := e.Close(); cerr != nil && *err == nil {
 		*err = fmt.Errorf("closing the model: %w", cerr)
 	}
+}
+
+// fingerprint reads the whole file for its hashes.
+func (f *fileFlags) fingerprint(ctx context.Context) (*fingerprint.Model, error) {
+	open := builtin.Open
+	if f.path != "" {
+		open = func() (*gguf.File, error) { return gguf.Open(f.path, gguf.Options{I2SLayout: f.layout}) }
+	}
+	file, err := open()
+	if err != nil {
+		return nil, wrapModel(err)
+	}
+	m, err := fingerprint.Of(ctx, file)
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, openFailure(ctx, err)
+	}
+	return m, nil
 }

@@ -38,9 +38,10 @@ func newRoot(a *app) *cobra.Command {
 	a.logging.add(root.PersistentFlags())
 	root.AddCommand(
 		a.runCommand(), a.chatCommand(), a.batchCommand(),
-		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(),
+		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(), a.memoryBenchmarkCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
-		a.builtinCommand(), a.evalCommand(),
+		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(), a.crossvalCommand(),
+		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
 	return root

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tritflow/cmd/tritflow/internal/receipt"
 	"tritflow/gguf/atomicfile"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -37,6 +38,7 @@ type runFlags struct {
 	samplingFlags
 	statsFlag
 	viewFlag
+	receiptFlag
 	prompts []string
 	file    string
 	chat    bool
@@ -60,6 +62,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.samplingFlags.add(fs, 0)
 	f.statsFlag.add(fs)
 	f.viewFlag.add(fs)
+	f.receiptFlag.add(fs)
 	fs.StringArrayVarP(&f.prompts, "prompt", "p", nil, "prompt (may be given several times)")
 	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file")
 	fs.BoolVar(&f.chat, "chat", false, "the prompt is a message of a user, put through the model's chat template")
@@ -93,6 +96,11 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer func() { err = writeTrace(file, rec, err) }()
 	}
+	proof, err := f.begin(ctx, &f.fileFlags, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, proof.abort()) }()
 	e, err := f.load(ctx, a, rec)
 	if err != nil {
 		return err
@@ -107,6 +115,9 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	hide := f.start(ctx, a, e)
 	answers, err := a.answerAll(ctx, f, e, prompts)
 	if err = firstError(err, hide()); err != nil {
+		return err
+	}
+	if err := proof.commit(e, &f.engineFlags, func(r *receipt.Receipt) { r.Run = f.receipt(answers) }); err != nil {
 		return err
 	}
 	if f.stats {

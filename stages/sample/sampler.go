@@ -49,11 +49,13 @@ func (s *Sampler) Accept(id int32) {
 	s.oldest = (s.oldest + 1) % len(s.history)
 }
 
-// Choice is a drawn token; Logprob and Top are natural logs of the untempered
-// softmax of the raw logits, filled when logprobs were asked for. Top holds the
-// most probable other tokens, best first.
+// Choice is a drawn token and its logit as the head gave it, before penalties and
+// temperature. Logprob and Top are natural logs of the untempered softmax of the raw
+// logits, filled when logprobs were asked for. Top holds the most probable other
+// tokens, best first.
 type Choice struct {
 	ID      int32
+	Logit   float32
 	Logprob float64
 	Top     []TokenLogprob
 }
@@ -75,6 +77,7 @@ func (s *Sampler) Sample(sc device.Scores, logprobs int) (Choice, error) {
 		return Choice{}, errors.Join(ErrScores, errors.New("sample: log-probabilities need the full row of logits; ask the head for it (see Params.Need)"))
 	}
 	choice := Choice{ID: s.pick(sc)}
+	choice.Logit = rawLogit(sc, choice.ID)
 	if logprobs >= 0 {
 		choice.addLogprobs(sc.Full, logprobs)
 	}
@@ -99,6 +102,14 @@ func (s *Sampler) pick(sc device.Scores) int32 {
 	s.live.topP(s.p.TopP)
 	s.live.minP(s.p.MinP)
 	return s.live.draw(s.p.Temperature, &s.rng)
+}
+
+// rawLogit is what the head gave for a token that was drawn from its scores.
+func rawLogit(sc device.Scores, id int32) float32 {
+	if sc.Full != nil {
+		return sc.Full[id]
+	}
+	return sc.Top[slices.IndexFunc(sc.Top, func(c device.Candidate) bool { return c.ID == id })].Logit
 }
 
 // largest is the index of the largest logit, the first among equals.

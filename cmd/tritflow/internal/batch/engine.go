@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,12 +36,13 @@ func NewEngine(e *stages.Engine, special bool) *Engine {
 }
 
 // Answer implements Answerer. All choices of a call are under way at once.
-func (a *Engine) Answer(ctx context.Context, c *openai.Call, k openai.Key) ([]byte, openai.Usage, *openai.Fault, error) {
+func (a *Engine) Answer(ctx context.Context, c *openai.Call, k openai.Key) (Answer, *openai.Fault, error) {
 	segments, fault, err := a.chat(c)
 	if fault != nil || err != nil {
-		return nil, openai.Usage{}, fault, err
+		return Answer{}, fault, err
 	}
 	choices := make([]openai.Choice, c.Requests())
+	draws := make([][32]byte, len(choices))
 	errs := make([]error, len(choices))
 	var group sync.WaitGroup
 	for i := range choices {
@@ -52,17 +54,29 @@ func (a *Engine) Answer(ctx context.Context, c *openai.Call, k openai.Key) ([]by
 			r.Prompt, r.Tokens, r.NoSpecial = p.Text, p.Tokens, !a.special
 		}
 		if i == len(choices)-1 { // most calls have one choice
-			errs[i] = a.generate(ctx, r, &choices[i])
+			errs[i] = a.generate(ctx, r, &choices[i], &draws[i])
 			break
 		}
-		group.Go(func() { errs[i] = a.generate(ctx, r, &choices[i]) })
+		group.Go(func() { errs[i] = a.generate(ctx, r, &choices[i], &draws[i]) })
 	}
 	group.Wait()
 	if fault, err := blame(c, errs); fault != nil || err != nil {
-		return nil, openai.Usage{}, fault, err
+		return Answer{}, fault, err
 	}
 	text, usage, err := c.Line(k, a.name, choices)
-	return text, usage, nil, err
+	return Answer{text, usage, joined(draws)}, nil, err
+}
+
+// joined makes one digest of those of a call's choices.
+func joined(draws [][32]byte) [32]byte {
+	if len(draws) == 1 {
+		return draws[0]
+	}
+	var all []byte
+	for _, d := range draws {
+		all = append(all, d[:]...)
+	}
+	return sha256.Sum256(all)
 }
 
 // chat renders the messages of a chat.
@@ -82,7 +96,7 @@ func (a *Engine) chat(c *openai.Call) ([]vocab.Segment, *openai.Fault, error) {
 }
 
 // generate makes one choice.
-func (a *Engine) generate(ctx context.Context, r stages.Request, out *openai.Choice) error {
+func (a *Engine) generate(ctx context.Context, r stages.Request, out *openai.Choice, draws *[32]byte) error {
 	s, err := a.engine.Submit(ctx, r)
 	if err != nil {
 		return err
@@ -98,6 +112,7 @@ func (a *Engine) generate(ctx context.Context, r stages.Request, out *openai.Cho
 		}
 	}
 	res := s.Result()
+	*draws = res.Digest()
 	out.Text, out.Finish, out.Tokens, out.Prompt = text.String(), res.Finish, len(res.Tokens), res.PromptTokens
 	return nil
 }

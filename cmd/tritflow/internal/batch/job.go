@@ -32,6 +32,7 @@ type Job struct {
 	resumed  int64 // lines that earlier runs have finished
 	torn     int64
 	finished bool
+	done     done  // of a finished job
 	bulky    error // why the finished journal still holds the answers
 	unlock   func(forGood bool) error
 }
@@ -76,7 +77,7 @@ func (j *Job) open(kind Order) error {
 	default:
 		return err
 	}
-	j.order = order{kind: kind, journal: j.journal, early: map[int64]journal.Ref{}}
+	j.order = newOrder(kind, j.journal, nil)
 	var end *done
 	first := true
 	j.torn, err = j.journal.Read(j.header, func(e journal.Entry) error {
@@ -95,7 +96,7 @@ func (j *Job) open(kind Order) error {
 		case journal.Line:
 			j.resumed++
 			j.totals.add(e.Line.PromptTokens, e.Line.CompletionTokens, e.Line.Failed)
-			return j.order.put(e.Line.Index, e.At, nil)
+			return j.order.put(e.Line.Index, e.At, e.Line.Draws, nil)
 		case journal.Done:
 			end = new(done)
 			return json.Unmarshal(e.Text, end)
@@ -136,7 +137,7 @@ func (j *Job) restart(kind Order) (err error) {
 	if j.out, err = openOutput(j.fs, j.output, os.O_CREATE); err != nil {
 		return err
 	}
-	j.order = order{kind: kind, journal: j.journal, out: j.out, early: map[int64]journal.Ref{}}
+	j.order = newOrder(kind, j.journal, j.out)
 	return nil
 }
 
@@ -157,7 +158,7 @@ func (j *Job) free() error {
 
 // end checks the output of a job that is finished.
 func (j *Job) end(d *done) error {
-	j.finished, j.totals, j.resumed = true, d.Totals, d.Requests
+	j.finished, j.totals, j.resumed, j.done = true, d.Totals, d.Requests, *d
 	if j.out.off == 0 {
 		if err := j.out.readAll(); err != nil {
 			return err
@@ -184,6 +185,17 @@ func (j *Job) Bulky() error { return j.bulky }
 
 // Totals of the job so far.
 func (j *Job) Totals() Totals { return j.totals }
+
+// Proof of a finished job: the size and SHA-256 of its output, and the SHA-256 of the
+// digests of its input lines and of what was drawn for them (stages.Result.Digest), in
+// input order.
+type Proof struct {
+	Bytes                int64
+	Output, Input, Draws string
+}
+
+// Proof of a job that is finished.
+func (j *Job) Proof() Proof { return Proof{j.done.Bytes, j.done.SHA256, j.done.Input, j.done.Draws} }
 
 // CheckInput compares the input with that of a finished job.
 func (j *Job) CheckInput(src input.Source) error {

@@ -2,6 +2,8 @@ package batch
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -76,12 +78,21 @@ func TestOrderFinishedHasTheSameLines(t *testing.T) {
 // until it is finished: the output is that of a run in which nothing happened.
 func TestEveryDisturbance(t *testing.T) {
 	want := undisturbed(t, lineCount)
+	calm, err := newTrial(lineCount).run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := calm.Proof()
+	if proof.Output != hexSum(want) || proof.Draws == "" || proof.Input == "" || proof.Draws == proof.Input {
+		t.Fatalf("%+v", proof)
+	}
 	for _, kind := range []Order{OrderInput, OrderFinished} {
 		for seed := range uint64(24) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			tr := newTrial(lineCount)
 			tr.order, tr.window = kind, 1+rng.IntN(40)
 			told := ""
+			var end Proof
 			for round := 0; ; round++ {
 				if round > 300 {
 					t.Fatalf("seed %d: no end after %s", seed, told)
@@ -111,6 +122,7 @@ func TestEveryDisturbance(t *testing.T) {
 					t.Fatalf("seed %d: after%s: %v", seed, told, err)
 				}
 				if err == nil && j.Finished() {
+					end = j.Proof()
 					break
 				}
 				switch rng.IntN(4) {
@@ -136,8 +148,16 @@ func TestEveryDisturbance(t *testing.T) {
 			} else if got != want {
 				t.Fatalf("seed %d: another output after%s", seed, told)
 			}
+			if end.Output = proof.Output; end != proof {
+				t.Fatalf("seed %d: other digests after%s", seed, told)
+			}
 		}
 	}
+}
+
+func hexSum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // TestFullAtEveryByte: wherever the disk fills up, also while the job is being

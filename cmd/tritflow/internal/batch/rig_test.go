@@ -28,29 +28,29 @@ type oracle struct {
 	given chan struct{} // takes so many answers, then everything ends; nil = without end
 }
 
-func (o *oracle) Answer(ctx context.Context, c *openai.Call, k openai.Key) ([]byte, openai.Usage, *openai.Fault, error) {
+func (o *oracle) Answer(ctx context.Context, c *openai.Call, k openai.Key) (Answer, *openai.Fault, error) {
 	if o.rng != nil {
 		select {
 		case <-time.After(time.Duration(o.rng()) * time.Microsecond):
 		case <-ctx.Done():
-			return nil, openai.Usage{}, nil, ctx.Err()
+			return Answer{}, nil, ctx.Err()
 		}
 	}
 	if o.given != nil {
 		select {
 		case o.given <- struct{}{}:
 		default:
-			return nil, openai.Usage{}, nil, errKilled
+			return Answer{}, nil, errKilled
 		}
 	}
 	p := c.Prompt(0).Text
 	if strings.Contains(p, "nan") {
-		return nil, openai.Usage{}, openai.Failed("numerical_error", "The network made NaN."), nil
+		return Answer{}, openai.Failed("numerical_error", "The network made NaN."), nil
 	}
 	sum := sha256.Sum256([]byte(p))
 	text := fmt.Sprintf("%x", sum[:1+int(sum[0])%32])
 	line, u, err := c.Line(k, "oracle", []openai.Choice{{Text: text, Finish: stages.FinishStop, Tokens: len(text), Prompt: len(p)}})
-	return line, u, nil, err
+	return Answer{line, u, sum}, nil, err
 }
 
 // requests makes the lines of an input; some are poisoned.

@@ -16,7 +16,14 @@ import (
 type Answerer interface {
 	// Answer gives the output line of a call, or the fault that belongs to this
 	// line and would meet every run. Any other error ends the job.
-	Answer(ctx context.Context, c *openai.Call, k openai.Key) (text []byte, u openai.Usage, f *openai.Fault, err error)
+	Answer(ctx context.Context, c *openai.Call, k openai.Key) (Answer, *openai.Fault, error)
+}
+
+// Answer is what a call is answered with.
+type Answer struct {
+	Text  []byte // the output line
+	Usage openai.Usage
+	Draws [32]byte // digest of what was drawn, see stages.Result.Digest
 }
 
 // Work says how a job is run.
@@ -77,6 +84,7 @@ type result struct {
 	index  int64
 	text   []byte
 	usage  openai.Usage
+	draws  [32]byte
 	failed bool
 }
 
@@ -141,7 +149,12 @@ func (j *Job) finish(rest []journal.Digest) error {
 	if err := j.out.sync(); err != nil {
 		return err
 	}
-	totals, err := json.Marshal(done{j.totals, j.out.off, j.out.digest()})
+	input, err := j.journal.InputDigest()
+	if err != nil {
+		return err
+	}
+	j.done = done{j.totals, j.out.off, j.out.digest(), input, j.order.digest()}
+	totals, err := json.Marshal(j.done)
 	if err != nil {
 		return err
 	}
@@ -174,10 +187,12 @@ func (r *run) answer() {
 func (r *run) one(t *task) (res result, err error) {
 	res.index = t.index
 	if t.fault == nil {
-		res.text, res.usage, t.fault, err = r.work.Answerer.Answer(r.ctx, t.call, t.key)
+		var a Answer
+		a, t.fault, err = r.work.Answerer.Answer(r.ctx, t.call, t.key)
+		res.text, res.usage, res.draws = a.Text, a.Usage, a.Draws
 	}
 	if err == nil && t.fault != nil {
-		res.failed, res.usage = true, openai.Usage{}
+		res.failed, res.usage, res.draws = true, openai.Usage{}, [32]byte{}
 		res.text, err = t.fault.Line(t.key, t.id, t.line)
 	}
 	if err != nil && r.ctx.Err() != nil && errors.Is(err, context.Canceled) {

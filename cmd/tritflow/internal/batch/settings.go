@@ -1,6 +1,9 @@
 package batch
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // Setting is something that decides what the lines of a job say.
 type Setting struct{ Name, Value string }
@@ -11,7 +14,7 @@ type header struct {
 	Settings [][2]string `json:"settings"`
 }
 
-const version = 1
+const version = 2
 
 func newHeader(settings []Setting) ([]byte, error) {
 	h := header{Version: version}
@@ -25,7 +28,7 @@ func newHeader(settings []Setting) ([]byte, error) {
 func (j *Job) compare(text []byte) error {
 	var h header
 	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
-		return &SettingError{Output: j.output, Name: "version", Was: "of another journal", Is: "1"}
+		return &SettingError{Output: j.output, Name: "version", Was: "of another journal", Is: strconv.Itoa(version)}
 	}
 	was := map[string]string{}
 	for _, s := range h.Settings {

@@ -24,6 +24,8 @@ type done struct {
 	Totals
 	Bytes  int64  `json:"bytes"` // of the output
 	SHA256 string `json:"sha256"`
+	Input  string `json:"input"` // digest of those of the input lines
+	Draws  string `json:"draws"` // digest of those of the draws of all lines
 }
 
 // Progress of a run.

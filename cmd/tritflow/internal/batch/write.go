@@ -43,14 +43,14 @@ func (r *run) keep(res result) error {
 	}
 	a := journal.Answer{
 		Index: res.index, Failed: res.failed, Text: res.text,
-		PromptTokens: uint32(res.usage.Prompt), CompletionTokens: uint32(res.usage.Completion),
+		PromptTokens: uint32(res.usage.Prompt), CompletionTokens: uint32(res.usage.Completion), Draws: res.draws,
 	}
 	at, err := j.journal.AddLine(a)
 	if err != nil {
 		return err
 	}
 	j.totals.add(a.PromptTokens, a.CompletionTokens, a.Failed)
-	if err := j.order.put(res.index, at, res.text); err != nil {
+	if err := j.order.put(res.index, at, res.draws, res.text); err != nil {
 		return err
 	}
 	r.window.move(j.order.next)

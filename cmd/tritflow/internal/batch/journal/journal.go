@@ -2,6 +2,8 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -115,6 +117,21 @@ func (j *Journal) Inputs() int64 { return j.inputs }
 
 // Digests reads the digests that it holds now.
 func (j *Journal) Digests() *Digests { return NewDigests(j.f, j.end) }
+
+// InputDigest is the SHA-256 of the digests that it holds now, in hexadecimal digits.
+func (j *Journal) InputDigest() (string, error) {
+	sum := sha256.New()
+	for d := j.Digests(); ; {
+		g, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		sum.Write(g[:])
+	}
+}
 
 // Begin writes the job's header and makes it durable.
 func (j *Journal) Begin(header []byte) error {

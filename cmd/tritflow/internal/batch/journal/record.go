@@ -17,8 +17,9 @@ const (
 )
 
 const (
-	frame     = 8              // length and checksum
-	lineFixed = 8 + 4 + 4 + 1  // of an L record, after its kind
+	frame     = 8                         // length and checksum
+	lineFixed = 8 + 4 + 4 + 1 + drawBytes // of an L record, after its kind
+	drawBytes = 32
 	mostBytes = 1<<32 - 1 - 64 // of kind and payload
 )
 
@@ -36,7 +37,8 @@ type Answer struct {
 	PromptTokens     uint32
 	CompletionTokens uint32
 	Failed           bool
-	Text             []byte // the output line, without its newline
+	Draws            [drawBytes]byte // digest of what was drawn for it, see stages.Result.Digest; zero for an error line
+	Text             []byte          // the output line, without its newline
 }
 
 // seal completes a record that begins with frame free bytes.
@@ -74,5 +76,6 @@ func lineRecord(a Answer) []byte {
 		failed = 1
 	}
 	rec = append(rec, failed)
+	rec = append(rec, a.Draws[:]...)
 	return seal(append(rec, a.Text...))
 }

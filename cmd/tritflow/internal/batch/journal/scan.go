@@ -115,6 +115,7 @@ func (e *Entry) decode(in io.Reader, off, body int64) error {
 			PromptTokens:     binary.LittleEndian.Uint32(fixed[8:]),
 			CompletionTokens: binary.LittleEndian.Uint32(fixed[12:]),
 			Failed:           fixed[16] != 0,
+			Draws:            [drawBytes]byte(fixed[17:]),
 		}
 		e.At = Ref{Off: off + frame + 1 + lineFixed, Size: uint32(rest - lineFixed)}
 		return nil

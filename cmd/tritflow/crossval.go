@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/gguf/atomicfile"
+	"tritflow/quantkern"
+	"tritflow/stages"
+)
+
+const crossvalHelp = `Compare a model's numbers with those of a reference: every logit, the likeliest
+tokens, greedy answers, perplexity, and, where the reference has them, the tensors
+of every layer. The first layer that diverges is named.
+
+--reference is one of
+
+  FOLDER, FILE   a dump: float32 logits and ids, with an index (docs/crossval.md)
+  http://HOST    a llama.cpp server, or one that speaks OpenAI's API: tokens and
+                 their log-probabilities
+  llama.cpp      llama.cpp itself, in a child process: --python names a Python with
+                 the package llama-cpp-python
+  tritflow       another configuration: --ref-model, --ref-devices, --ref-kv,
+                 --ref-isa
+
+-f FILE has one prompt a line (text, or {"tokens": [...]}); a dump has its own. The
+reference continues each by -n greedy tokens; both are then compared at every
+position with the same tokens before it, and our own answer with the reference's.
+
+--tolerance is default (room for activations that are rounded the other way),
+strict (float32 against float32), or a JSON file with some of: agreement generated
+correlation max mean mse kl perplexity layer tie. --override makes a mistake on
+purpose, such as rope.freq_base=1000, swap=gate,up or 2:attn_sub_norm=off.
+
+--deterministic N computes every prompt N times, alone, in company and one token at
+a time, and compares SHA-256s. --platform FILE writes a baseline of this machine
+there, or compares with the one that it finds.
+
+--json prints one object, --html writes a page with plots. The exit code is 0 when
+everything is within the limits and 1 when something is not.
+
+` + exitHelp
+
+// errDiverges: crossval has printed what diverges.
+var errDiverges = errors.New("the numbers differ from the reference's")
+
+type crossvalFlags struct {
+	engineFlags
+	reference string
+	prompts   string
+	n         int
+	tolerance string
+	overrides []string
+	python    string
+	threads   int
+	keep      string
+	layers    bool
+	html      string
+	json      bool
+
+	refModel, refDevices, refKV, refISA string
+}
+
+func (a *app) crossvalCommand() *cobra.Command {
+	var f crossvalFlags
+	cmd := &cobra.Command{
+		Use:   "crossval [-m FILE] --reference REFERENCE [-f PROMPTS]",
+		Short: "Compare a model's numbers with a reference's",
+		Long:  crossvalHelp,
+		Args:  cobra.NoArgs,
+		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.crossval(ctx, &f) }),
+	}
+	f.add(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&f.reference, "reference", "", "a dump, http://HOST, llama.cpp or tritflow")
+	fs.StringVarP(&f.prompts, "file", "f", "", "file of prompts, one a line; - is standard input (default: eight short ones)")
+	fs.IntVarP(&f.n, "max-tokens", "n", 32, "greedy tokens after each prompt")
+	fs.StringVar(&f.tolerance, "tolerance", "default", "default, strict, or a JSON file of limits")
+	fs.StringArrayVar(&f.overrides, "override", nil, "run a wrong network: KEY=VALUE, or BLOCK:KEY=VALUE (may be given several times)")
+	fs.StringVar(&f.python, "python", "python3", "Python for --reference llama.cpp")
+	fs.IntVar(&f.threads, "threads", 0, "threads of llama.cpp (default: one a processor)")
+	fs.StringVar(&f.keep, "keep", "", "folder to keep the reference's dump in")
+	fs.BoolVar(&f.layers, "layers", false, "print every layer's difference")
+	fs.StringVar(&f.html, "html", "", "write a page with plots there")
+	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.StringVar(&f.refModel, "ref-model", "", "tritflow as the reference: its model file (default: the same)")
+	fs.StringVar(&f.refDevices, "ref-devices", "", "tritflow as the reference: its devices (default: the same)")
+	fs.StringVar(&f.refKV, "ref-kv", "", "tritflow as the reference: its type of keys and values (default: the same)")
+	fs.StringVar(&f.refISA, "ref-isa", "", "tritflow as the reference: its kernels, for example generic (default: the same)")
+	return cmd
+}
+
+func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
+	tol, err := crossval.ToleranceNamed(f.tolerance)
+	if err != nil {
+		return &usageError{err}
+	}
+	if f.n < 0 {
+		return usagef("-n %d is negative: give a number of tokens", f.n)
+	}
+	dump, clean, err := f.dump(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, clean()) }()
+	e, err := f.start(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer closeEngine(e, &err)
+	opt := crossval.Options{
+		Engine: e, Model: f.name(e), Ours: f.configuration(e), KV: f.kv, Tolerance: tol,
+		Text: func(id int32) string { return string(e.Vocab().Piece(id, true)) },
+	}
+	var done func()
+	opt.Progress, done = a.progress("comparing")
+	r, err := crossval.Run(ctx, dump, opt)
+	done()
+	if err != nil {
+		return err
+	}
+	return f.print(a, r)
+}
+
+// print writes the report in every form that was asked for.
+func (f *crossvalFlags) print(a *app, r *crossval.Report) (err error) {
+	if f.html != "" {
+		if err := writePage(f.html, r); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		err = a.out.json(r, true)
+	} else {
+		err = r.WriteText(a.out, f.layers)
+	}
+	if err == nil && !r.Pass {
+		err = errDiverges
+	}
+	return err
+}
+
+// writePage writes the page whole or not at all.
+func writePage(path string, r *crossval.Report) (err error) {
+	file, err := atomicfile.Create(path, atomicfile.Options{Special: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, file.Abort()) }()
+	if err := r.WriteHTML(file); err != nil {
+		return err
+	}
+	return file.Commit()
+}
+
+// start loads the engine that is compared.
+func (f *crossvalFlags) start(ctx context.Context, a *app) (*stages.Engine, error) {
+	f.network = crossval.Override(f.overrides)
+	return f.load(ctx, a, nil)
+}
+
+// configuration says how the engine runs.
+func (f *engineFlags) configuration(e *stages.Engine) string {
+	var on []string
+	for _, d := range e.Devices() {
+		i := d.Info()
+		s := i.Name + " " + i.Tier
+		if i.Workers > 0 {
+			s += fmt.Sprintf(" (%d workers)", i.Workers)
+		}
+		on = append(on, s)
+	}
+	return fmt.Sprintf("tritflow %s on %s, KV cache %s", version(), strings.Join(on, " and "), f.kv)
+}
+
+// dump opens the reference's dump, or lets the reference make one. The engine is
+// not loaded yet: kernels may be switched, and memory is the reference's.
+func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, clean func() error, err error) {
+	clean = func() error { return nil }
+	base := filepath.Base(f.path)
+	switch {
+	case f.reference == "":
+		return nil, nil, usagef("--reference is missing: name a dump, a server's address, llama.cpp or tritflow")
+	case f.reference != "llama.cpp" && f.reference != "tritflow":
+		d, err = crossval.OpenDump(f.reference, base, false)
+		if err != nil {
+			return nil, nil, &usageError{err}
+		}
+		return d, clean, nil
+	}
+	dir := f.keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "tritflow-crossval-"); err != nil {
+			return nil, nil, err
+		}
+		clean = func() error { return os.RemoveAll(dir) }
+	} else if err = os.MkdirAll(dir, 0o777); err != nil {
+		return nil, nil, &usageError{err}
+	}
+	defer func() {
+		if err != nil {
+			err = firstError(err, clean())
+		}
+	}()
+	prompts, err := f.cases(ctx, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.reference == "tritflow" {
+		err = f.other(ctx, a, dir, prompts)
+	} else {
+		err = f.llama(ctx, dir, prompts)
+	}
+	if err == nil {
+		d, err = crossval.OpenDump(dir, base, false)
+	}
+	return d, clean, err
+}
+
+// cases reads the prompts.
+func (f *crossvalFlags) cases(ctx context.Context, a *app) ([]crossval.Prompt, error) {
+	text, name := crossval.Prompts, "the program's prompts"
+	if f.prompts != "" {
+		var err error
+		if text, name, err = a.textFile(ctx, f.prompts); err != nil {
+			return nil, err
+		}
+	}
+	v, err := f.vocab(a)
+	if err != nil {
+		return nil, err
+	}
+	prompts, err := crossval.ReadPrompts(name, text, v)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return prompts, nil
+}
+
+// llama runs llama.cpp.
+func (f *crossvalFlags) llama(ctx context.Context, dir string, prompts []crossval.Prompt) error {
+	l := crossval.Llama{Python: f.python, Model: f.path, Threads: f.threads, KV: f.kv, Tensors: true}
+	if l.Threads <= 0 {
+		l.Threads = runtime.GOMAXPROCS(0)
+	}
+	if f.path == "" {
+		return usagef("--reference llama.cpp reads a file: name one with -m (it does not know the types of the model inside this program)")
+	}
+	return l.Write(ctx, dir, prompts, f.n)
+}
+
+// other runs another configuration of this program.
+func (f *crossvalFlags) other(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) (err error) {
+	o := f.engineFlags
+	if f.refModel != "" {
+		o.path = f.refModel
+	}
+	if f.refDevices != "" {
+		o.devices, o.split = f.refDevices, nil
+	}
+	if f.refKV != "" {
+		o.kv = f.refKV
+	}
+	if f.refISA != "" {
+		restore, err := quantkern.UseTier(f.refISA)
+		if err != nil {
+			return &usageError{err}
+		}
+		defer restore()
+	}
+	e, err := o.load(ctx, a, nil)
+	if err != nil {
+		return err
+	}
+	defer closeEngine(e, &err)
+	s := crossval.Source{Engine: e, Name: o.configuration(e), KV: o.kv, Tensors: true}
+	if f.path != "" {
+		s.Model = filepath.Base(f.path)
+	}
+	if f.refModel != "" {
+		s.Name += ", " + f.refModel
+	}
+	return s.Write(ctx, dir, prompts, f.n)
+}
