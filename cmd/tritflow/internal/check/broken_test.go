@@ -149,7 +149,7 @@ var brokenFiles = []broken{
 	{name: "begin token outside", base: "builtin", how: func(f *forge) { f.set(gone+"bos_token_id", uint32(128000)) }, class: "reason", cause: "special-id-outside", says: "bos_token_id is 128000 and the vocabulary has 1536"},
 	{name: "padding token outside", base: "tiny", how: func(f *forge) { f.set(gone+"padding_token_id", uint32(1<<20)) }, class: "reason", cause: "special-id-outside", says: "padding_token_id"},
 	{name: "end token is a word", base: "builtin", how: func(f *forge) { f.set(gone+"eos_token_id", uint32(700)) }, class: "wrong", cause: "special-id-ordinary", says: "the ordinary token"},
-	{name: "pre-tokenizer of another model", base: "builtin", how: func(f *forge) { f.set(gone+"pre", "bloom") }, class: "wrong", cause: "wrong-pre-tokenizer", says: "cuts through"},
+	{name: "pre-tokenizer of another model", base: "builtin", how: func(f *forge) { f.set(gone+"pre", "default") }, class: "wrong", cause: "wrong-pre-tokenizer", says: "cuts through"},
 	{name: "unknown pre-tokenizer", base: "builtin", how: func(f *forge) { f.set(gone+"pre", "my-own") }, class: "reason", cause: "unknown-pre-tokenizer", says: "my-own", fixes: []string{"unknown-pre-tokenizer"}},
 	{name: "unsupported tokenizer", base: "tiny", how: func(f *forge) { f.set(gone+"model", "bert") }, class: "reason", cause: "unsupported-tokenizer", says: "bert", stays: true},
 	{name: "template of another model", base: "builtin", how: func(f *forge) { f.set(keyChat, chatFormats[1].source) }, class: "wrong", cause: "foreign-template", says: "which the vocabulary does not have"},

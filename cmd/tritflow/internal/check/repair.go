@@ -137,6 +137,9 @@ func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Op
 		}
 		return d.write(out)
 	})
+	if errors.Is(err, gguf.ErrSize) {
+		return r, nil, nil // a tensor is not whole; the report says so
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("repairing %s: %w", path, err)
 	}
@@ -145,8 +148,17 @@ func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Op
 
 // chosen are the fixes to make: the automatic ones and those that were named,
 // each once. What was done in an earlier round and did not help is not done again.
+// A file that will not run either way is not written for its warnings' sake.
 func (r *Report) chosen(left *[]string, already []Done) []*Fix {
 	var out []*Fix
+	for _, p := range r.Reasons {
+		if p.Fix != nil && p.Fix.apply != nil && (p.Fix.automatic() || slices.Contains(*left, p.Fix.Name)) {
+			out = []*Fix{}
+		}
+	}
+	if !r.OK && out == nil {
+		return nil
+	}
 	made := map[string]bool{}
 	for _, p := range r.Problems() {
 		f := p.Fix

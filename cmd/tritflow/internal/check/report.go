@@ -8,8 +8,8 @@ import (
 // Problem is one finding.
 type Problem struct {
 	Kind    string  `json:"kind"`             // file, vocabulary, network, type, values, trial
-	Cause   string  `json:"cause"`            // a name that stays the same from version to version (docs/check.md)
 	Tensor  string  `json:"tensor,omitempty"` // where it is about one
+	Cause   string  `json:"cause"`            // a name that stays the same from version to version (docs/check.md)
 	Message string  `json:"message"`
 	Sure    float64 `json:"sure"` // probability that this is the cause; 1 where it follows from the file
 	Fix     *Fix    `json:"fix,omitempty"`
