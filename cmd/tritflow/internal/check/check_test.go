@@ -19,7 +19,7 @@ import (
 )
 
 // tiny is a small valid model as a file's bytes.
-func tiny(t *testing.T) []byte {
+func tiny(t testing.TB) []byte {
 	t.Helper()
 	shape, err := graph.ShapeByName("tiny")
 	if err != nil {
@@ -28,7 +28,7 @@ func tiny(t *testing.T) []byte {
 	typ, _ := gguf.TypeByName("I2_S")
 	var b bytes.Buffer
 	w := gguf.NewWriter(&b)
-	if err := synth.Write(t.Context(), w, synth.Options{Shape: shape, Type: typ, Seed: 1}); err != nil {
+	if err := synth.Write(context.Background(), w, synth.Options{Shape: shape, Type: typ, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

@@ -15,6 +15,10 @@ import (
 // and the network where it could be bound. A vocabulary that does not fit the
 // embedding is found here too.
 func (r *Report) network(f *gguf.File, damaged map[string]bool) (m *graph.Model, surplus map[string]bool) {
+	if len(f.Tensors()) == 0 {
+		r.reason("network", "no-tensors", "", "the file has no tensors: it is a vocabulary or the first part of something").Fix = advice("use it with `tritflow tokenize`, or take the file that has the weights")
+		return nil, nil
+	}
 	m, err := graph.Bind(f)
 	var names []string
 	var unfit *graph.BindError
