@@ -68,7 +68,7 @@ func FuzzCheck(f *testing.F) {
 func TestDamagedAnywhere(t *testing.T) {
 	good := seedModel(t)
 	rng := rand.New(rand.NewPCG(1, 2))
-	rounds := 300
+	rounds := 120
 	if testing.Short() {
 		rounds = 30
 	}

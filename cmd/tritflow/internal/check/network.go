@@ -73,6 +73,15 @@ func (r *Report) network(f *gguf.File, damaged map[string]bool) (m *graph.Model,
 // note reports what the network assumed. That the activation is not said is the
 // rule, and the architecture decides.
 func (r *Report) note(note string, m *graph.Model) {
+	if strings.Contains(note, "rope.freq_base") && slices.Contains(bitnetArchs, m.Arch) && m.Vocab == 128256 {
+		p := r.wrong("network", "missing-rope-base", "", "%s.rope.freq_base is not in the file, and 10000 would be assumed; models with the vocabulary of Llama 3 have 500000", m.Arch)
+		p.Sure = 0.95
+		p.Fix = &Fix{Name: p.Cause, What: "set it to 500000", Lossless: true, apply: func(d *draft) error {
+			d.set(m.Arch+".rope.freq_base", float32(500000))
+			return nil
+		}}
+		return
+	}
 	p := r.warn("network", "assumed", "", "%s", note)
 	if strings.Contains(note, "hidden_activation") && slices.Contains(bitnetArchs, m.Arch) {
 		p.Cause = "no-activation"

@@ -29,15 +29,11 @@ type Repaired struct {
 // FixError: a fix that was asked for by name cannot be made.
 type FixError struct {
 	Name  string
-	Known []string // fixes that the file offers
+	Known []string // fixes that the file offers, and those that can be forced
 }
 
 func (e *FixError) Error() string {
-	known := "the file offers none"
-	if len(e.Known) > 0 {
-		known = "it offers " + strings.Join(e.Known, ", ")
-	}
-	return fmt.Sprintf("check: this file has no fix %q; %s", e.Name, known)
+	return fmt.Sprintf("check: this file has no fix %q; there are %s", e.Name, strings.Join(e.Known, ", "))
 }
 
 // SameFileError: a repair cannot be written over what it reads.
@@ -76,7 +72,9 @@ func Repair(ctx context.Context, path, out string, gopt gguf.Options, opt Option
 		}
 		rep.Done, rep.Out, from = append(rep.Done, did...), out, out
 		rep.After = nil
-		gopt = gguf.Options{} // layouts that were asked for are the file's own now
+		if slices.ContainsFunc(did, func(d Done) bool { return d.Cause == "i2s-layout" }) {
+			gopt = gguf.Options{} // the layout that was asked for is no more
+		}
 	}
 	if rep.Out != "" && rep.After == nil {
 		after, err := Path(ctx, out, gopt, opt)
@@ -86,7 +84,7 @@ func Repair(ctx context.Context, path, out string, gopt gguf.Options, opt Option
 		rep.After = after
 	}
 	if len(left) > 0 {
-		return rep, &FixError{left[0], offers(rep.Before)}
+		return rep, &FixError{left[0], append(offers(rep.Before), Forced()...)}
 	}
 	return rep, nil
 }
@@ -121,6 +119,15 @@ func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Op
 		return nil, nil, err
 	}
 	fixes := r.chosen(left, already)
+	for _, name := range slices.Clone(*left) {
+		if f := forced(p.file, name); f != nil {
+			fixes = append(fixes, f)
+			*left = slices.DeleteFunc(*left, func(n string) bool { return n == name })
+		}
+	}
+	if len(*left) > 0 && p.file != nil && len(already) == 0 {
+		return nil, nil, &FixError{(*left)[0], append(offers(r), Forced()...)} // before anything is written
+	}
 	if len(fixes) == 0 {
 		return r, nil, nil
 	}
