@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -150,8 +151,9 @@ func typeOf(id uint32) (gguf.Type, bool) {
 	return gguf.TypeNone, false
 }
 
-// write makes the file; until it is complete there is none at path.
-func (d *draft) write(path string) (err error) {
+// write makes the file; until it is complete there is none at path. ctx ends
+// it between two tensors.
+func (d *draft) write(ctx context.Context, path string) (err error) {
 	w, err := gguf.Create(path)
 	if err != nil {
 		return err
@@ -161,13 +163,13 @@ func (d *draft) write(path string) (err error) {
 			err = aerr
 		}
 	}()
-	if err := d.writeTo(w); err != nil {
+	if err := d.writeTo(ctx, w); err != nil {
 		return err
 	}
 	return w.Close()
 }
 
-func (d *draft) writeTo(w *gguf.Writer) error {
+func (d *draft) writeTo(ctx context.Context, w *gguf.Writer) error {
 	for _, k := range d.keys {
 		if err := w.Set(k.name, k.value); err != nil {
 			return err
@@ -179,6 +181,9 @@ func (d *draft) writeTo(w *gguf.Writer) error {
 		}
 	}
 	for _, p := range d.tensors {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		size, err := p.typ.Size(p.dims)
 		if err != nil {
 			return err

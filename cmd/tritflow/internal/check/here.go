@@ -59,7 +59,7 @@ func here(ctx context.Context, f *gguf.File, opt Options) (*Here, error) {
 	}
 	if err != nil {
 		h.Fits, h.Problem = false, err.Error()
-		return h, nil
+		return h, nil //nolint:nilerr // the report says it
 	}
 	h.Memory, h.Positions = l.Memory.Host, l.Ctx
 	if len(l.Memory.Devices) > 0 {

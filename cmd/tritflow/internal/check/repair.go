@@ -58,7 +58,14 @@ func Repair(ctx context.Context, path, out string, gopt gguf.Options, opt Option
 	rep := &Repaired{Done: []Done{}}
 	from, left := path, slices.Clone(asked)
 	for range rounds {
-		before, did, err := repairOnce(ctx, from, out, gopt, opt, &left, rep.Done)
+		to := out
+		if from == out {
+			to = out + ".next" // not every system lets a file be replaced while it is read
+		}
+		before, did, err := repairOnce(ctx, from, to, gopt, opt, &left, rep.Done)
+		if err == nil && len(did) > 0 && to != out {
+			err = os.Rename(to, out)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +149,7 @@ func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Op
 			}
 			did = append(did, Done{f.Name, f.What})
 		}
-		return d.write(out)
+		return d.write(ctx, out)
 	})
 	if errors.Is(err, gguf.ErrSize) {
 		return r, nil, nil // a tensor is not whole; the report says so

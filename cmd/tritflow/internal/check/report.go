@@ -81,16 +81,6 @@ func (r *Report) Problems() []Problem {
 	return slices.Concat(r.Reasons, r.Wrong, r.Warnings)
 }
 
-// found tells whether a finding of this cause is there already.
-func (r *Report) found(cause string) bool {
-	return slices.ContainsFunc(r.Problems(), func(p Problem) bool { return p.Cause == cause })
-}
-
-// Repairable tells whether Repair would change anything of its own accord.
-func (r *Report) Repairable() bool {
-	return slices.ContainsFunc(r.Problems(), func(p Problem) bool { return p.Fix.automatic() })
-}
-
 // finish writes the commands under the fixes of a file that lies on a disk.
 func (r *Report) finish() {
 	for _, list := range [][]Problem{r.Reasons, r.Wrong, r.Warnings} {
