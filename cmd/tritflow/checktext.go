@@ -102,7 +102,11 @@ func describeHere(b *strings.Builder, h *check.Here) {
 		fmt.Fprintf(b, "  %s\n", h.Problem)
 	}
 	if h.Decode > 0 {
-		fmt.Fprintf(b, "  about %s tokens a second", speed(h.Decode))
+		most := "at most "
+		if h.Prefill > 0 {
+			most = ""
+		}
+		fmt.Fprintf(b, "  %sabout %s tokens a second", most, speed(h.Decode))
 		if h.Prefill > 0 {
 			fmt.Fprintf(b, ", prompts at %s", speed(h.Prefill))
 		}

@@ -8,6 +8,7 @@ import (
 	machine "tritflow/bench"
 	"tritflow/device"
 	"tritflow/gguf"
+	"tritflow/graph"
 	"tritflow/stages"
 	"tritflow/stages/profile"
 )
@@ -20,7 +21,7 @@ type Here struct {
 	Memory    uint64  `json:"memory_bytes"`      // of the host, all in
 	Free      uint64  `json:"free_bytes"`        // 0: not known
 	Positions int     `json:"positions"`         // of a request, which the memory is for
-	ReadBytes uint64  `json:"read_bytes"`        // that a token reads
+	ReadBytes uint64  `json:"read_bytes"`        // that a greedy token reads
 	Bandwidth float64 `json:"read_bytes_s"`      // of the device, 0 where it was not measured
 	Decode    float64 `json:"decode_tok_s"`      // 0: not known
 	Prefill   float64 `json:"prefill_tok_s"`     // of a prompt of 512; 0: not measured
@@ -66,9 +67,24 @@ func here(ctx context.Context, f *gguf.File, opt Options) (*Here, error) {
 		h.Device = l.Memory.Devices[0].Device
 	}
 	for _, s := range l.Replicas[0].Plan.Stages {
-		h.ReadBytes += s.ReadBytes
+		read := s.ReadBytes
+		if s.Kind == graph.StageHead {
+			read = screened(l, s.Device, read)
+		}
+		h.ReadBytes += read
 	}
 	return h, h.speed(ctx, opt, forecast)
+}
+
+// screened is what a greedy answer reads of the head: the 8-bit copy that finds
+// the largest logits, where the device makes one.
+func screened(l *stages.Layout, device int, head uint64) uint64 {
+	if device < len(l.Memory.Devices) {
+		if copied := l.Memory.Devices[device].Screening; copied > 0 && copied < head {
+			return copied
+		}
+	}
+	return head
 }
 
 func (h *Here) speed(ctx context.Context, opt Options, forecast *stages.Forecast) error {
@@ -100,7 +116,7 @@ func (h *Here) speed(ctx context.Context, opt Options, forecast *stages.Forecast
 		h.How = "measured: parts of the model were run on the device (tritflow plan has more)"
 	case h.Bandwidth > 0 && h.ReadBytes > 0:
 		h.Decode = h.Bandwidth / float64(h.ReadBytes)
-		h.How = fmt.Sprintf("estimated: reading the %.3g GB that a token needs at %.1f GB/s, which was measured now; usually 0.8 to 0.95 of it are reached, and greedy answers may read less of the head",
+		h.How = fmt.Sprintf("estimated: reading the %.3g GB that a greedy token needs at %.1f GB/s, which was measured now; usually 0.8 to 0.95 of it are reached",
 			float64(h.ReadBytes)/1e9, h.Bandwidth/1e9)
 		if h.ReadBytes < smallRead {
 			h.How += "; of a model as small as this one a good deal less, for other work counts more"
