@@ -19,7 +19,7 @@ import (
 )
 
 // tiny is a small valid model as a file's bytes.
-func tiny(t *testing.T) []byte {
+func tiny(t testing.TB) []byte {
 	t.Helper()
 	shape, err := graph.ShapeByName("tiny")
 	if err != nil {
@@ -28,7 +28,7 @@ func tiny(t *testing.T) []byte {
 	typ, _ := gguf.TypeByName("I2_S")
 	var b bytes.Buffer
 	w := gguf.NewWriter(&b)
-	if err := synth.Write(t.Context(), w, synth.Options{Shape: shape, Type: typ, Seed: 1}); err != nil {
+	if err := synth.Write(context.Background(), w, synth.Options{Shape: shape, Type: typ, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -297,19 +297,19 @@ func TestDamageHidesNothing(t *testing.T) {
 		return false
 	}
 	for _, want := range []Problem{
-		{"file", "blk.2.attn_q.weight", "do not fit the file's"},
-		{"vocabulary", "", "bert"},
-		{"vocabulary", "", "has 513 entries"},
-		{"network", "blk.0.ffn_norm.weight", "is missing"},
-		{"values", "blk.0.attn_norm.weight", "NaN or infinite in 1 of 1 rows"},
+		{Kind: "file", Tensor: "blk.2.attn_q.weight", Message: "do not fit the file's"},
+		{Kind: "vocabulary", Tensor: "", Message: "bert"},
+		{Kind: "vocabulary", Tensor: "", Message: "has 513 entries"},
+		{Kind: "network", Tensor: "blk.0.ffn_norm.weight", Message: "is missing"},
+		{Kind: "values", Tensor: "blk.0.attn_norm.weight", Message: "NaN or infinite in 1 of 1 rows"},
 	} {
 		if !found(r.Reasons, want.Kind, want.Tensor, want.Message) {
 			t.Errorf("no reason %+v in %+v", want, r.Reasons)
 		}
 	}
 	for _, want := range []Problem{
-		{"network", "vision", "does not use"},
-		{"values", "blk.0.attn_q.weight", "codes that type I2_S does not define"},
+		{Kind: "network", Tensor: "vision", Message: "does not use"},
+		{Kind: "values", Tensor: "blk.0.attn_q.weight", Message: "codes that type I2_S does not define"},
 	} {
 		if !found(r.Warnings, want.Kind, want.Tensor, want.Message) {
 			t.Errorf("no warning %+v in %+v", want, r.Warnings)

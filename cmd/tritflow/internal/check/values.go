@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"runtime"
 	"sync"
@@ -33,9 +34,9 @@ func (r *Report) types(f *gguf.File, damaged, surplus map[string]bool) []readabl
 		case err == nil:
 			out = append(out, readable{t, c})
 		case surplus[t.Name]:
-			r.warn("type", t.Name, "%v", err)
+			r.warn("type", "no-codec", t.Name, "%v", err)
 		default:
-			r.reason("type", t.Name, "%v", err)
+			r.reason("type", "no-codec", t.Name, "%v", err)
 		}
 	}
 	return out
@@ -78,6 +79,7 @@ func (r *Report) values(ctx context.Context, tensors []readable, progress func(d
 	for i, t := range tensors {
 		found[i].report(r, t)
 	}
+	r.scales(tensors, found)
 	return nil
 }
 
@@ -87,6 +89,10 @@ type findings struct {
 	nonFinite int // rows with a value that is NaN or infinite
 	row, col  int // the first one
 	undefined int // codes without a meaning
+	hole      int // longest run of packed bytes that are 0, in blocks of holeBlock
+	uniform   bool
+	scale     float32 // of a uniform ternary matrix
+	trits     bool    // some are not 0
 }
 
 // read goes through the rows of a tensor.
@@ -100,6 +106,8 @@ func (f *findings) read(ctx context.Context, t readable) error {
 			return err
 		}
 		trits = make([]int8, cols)
+		f.uniform, f.scale = w.Uniform, w.Scale
+		f.hole = longestHole(t.Data)
 	}
 	values := make([]float32, cols)
 	for row := range rows {
@@ -109,6 +117,7 @@ func (f *findings) read(ctx context.Context, t readable) error {
 		if w != nil {
 			w.Trits(trits, row)
 			f.undefined += count(trits, 2)
+			f.trits = f.trits || count(trits, 0) < len(trits)
 			if w.Uniform && row > 0 {
 				continue // the one scale was seen with row 0
 			}
@@ -134,20 +143,49 @@ func count(s []int8, v int8) int {
 	return n
 }
 
+// holeBlock is the unit in which disks and downloads leave holes.
+const holeBlock = 4096
+
+// longestHole is the number of consecutive blocks of nothing but zeros. In
+// packed trits such a block would be thousands of times −1 in a row.
+func longestHole(data []byte) int {
+	zero := make([]byte, holeBlock)
+	longest, run := 0, 0
+	for ; len(data) >= holeBlock; data = data[holeBlock:] {
+		if !bytes.Equal(data[:holeBlock], zero) {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	return longest
+}
+
 func (f *findings) report(r *Report, t readable) {
 	if f.fault != nil {
-		r.reason("values", t.Name, "tensor %q: %v", t.Name, f.fault)
+		r.reason("values", "unreadable", t.Name, "tensor %q: %v", t.Name, f.fault)
 	}
 	if f.nonFinite > 0 {
-		what := "weights that are"
+		what, cause := "weights that are", "not-finite"
 		if t.codec.Ternary {
-			what = "scales that are"
+			what, cause = "scales that are", "scale-not-finite"
 		}
-		r.reason("values", t.Name, "tensor %q has %s NaN or infinite in %d of %d rows, first at row %d, column %d: the file is damaged or was converted wrongly",
+		r.reason("values", cause, t.Name, "tensor %q has %s NaN or infinite in %d of %d rows, first at row %d, column %d: the file is damaged or was converted wrongly",
 			t.Name, what, f.nonFinite, t.Rows(), f.row, f.col)
 	}
-	if f.undefined > 0 {
-		r.warn("values", t.Name, "tensor %q has %d codes that type %s does not define; they count as +2",
-			t.Name, f.undefined, t.Type)
+	switch share := float64(f.undefined) / float64(max(t.Elements(), 1)); {
+	case share > 0.01:
+		p := r.wrong("values", "not-ternary", t.Name, "%.1f %% of the codes of tensor %q are undefined in type %s: what is stored there is something else, or damaged", 100*share, t.Name, t.Type)
+		p.Sure = 0.99
+		p.Fix = advice(downloadAgain)
+	case f.undefined > 0:
+		r.warn("values", "undefined-codes", t.Name, "tensor %q has %d codes that type %s does not define; they count as +2",
+			t.Name, f.undefined, t.Type).Fix = advice(downloadAgain)
+	}
+	if f.hole > 0 {
+		p := r.wrong("values", "hole", t.Name, "tensor %q has %s of nothing but zeros in a row: a piece of the file was never written", t.Name, plural(f.hole*holeBlock, "byte"))
+		p.Sure = 0.99
+		p.Fix = advice(downloadAgain)
 	}
 }
