@@ -46,6 +46,7 @@ type facts struct {
 	Dims                                  int
 	Activation                            Activation
 	SubNorms, Tied, Factors, Scales       bool
+	HeadNorms                             bool
 }
 
 func factsOf(m *Model) facts {
@@ -57,6 +58,7 @@ func factsOf(m *Model) facts {
 		Activation: b.Activation,
 		SubNorms:   b.AttnSubNorm != nil && b.FFNSubNorm != nil,
 		Tied:       m.Head.Tied, Factors: b.Rope.Factors != nil, Scales: b.Q.Scale != nil && b.Down.Scale != nil,
+		HeadNorms: b.QNorm != nil && b.KNorm != nil,
 	}
 }
 
@@ -82,6 +84,10 @@ func TestBindRealFiles(t *testing.T) {
 			Arch: "bitnet", Name: "tiny-bitnet", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-5, Base: 10000, Scale: 1,
 			Rope: RopeNeoX, Dims: 32, Activation: SiLU, SubNorms: true, Tied: true, Scales: true}},
+		{open(t, "testdata/tiny-qwen3-f32.gguf"), facts{
+			Arch: "qwen3", Name: "tiny-qwen3", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
+			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-6, Base: 1e6, Scale: 1,
+			Rope: RopeNeoX, Dims: 32, Activation: SiLU, Tied: true, HeadNorms: true}},
 		{mini, facts{
 			Arch: "bitnet-b1.58", Name: "tritflow mini", Context: 512, Hidden: 256, Vocab: 1536, Blocks: 6,
 			Heads: 4, KVHeads: 2, KeyDim: 64, ValueDim: 64, FFN: 768, Eps: 1e-5, Base: 10000, Scale: 1,

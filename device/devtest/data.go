@@ -3,8 +3,6 @@ package devtest
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,10 +18,10 @@ const (
 	Ternary = "tiny-i2_s-seed1.gguf" // bitnet-b1.58, I2_S, tied F16 embedding
 	Llama   = "tiny-llama-f32.gguf"  // llama, F32, untied head, rope factors
 	Bitnet  = "tiny-bitnet-f32.gguf" // bitnet, F32, sub-norms, scales
+	Qwen3   = "tiny-qwen3-f32.gguf"  // qwen3, F32, norms of queries and keys
 )
 
-// dataFile finds a file of graph/testdata, or of this package's own testdata,
-// from any package of the module.
+// dataFile finds a file of graph/testdata from any package of the module.
 func dataFile(t testing.TB, name string) []byte {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -41,9 +39,6 @@ func dataFile(t testing.TB, name string) []byte {
 		dir = parent
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "graph", "testdata", name))
-	if errors.Is(err, fs.ErrNotExist) {
-		data, err = os.ReadFile(filepath.Join(dir, "device", "devtest", "testdata", name))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func (s *suite) llamaCpp(t *testing.T) {
 	for _, m := range []struct {
 		arch  string
 		model *graph.Model
-	}{{"llama", OpenModel(t, Llama)}, {"bitnet", OpenModel(t, Bitnet)}, {"qwen3", qkNormModel(t)}} {
+	}{{"llama", OpenModel(t, Llama)}, {"bitnet", OpenModel(t, Bitnet)}, {"qwen3", OpenModel(t, Qwen3)}} {
 		t.Run(m.arch, func(t *testing.T) {
 			ref := archReference(t, m.arch)
 			d := compare(t, ref, load(t, m.model, pagesOf("f32"), s.device(t)).prompt(t, ref.tokens))
