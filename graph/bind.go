@@ -111,6 +111,12 @@ func (b *binder) model() *Model {
 	m := &Model{Context: p.Context, Hidden: p.Hidden, Vocab: p.Vocab}
 	to := &place{model: m, eps: p.Eps}
 	b.bind(b.arch.first, "", to)
+	if p.Yarn.Factor > 0 {
+		if to.factors != nil {
+			b.problem(TensorProblem{Tensor: to.factors.Name, Fault: Homeless, Found: to.factors.Dims, Type: to.factors.Type.String()})
+		}
+		to.factors = p.Yarn.divisors(p.RopeDims, p.RopeBase)
+	}
 	m.Blocks = make([]Block, p.Blocks)
 	for i := range m.Blocks {
 		to.block = &m.Blocks[i]

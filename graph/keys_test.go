@@ -59,7 +59,7 @@ var badKeys = []bad{
 	{"attention.layer_norm_rms_epsilon", float32(math.NaN()), "above 0"},
 	{"attention.layer_norm_rms_epsilon", 1e-300, "above 0"},
 	{"attention.layer_norm_rms_epsilon", float32(1), "above 0"},
-	{"rope.scaling.type", "yarn", `"linear"`},
+	{"rope.scaling.type", "dynamic", `"linear"`},
 	{"rope.scaling.type", "longrope", `"linear"`},
 	{"rope.scaling.type", uint32(1), `"linear"`},
 	{"rope.scaling.factor", float32(-2), "finite"},
@@ -211,6 +211,40 @@ func TestRopeScaling(t *testing.T) {
 		if got := bind(t, d.file(t)).Blocks[0].Rope.Scale; got != c.want {
 			t.Errorf("%v: scale %v, want %v", c, got, c.want)
 		}
+	}
+}
+
+// What YaRN does to the scores and angles is checked against llama.cpp
+// (device/devtest); this is what its keys may be.
+func TestYarnKeys(t *testing.T) {
+	yarn := func() *draft {
+		return draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S").set("bitnet-b1.58.rope.scaling.type", "yarn").
+			set("bitnet-b1.58.rope.scaling.factor", float32(4))
+	}
+	b := bind(t, yarn().file(t)).Blocks[0]
+	if b.Rope.Factors == nil || b.Rope.Scale != 1 || b.AttnScale <= 1/float32(8) {
+		t.Errorf("rope %+v, scores times %v", b.Rope, b.AttnScale)
+	}
+	for _, c := range []bad{
+		{"rope.scaling.factor", nil, "above 0"},
+		{"rope.scaling.factor", float32(0), "above 0"},
+		{"rope.scaling.yarn_beta_fast", math.NaN(), "above 0"},
+		{"rope.scaling.yarn_beta_slow", "one", "above 0"},
+		{"rope.scaling.original_context_length", uint32(0), "positions"},
+		{"rope.scaling.original_context_length", "x", "positions"},
+		{"rope.scaling.attn_factor", float32(2), "plain form"},
+		{"rope.freq_base", float32(1), "above 1"},
+	} {
+		_, err := Bind(yarn().set("bitnet-b1.58."+c.key, c.value).file(t))
+		var e *KeyError
+		if !errors.As(err, &e) || e.Key != "bitnet-b1.58."+c.key || !strings.Contains(e.Want, c.want) {
+			t.Errorf("%s = %v: got %v", c.key, c.value, err)
+		}
+	}
+	_, err := Bind(yarn().add(t, "rope_freqs.weight", "F32", 32).file(t))
+	var e *BindError
+	if !errors.As(err, &e) || e.Problems[0].Tensor != "rope_freqs.weight" {
+		t.Errorf("with rope_freqs: %v", err)
 	}
 }
 

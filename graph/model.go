@@ -82,7 +82,7 @@ type Block struct {
 	Q, K, V, O       Linear
 	QNorm, KNorm     *Norm // per head, before RoPE
 	Rope             Rope
-	AttnScale        float32 // multiplies the scores: 1/sqrt(KeyDim) as a rule
+	AttnScale        float32 // multiplies the scores: 1/sqrt(KeyDim) as a rule, more with YaRN
 	AttnSubNorm      *Norm   // over the concatenated heads, before O
 	FFNNorm          Norm
 	Gate, Up, Down   Linear

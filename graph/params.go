@@ -17,6 +17,7 @@ type Params struct {
 	Eps        float32
 	RopeBase   float32
 	RopeScale  float32 // multiplies positions; 1 = none
+	Yarn       Yarn    // zero = none
 	Activation Activation
 }
 
@@ -27,7 +28,9 @@ func (k RopeKind) String() string {
 	return [...]string{RopeNone: "none", RopeNeoX: "neox", RopeNormal: "normal"}[k]
 }
 
-// attnScale is 1/sqrt(KeyDim), rounded at both steps as llama.cpp does.
+// attnScale is 1/sqrt(KeyDim), rounded at both steps as llama.cpp does; with
+// YaRN queries and keys are longer.
 func (p *Params) attnScale() float32 {
-	return 1 / float32(math.Sqrt(float64(p.KeyDim)))
+	m := p.Yarn.magnitude()
+	return 1 / float32(math.Sqrt(float64(p.KeyDim))) * float32(m*m)
 }
