@@ -6,7 +6,7 @@ import (
 )
 
 func TestArchitectures(t *testing.T) {
-	want := []string{"bitnet", "bitnet-1.58", "bitnet-25", "bitnet-b1.58", "llama", "qwen3"}
+	want := []string{"bitnet", "bitnet-1.58", "bitnet-25", "bitnet-b1.58", "gemma3", "llama", "qwen3"}
 	if got := Architectures(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,6 +126,14 @@ func (b *binder) model() *Model {
 		b.bind(b.arch.block, blockPrefix(i), to)
 	}
 	b.bind(b.arch.last, "", to)
+	if b.arch.widen {
+		m.Embed.Scale = float32(math.Sqrt(float64(p.Hidden)))
+	}
+	m.Head.Pooling = p.Pooling
+	if p.Pooling != PoolNone {
+		m.Head.Out = Linear{Name: outputNorm.name, In: p.Hidden, Out: p.Hidden}
+		return m
+	}
 	m.Head.Vocab = p.Vocab
 	if m.Head.Out.Weight == nil {
 		m.Head.Tied = true

@@ -19,10 +19,17 @@ type Params struct {
 	RopeScale  float32 // multiplies positions; 1 = none
 	Yarn       Yarn    // zero = none
 	Activation Activation
+	Pooling    Pooling
 }
 
 // String is the name by which files know the activation.
-func (a Activation) String() string { return [...]string{SiLU: "silu", ReLU2: "relu2"}[a] }
+func (a Activation) String() string {
+	return [...]string{SiLU: "silu", ReLU2: "relu2", GELU: "gelu"}[a]
+}
+
+func (p Pooling) String() string {
+	return [...]string{PoolNone: "none", PoolMean: "mean", PoolLast: "last"}[p]
+}
 
 func (k RopeKind) String() string {
 	return [...]string{RopeNone: "none", RopeNeoX: "neox", RopeNormal: "normal"}[k]

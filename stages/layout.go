@@ -115,7 +115,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 			budget = max(budget, p.RowBudget())
 		}
 	}
-	l.limits = o.limits(used, pages, m.Vocab, wish, budget)
+	l.limits = o.limits(used, pages, m.Head.Width(), wish, budget)
 	l.Waves, l.Chunk = l.limits.waves, l.limits.chunk
 	if err := l.count(o); err != nil {
 		return nil, err
