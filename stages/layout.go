@@ -266,7 +266,7 @@ func (l *Layout) part(p graph.Part) (d device.Part) {
 func (l *Layout) sizes() device.Sizes {
 	return device.Sizes{
 		Rows:      l.limits.chunk,
-		Outputs:   max(l.limits.outputs, min(l.limits.maxSeqs, l.limits.chunk)),
+		Outputs:   min(max(l.limits.outputs, l.limits.maxSeqs), l.limits.chunk),
 		Positions: l.Ctx,
 		Batches:   l.limits.waves,
 	}

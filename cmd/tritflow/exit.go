@@ -93,7 +93,7 @@ func exitCode(err error) (code int, quiet bool) {
 // refused tells errors that another try with the same input will meet again.
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
-		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
+		is[*stages.RequestError](err) || is[*stages.KindError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
 		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err)
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"damaged":  damaged,
 			"poison":   poison,
 			"rewrite":  rewrite,
+			"vectors":  vectors,
 
 			"benchreport": benchreport,
 			"transcript":  transcript,
@@ -43,9 +46,29 @@ func TestScripts(t *testing.T) {
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)
+			env.Setenv("EMBEDDING", filepath.Join(filepath.Dir(llama), "tiny-qwen3-embedding.gguf"))
 			return err
 		},
 	})
+}
+
+// vectors FILE N WIDTH unit|any: N lines of WIDTH numbers, of length 1 or not.
+func vectors(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	if args[1] != numeral(len(lines)) {
+		ts.Fatalf("%d lines, want %s", len(lines), args[1])
+	}
+	for i, line := range lines {
+		fields, sum := strings.Fields(line), 0.0
+		for _, f := range fields {
+			v, err := strconv.ParseFloat(f, 32)
+			ts.Check(err)
+			sum += v * v
+		}
+		if args[2] != numeral(len(fields)) || (math.Abs(sum-1) < 1e-5) != (args[3] == "unit") {
+			ts.Fatalf("line %d: %d numbers of length %v", i, len(fields), math.Sqrt(sum))
+		}
+	}
 }
 
 // records FILE N: N lines, each an object with exactly the fields that run

@@ -37,7 +37,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetErr(a.err)
 	a.logging.add(root.PersistentFlags())
 	root.AddCommand(
-		a.runCommand(), a.chatCommand(), a.batchCommand(),
+		a.runCommand(), a.chatCommand(), a.batchCommand(), a.embedCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(),
 		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
 		a.builtinCommand(), a.evalCommand(),
