@@ -9,7 +9,9 @@ import (
 
 	"tritflow/bench"
 	"tritflow/cmd/tritflow/internal/batch"
+	"tritflow/cmd/tritflow/internal/convert"
 	"tritflow/device"
+	"tritflow/gguf/hf"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 	"tritflow/stages/sample"
@@ -93,7 +95,7 @@ func exitCode(err error) (code int, quiet bool) {
 // refused tells errors that another try with the same input will meet again.
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
-		is[*stages.RequestError](err) || is[*stages.KindError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
+		is[*stages.RequestError](err) || is[*stages.KindError](err) || is[*hf.Error](err) || is[*convert.Error](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
 		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err)
 }
 

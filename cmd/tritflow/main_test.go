@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tritflow/cmd/tritflow/internal/convert/hftest"
+	"tritflow/gguf"
 	"tritflow/gguf/gguftest"
 )
 
@@ -37,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"poison":   poison,
 			"rewrite":  rewrite,
 			"vectors":  vectors,
+			"folder":   folder,
 
 			"benchreport": benchreport,
 			"transcript":  transcript,
@@ -50,6 +53,16 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 	})
+}
+
+// folder FILE DIR STYLE: a model folder of Hugging Face's form out of a GGUF file.
+func folder(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := gguf.Open(ts.MkAbs(args[0]), gguf.Options{})
+	ts.Check(err)
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o777))
+	ts.Check(hftest.Write(dir, f, hftest.Options{Style: hftest.Style(args[2])}))
+	ts.Check(f.Close())
 }
 
 // vectors FILE N WIDTH unit|any: N lines of WIDTH numbers, of length 1 or not.
