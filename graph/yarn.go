@@ -63,7 +63,7 @@ func (y Yarn) magnitude() float32 {
 	if y.Factor <= 1 {
 		return 1
 	}
-	return 1 + 0.1*float32(math.Log(float64(y.Factor)))
+	return 1 + float32(0.1*math.Log(float64(y.Factor)))
 }
 
 // divisors is a tensor [dims/2] of what divides the angles. Values are rounded

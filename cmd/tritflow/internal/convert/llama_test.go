@@ -111,7 +111,7 @@ func TestLlamaCpp(t *testing.T) {
 	py := python(t, "llama_cpp", "numpy")
 	prompts := [][]int32{{1, 300, 17, 42, 511}, {7}, {200, 201, 202, 203, 204, 205, 206, 207}}
 	const n = 24
-	for _, arch := range []string{"llama", "bitnet"} {
+	for _, arch := range []string{"llama", "bitnet", "qwen3"} {
 		for _, typ := range []string{"f32", "f16", "tq1_0", "tq2_0"} {
 			t.Run(arch+" "+typ, func(t *testing.T) {
 				shape := shapeOf(t, "tiny", arch)
