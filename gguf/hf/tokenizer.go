@@ -78,7 +78,7 @@ func (f *Folder) Tokenizer(pre string) (*Tokenizer, error) {
 	if t.model == "gpt2" {
 		set("merges", t.merges)
 	}
-	if err := f.special(t, settings, out, set); err != nil {
+	if err := f.special(t, settings, set); err != nil {
 		return nil, err
 	}
 	template, err := f.template(settings)
@@ -231,7 +231,7 @@ func (s *settings) added() []added {
 }
 
 // special sets the ids of special tokens and what is put around a text.
-func (f *Folder) special(t *tokens, s *settings, out *Tokenizer, set func(string, any)) error {
+func (f *Folder) special(t *tokens, s *settings, set func(string, any)) error {
 	gen, err := f.Generation()
 	if err != nil {
 		return err
