@@ -58,7 +58,9 @@ func largestByType(m *graph.Model) (ls []*graph.Linear) {
 			see(l)
 		}
 	}
-	see(&m.Head.Out)
+	if m.Head.Pooling == graph.PoolNone {
+		see(&m.Head.Out)
+	}
 	return ls
 }
 

@@ -82,7 +82,9 @@ func newCosts(m *graph.Model, p *graph.Plan, devs []device.Device, kv string) (*
 			}
 		case graph.StageHead:
 			c.head += float64(s.ReadBytes)
-			c.answer += ternaryProducts(&m.Head.Out)
+			if m.Head.Pooling == graph.PoolNone {
+				c.answer += ternaryProducts(&m.Head.Out)
+			}
 		}
 	}
 	var c costs

@@ -61,7 +61,9 @@ func Layers(m *graph.Model, kvTypes ...string) []Layer {
 		add("ffn_up", &b.Up)
 		add("ffn_down", &b.Down)
 	}
-	add("output", &m.Head.Out)
+	if m.Head.Pooling == graph.PoolNone {
+		add("output", &m.Head.Out)
+	}
 	return list
 }
 

@@ -12,6 +12,7 @@ type architecture struct {
 	rope       RopeKind   // which elements rotate together
 	wholeHead  bool       // RoPE must turn the whole head
 	activation Activation // unless <arch>.hidden_activation says otherwise
+	widen      bool       // the embedding is multiplied by the square root of its width
 	first      []slot     // tensors before the blocks
 	block      []slot     // tensors of each block
 	last       []slot     // tensors after the blocks; without output the head is always the embedding

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,6 +112,12 @@ func (b *binder) model() *Model {
 	m := &Model{Context: p.Context, Hidden: p.Hidden, Vocab: p.Vocab}
 	to := &place{model: m, eps: p.Eps}
 	b.bind(b.arch.first, "", to)
+	if p.Yarn.Factor > 0 {
+		if to.factors != nil {
+			b.problem(TensorProblem{Tensor: to.factors.Name, Fault: Homeless, Found: to.factors.Dims, Type: to.factors.Type.String()})
+		}
+		to.factors = p.Yarn.divisors(p.RopeDims, p.RopeBase)
+	}
 	m.Blocks = make([]Block, p.Blocks)
 	for i := range m.Blocks {
 		to.block = &m.Blocks[i]
@@ -119,6 +126,14 @@ func (b *binder) model() *Model {
 		b.bind(b.arch.block, blockPrefix(i), to)
 	}
 	b.bind(b.arch.last, "", to)
+	if b.arch.widen {
+		m.Embed.Scale = float32(math.Sqrt(float64(p.Hidden)))
+	}
+	m.Head.Pooling = p.Pooling
+	if p.Pooling != PoolNone {
+		m.Head.Out = Linear{Name: outputNorm.name, In: p.Hidden, Out: p.Hidden}
+		return m
+	}
 	m.Head.Vocab = p.Vocab
 	if m.Head.Out.Weight == nil {
 		m.Head.Tied = true

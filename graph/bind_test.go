@@ -46,6 +46,7 @@ type facts struct {
 	Dims                                  int
 	Activation                            Activation
 	SubNorms, Tied, Factors, Scales       bool
+	HeadNorms                             bool
 }
 
 func factsOf(m *Model) facts {
@@ -57,6 +58,7 @@ func factsOf(m *Model) facts {
 		Activation: b.Activation,
 		SubNorms:   b.AttnSubNorm != nil && b.FFNSubNorm != nil,
 		Tied:       m.Head.Tied, Factors: b.Rope.Factors != nil, Scales: b.Q.Scale != nil && b.Down.Scale != nil,
+		HeadNorms: b.QNorm != nil && b.KNorm != nil,
 	}
 }
 
@@ -82,6 +84,10 @@ func TestBindRealFiles(t *testing.T) {
 			Arch: "bitnet", Name: "tiny-bitnet", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-5, Base: 10000, Scale: 1,
 			Rope: RopeNeoX, Dims: 32, Activation: SiLU, SubNorms: true, Tied: true, Scales: true}},
+		{open(t, "testdata/tiny-qwen3-f32.gguf"), facts{
+			Arch: "qwen3", Name: "tiny-qwen3", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
+			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-6, Base: 1e6, Scale: 1,
+			Rope: RopeNeoX, Dims: 32, Activation: SiLU, Tied: true, HeadNorms: true}},
 		{mini, facts{
 			Arch: "bitnet-b1.58", Name: "tritflow mini", Context: 512, Hidden: 256, Vocab: 1536, Blocks: 6,
 			Heads: 4, KVHeads: 2, KeyDim: 64, ValueDim: 64, FFN: 768, Eps: 1e-5, Base: 10000, Scale: 1,
@@ -110,6 +116,7 @@ func everyTensorInPlace(t *testing.T, f *gguf.File, m *Model) {
 			got[name] = x
 		}
 	}
+	var norm func(name string, n *Norm)
 	linear := func(name string, l Linear) {
 		if l.Name != name || l.Weight.Cols() != l.In || l.Weight.Rows() != l.Out {
 			t.Errorf("%s: is %s, %d → %d, weight %v", name, l.Name, l.In, l.Out, l.Weight.Dims)
@@ -117,8 +124,11 @@ func everyTensorInPlace(t *testing.T, f *gguf.File, m *Model) {
 		put(name+".weight", l.Weight)
 		put(name+".bias", l.Bias)
 		put(name+".scale", l.Scale)
+		if l.Pre != nil {
+			norm(name+"_norm_in", l.Pre)
+		}
 	}
-	norm := func(name string, n *Norm) {
+	norm = func(name string, n *Norm) {
 		if n != nil {
 			if n.Name != name || n.Eps == 0 {
 				t.Errorf("%s: is %s with eps %v", name, n.Name, n.Eps)
@@ -128,9 +138,14 @@ func everyTensorInPlace(t *testing.T, f *gguf.File, m *Model) {
 	}
 	put("token_embd.weight", m.Embed.Weight)
 	norm("output_norm", &m.Head.Norm)
-	if m.Head.Tied {
+	switch {
+	case m.Head.Pooling != PoolNone:
+		if m.Head.Out.Weight != nil || m.Head.Width() != m.Hidden {
+			t.Errorf("a head that pools has a projection, or answers with %d values", m.Head.Width())
+		}
+	case m.Head.Tied:
 		linear("token_embd", m.Head.Out)
-	} else {
+	default:
 		linear("output", m.Head.Out)
 	}
 	for i := range m.Blocks {
@@ -151,6 +166,13 @@ func everyTensorInPlace(t *testing.T, f *gguf.File, m *Model) {
 		norm(p+"ffn_norm", &b.FFNNorm)
 		norm(p+"attn_q_norm", b.QNorm)
 		norm(p+"attn_k_norm", b.KNorm)
+		norm(p+"post_attention_norm", b.AttnPostNorm)
+		norm(p+"post_ffw_norm", b.FFNPostNorm)
+		if b.Q.Pre != nil { // the input of one product alone comes to the same
+			norm(p+"attn_output_norm_in", b.AttnSubNorm)
+			norm(p+"ffn_down_norm_in", b.FFNSubNorm)
+			continue
+		}
 		norm(p+"attn_sub_norm", b.AttnSubNorm)
 		norm(p+"ffn_sub_norm", b.FFNSubNorm)
 	}
@@ -161,6 +183,24 @@ func everyTensorInPlace(t *testing.T, f *gguf.File, m *Model) {
 		if want, ok := f.Tensor(name); !ok || want != x {
 			t.Errorf("%s is bound to %s", name, x.Name)
 		}
+	}
+}
+
+// What the ternary test models answer is checked in stages; here it is that
+// every tensor of them has its place.
+func TestBindTernaryFiles(t *testing.T) {
+	for name, pooling := range map[string]Pooling{
+		"llama-ternary": PoolNone, "qwen3-ternary": PoolNone, "bitnet-ternary": PoolNone, "bitnet-scales": PoolNone,
+		"qwen3-embedding": PoolLast, "qwen3-mean": PoolMean, "gemma3-embedding": PoolLast,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, "testdata/tiny-"+name+".gguf")
+			m := bind(t, f)
+			everyTensorInPlace(t, f, m)
+			if m.Head.Pooling != pooling || len(m.Surplus) > 0 || (m.Embed.Scale != 0) != (m.Arch == "gemma3") {
+				t.Errorf("pooling %v, surplus %v, embedding times %v", m.Head.Pooling, m.Surplus, m.Embed.Scale)
+			}
+		})
 	}
 }
 

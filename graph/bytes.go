@@ -14,7 +14,7 @@ func (e *Embed) WeightBytes() uint64 { return size(e.Weight) }
 // the RoPE, which all blocks share, are left out.
 func (b *Block) WeightBytes() uint64 {
 	total := b.AttnNorm.bytes() + b.FFNNorm.bytes()
-	for _, n := range []*Norm{b.QNorm, b.KNorm, b.AttnSubNorm, b.FFNSubNorm} {
+	for _, n := range []*Norm{b.QNorm, b.KNorm, b.AttnSubNorm, b.AttnPostNorm, b.FFNSubNorm, b.FFNPostNorm} {
 		if n != nil {
 			total += n.bytes()
 		}
@@ -37,7 +37,13 @@ func (b *Block) KVElements() uint64 {
 
 func (n *Norm) bytes() uint64 { return size(n.Weight) }
 
-func (l *Linear) bytes() uint64 { return size(l.Weight) + size(l.Bias) + size(l.Scale) }
+func (l *Linear) bytes() uint64 {
+	total := size(l.Weight) + size(l.Bias) + size(l.Scale)
+	if l.Pre != nil {
+		total += l.Pre.bytes()
+	}
+	return total
+}
 
 func size(t *gguf.Tensor) uint64 {
 	if t == nil {

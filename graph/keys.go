@@ -124,7 +124,7 @@ func (r *reader) params(a *architecture, rows int) (*Params, error) {
 		fault(r.bad("rope.dimension_count", fmt.Sprint(p.RopeDims),
 			fmt.Sprintf("%d: architecture %s rotates whole heads", p.KeyDim, r.arch), nil))
 	}
-	for _, step := range []func(*architecture, *Params) *KeyError{r.activation, r.ropeScale, r.experts} {
+	for _, step := range []func(*architecture, *Params) *KeyError{r.activation, r.ropeScale, r.experts, r.pooling, r.window} {
 		fault(step(a, p))
 	}
 	if all != nil {
@@ -206,7 +206,7 @@ func (r *reader) activation(a *architecture, p *Params) *KeyError {
 		r.note(suffix, a.activation)
 		return nil
 	}
-	all := []Activation{SiLU, ReLU2}
+	all := []Activation{SiLU, ReLU2, GELU}
 	i := slices.IndexFunc(all, func(a Activation) bool { return strings.EqualFold(a.String(), name) })
 	if err != nil || i < 0 {
 		return r.bad(suffix, quoted(name, err), fmt.Sprintf("one of %v", all), err)
@@ -223,6 +223,35 @@ func (r *reader) experts(_ *architecture, _ *Params) *KeyError {
 		return nil
 	}
 	return r.bad(suffix, fmt.Sprint(n), "0: mixtures of experts are not supported", err)
+}
+
+// poolings are the kinds that files number: llama.cpp's 0 to 3 less that of the first
+// token, which sees nothing of a text where attention looks back alone.
+var poolings = map[uint64]Pooling{0: PoolNone, 1: PoolMean, 3: PoolLast}
+
+// pooling reads what makes the model one of embeddings.
+func (r *reader) pooling(_ *architecture, p *Params) *KeyError {
+	const suffix = "pooling_type"
+	n, err := r.md.Uint(r.arch + "." + suffix)
+	if errors.Is(err, gguf.ErrNoKey) {
+		return nil
+	}
+	kind, ok := poolings[n]
+	if err != nil || !ok {
+		return r.bad(suffix, fmt.Sprint(n), "0 (none), 1 (mean) or 3 (last)", err)
+	}
+	p.Pooling = kind
+	return nil
+}
+
+// window refuses attention that does not look back to the first position.
+func (r *reader) window(_ *architecture, p *Params) *KeyError {
+	const suffix = "attention.sliding_window"
+	n, err := r.md.Uint(r.arch + "." + suffix)
+	if errors.Is(err, gguf.ErrNoKey) || (err == nil && (n == 0 || n >= uint64(p.Context))) {
+		return nil
+	}
+	return r.bad(suffix, fmt.Sprint(n), fmt.Sprintf("0 or at least the context of %d: windows of attention are not supported", p.Context), err)
 }
 
 func quoted(s string, err error) string {

@@ -23,15 +23,18 @@ type Embed struct {
 	Weight *gguf.Tensor // [Hidden, Vocab]
 	Hidden int
 	Vocab  int
+	Scale  float32 // multiplies the rows; 0 = as they are
 }
 
 // Linear is y = x·Wᵀ × Scale (+ Bias). Weight has ne [In, Out] and any type;
-// Bias and Scale are F32, F16 or BF16.
+// Bias and Scale are F32, F16 or BF16. Pre is a norm of this product's input
+// alone, after the one that the block applies for all products that read it.
 type Linear struct {
 	Name    string // tensor name without ".weight", for errors
 	Weight  *gguf.Tensor
 	Bias    *gguf.Tensor // nil, or Out values
 	Scale   *gguf.Tensor // nil, or one value that multiplies the product
+	Pre     *Norm        // nil, or a norm of x over In
 	In, Out int
 }
 
@@ -68,6 +71,7 @@ type Activation uint8
 const (
 	SiLU  Activation = iota // x / (1 + exp(−x))
 	ReLU2                   // max(x, 0)²
+	GELU                    // x/2 × (1 + tanh(√(2/π) × (x + 0.044715 x³)))
 )
 
 // Block is one transformer block. Optional norms are nil when the
@@ -82,18 +86,40 @@ type Block struct {
 	Q, K, V, O       Linear
 	QNorm, KNorm     *Norm // per head, before RoPE
 	Rope             Rope
-	AttnScale        float32 // multiplies the scores: 1/sqrt(KeyDim) as a rule
+	AttnScale        float32 // multiplies the scores: 1/sqrt(KeyDim) as a rule, more with YaRN
 	AttnSubNorm      *Norm   // over the concatenated heads, before O
+	AttnPostNorm     *Norm   // over what attention adds to the residual stream
 	FFNNorm          Norm
 	Gate, Up, Down   Linear
 	FFNSubNorm       *Norm // over the FFN width, before Down
+	FFNPostNorm      *Norm // over what the feed-forward layer adds
 	Activation       Activation
 }
 
-// Head is the final norm and the projection onto the vocabulary.
+// Pooling says how the positions of a text become one vector.
+type Pooling uint8
+
+// The kinds of pooling.
+const (
+	PoolNone Pooling = iota // the model answers with logits
+	PoolMean                // the mean of all positions
+	PoolLast                // the last position
+)
+
+// Head is the final norm and the projection onto the vocabulary. A head that
+// pools has no projection: it answers with what the norm gives, Out.In values a row.
 type Head struct {
-	Norm  Norm
-	Out   Linear
-	Tied  bool // Out.Weight is the embedding
-	Vocab int
+	Norm    Norm
+	Out     Linear
+	Tied    bool // Out.Weight is the embedding
+	Vocab   int
+	Pooling Pooling
+}
+
+// Width is the number of values that the head answers with for a row.
+func (h *Head) Width() int {
+	if h.Pooling != PoolNone {
+		return h.Out.In
+	}
+	return h.Vocab
 }

@@ -17,17 +17,27 @@ type Params struct {
 	Eps        float32
 	RopeBase   float32
 	RopeScale  float32 // multiplies positions; 1 = none
+	Yarn       Yarn    // zero = none
 	Activation Activation
+	Pooling    Pooling
 }
 
 // String is the name by which files know the activation.
-func (a Activation) String() string { return [...]string{SiLU: "silu", ReLU2: "relu2"}[a] }
+func (a Activation) String() string {
+	return [...]string{SiLU: "silu", ReLU2: "relu2", GELU: "gelu"}[a]
+}
+
+func (p Pooling) String() string {
+	return [...]string{PoolNone: "none", PoolMean: "mean", PoolLast: "last"}[p]
+}
 
 func (k RopeKind) String() string {
 	return [...]string{RopeNone: "none", RopeNeoX: "neox", RopeNormal: "normal"}[k]
 }
 
-// attnScale is 1/sqrt(KeyDim), rounded at both steps as llama.cpp does.
+// attnScale is 1/sqrt(KeyDim), rounded at both steps as llama.cpp does; with
+// YaRN queries and keys are longer.
 func (p *Params) attnScale() float32 {
-	return 1 / float32(math.Sqrt(float64(p.KeyDim)))
+	m := p.Yarn.magnitude()
+	return 1 / float32(math.Sqrt(float64(p.KeyDim))) * float32(m*m)
 }

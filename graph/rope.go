@@ -9,8 +9,8 @@ import (
 )
 
 // ropeScale reads the scaling of positions. A silent type with a factor means
-// linear, as in llama.cpp; every other kind changes angles in ways that this
-// version does not compute, so it is refused by name. (The scaling of Llama
+// linear, as in llama.cpp; kinds other than YaRN (yarn.go) change angles in ways
+// that this version does not compute, so they are refused by name. (The scaling of Llama
 // 3.1 is no kind here: its files carry the divisors as rope_freqs.weight.)
 func (r *reader) ropeScale(_ *architecture, p *Params) *KeyError {
 	p.RopeScale = 1
@@ -18,8 +18,10 @@ func (r *reader) ropeScale(_ *architecture, p *Params) *KeyError {
 	switch {
 	case errors.Is(err, gguf.ErrNoKey):
 		kind = "linear"
+	case err == nil && kind == "yarn":
+		return r.readYarn(p)
 	case err != nil || (kind != "none" && kind != "linear"):
-		return r.bad("rope.scaling.type", quoted(kind, err), `"none" or "linear"; other scalings are not supported`, err)
+		return r.bad("rope.scaling.type", quoted(kind, err), `"none", "linear" or "yarn"; other scalings are not supported`, err)
 	}
 	if kind == "none" {
 		return nil

@@ -89,7 +89,15 @@ type place struct {
 
 func matrix(name string, in, out dim, at func(*Block) *Linear) slot {
 	return slot{name: name, role: RoleMatrix, dims: []dim{in, out},
-		put: func(to *place, l Linear) { *at(to.block) = l }}
+		put: func(to *place, l Linear) {
+			l.Pre = at(to.block).Pre
+			*at(to.block) = l
+		}}
+}
+
+// normIn is the norm of one product's input.
+func normIn(name string, at func(*Block) *Linear) slot {
+	return norm(name, hidden, func(to *place, n Norm) { at(to.block).Pre = &n }).maybe()
 }
 
 func norm(name string, width dim, set func(*place, Norm)) slot {
@@ -118,11 +126,22 @@ var (
 	attnSubNorm = norm("attn_sub_norm", attended, func(to *place, n Norm) { to.block.AttnSubNorm = &n })
 	attnOutput  = matrix("attn_output", attended, hidden, func(b *Block) *Linear { return &b.O })
 
+	attnQNormIn      = normIn("attn_q_norm_in", func(b *Block) *Linear { return &b.Q })
+	attnKNormIn      = normIn("attn_k_norm_in", func(b *Block) *Linear { return &b.K })
+	attnVNormIn      = normIn("attn_v_norm_in", func(b *Block) *Linear { return &b.V })
+	attnOutputNormIn = norm("attn_output_norm_in", attended, func(to *place, n Norm) { to.block.AttnSubNorm = &n }).maybe()
+	attnPostNorm     = norm("post_attention_norm", hidden, func(to *place, n Norm) { to.block.AttnPostNorm = &n })
+
 	ffnNorm    = norm("ffn_norm", hidden, func(to *place, n Norm) { to.block.FFNNorm = n })
 	ffnGate    = matrix("ffn_gate", hidden, ffn, func(b *Block) *Linear { return &b.Gate })
 	ffnUp      = matrix("ffn_up", hidden, ffn, func(b *Block) *Linear { return &b.Up })
 	ffnSubNorm = norm("ffn_sub_norm", ffn, func(to *place, n Norm) { to.block.FFNSubNorm = &n })
 	ffnDown    = matrix("ffn_down", ffn, hidden, func(b *Block) *Linear { return &b.Down })
+
+	ffnGateNormIn = normIn("ffn_gate_norm_in", func(b *Block) *Linear { return &b.Gate })
+	ffnUpNormIn   = normIn("ffn_up_norm_in", func(b *Block) *Linear { return &b.Up })
+	ffnDownNormIn = norm("ffn_down_norm_in", ffn, func(to *place, n Norm) { to.block.FFNSubNorm = &n }).maybe()
+	ffnPostNorm   = norm("post_ffw_norm", hidden, func(to *place, n Norm) { to.block.FFNPostNorm = &n })
 )
 
 // essential are the block tensors that change the network wherever they
@@ -131,4 +150,6 @@ var (
 var essential = []slot{
 	attnNorm, attnQ, attnK, attnV, attnQNorm, attnKNorm, attnSubNorm, attnOutput,
 	ffnNorm, ffnGate, ffnUp, ffnSubNorm, ffnDown,
+	attnQNormIn, attnKNormIn, attnVNormIn, attnOutputNormIn, attnPostNorm,
+	ffnGateNormIn, ffnUpNormIn, ffnDownNormIn, ffnPostNorm,
 }

@@ -42,6 +42,16 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("stages: option %s: %s", e.Field, e.Reason)
 }
 
+// KindError: the model is not made for what is asked.
+type KindError struct {
+	Asked string // what it is to do
+	Makes string // what it makes
+}
+
+func (e *KindError) Error() string {
+	return fmt.Sprintf("stages: the model cannot %s: it makes %s", e.Asked, e.Makes)
+}
+
 // StageError: a stage could not do its work on a step. All requests of the
 // step end with it.
 type StageError struct {

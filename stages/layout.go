@@ -115,7 +115,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 			budget = max(budget, p.RowBudget())
 		}
 	}
-	l.limits = o.limits(used, pages, m.Vocab, wish, budget)
+	l.limits = o.limits(used, pages, m.Head.Width(), wish, budget)
 	l.Waves, l.Chunk = l.limits.waves, l.limits.chunk
 	if err := l.count(o); err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func (l *Layout) part(p graph.Part) (d device.Part) {
 func (l *Layout) sizes() device.Sizes {
 	return device.Sizes{
 		Rows:      l.limits.chunk,
-		Outputs:   max(l.limits.outputs, min(l.limits.maxSeqs, l.limits.chunk)),
+		Outputs:   min(max(l.limits.outputs, l.limits.maxSeqs), l.limits.chunk),
 		Positions: l.Ctx,
 		Batches:   l.limits.waves,
 	}

@@ -72,12 +72,17 @@ func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
 	if err != nil {
 		return err
 	}
+	last := sampleStage
+	if e.model.Head.Pooling != graph.PoolNone {
+		last = poolStage
+	}
 	e.core = core{
+		pooling: e.model.Head.Pooling, width: e.model.Head.Width(),
 		language: language{
 			vocab: voc, ids: e.model.Vocab, isEOG: voc.IsEOG,
 			stream: func() textStream { return voc.NewStream(false) },
 		},
-		pipe: start(specs, e.layout.limits, opt.Trace),
+		pipe: start(specs, last, e.layout.limits, opt.Trace),
 	}
 	return nil
 }

@@ -44,6 +44,13 @@ func (o *outlet[T]) close(err error) {
 	close(o.ch)
 }
 
+// drain waits for the end.
+func (o *outlet[T]) drain() {
+	for ok := true; ok; {
+		_, ok = o.next()
+	}
+}
+
 // next receives a message; false means the end, after which err is valid.
 func (o *outlet[T]) next() (T, bool) {
 	v, ok := <-o.ch

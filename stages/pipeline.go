@@ -69,9 +69,9 @@ type ring struct {
 	wake   chan struct{} // its scheduler is to look again
 }
 
-// start makes the stages' goroutines, the sample stages and the schedulers;
-// specs are those of each ring.
-func start(specs [][]spec, lim limits, rec *trace.Recorder) *pipeline {
+// start makes the stages' goroutines and the schedulers; specs are the stages of
+// each ring but the last, in which every sequence consumes its answers and which is called last.
+func start(specs [][]spec, last string, lim limits, rec *trace.Recorder) *pipeline {
 	p := &pipeline{limits: lim, queue: queue{room: make(chan struct{}, lim.queue)}, started: time.Now()}
 	p.run, p.abort = context.WithCancelCause(context.Background())
 	p.closing, p.refuse = context.WithCancel(context.Background())
@@ -80,7 +80,7 @@ func start(specs [][]spec, lim limits, rec *trace.Recorder) *pipeline {
 	}
 	track := 0
 	for i, r := range p.rings {
-		list := slices.Concat(specs[i], []spec{{name: sampleStage, device: hostDevice, work: sampleWork}})
+		list := slices.Concat(specs[i], []spec{{name: last, device: hostDevice, work: consumeWork}})
 		first := make(chan *step, channelCap)
 		in := (<-chan *step)(first)
 		for _, sp := range list {

@@ -94,7 +94,7 @@ func newRig(t failer, o rigOptions) *rig {
 			ids: fakeVocab, stream: func() textStream { return fakeText(piece) },
 			isEOG: func(id int32) bool { return o.eog != 0 && id == o.eog },
 		},
-		pipe: start([][]spec{specs}, lim, nil),
+		pipe: start([][]spec{specs}, sampleStage, lim, nil),
 	}
 	return r
 }

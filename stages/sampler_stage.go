@@ -7,15 +7,15 @@ import (
 	"tritflow/device"
 )
 
-// sampleStage is the name of the last stage, hostDevice where it works.
+// sampleStage is the name of the last stage of a model that answers, hostDevice where it works.
 const (
 	sampleStage = "sample"
 	hostDevice  = "host"
 )
 
-// sampleWork lets every sequence of a step consume its logits. A sequence that
+// consumeWork lets every sequence of a step consume what the head answered. A sequence that
 // cannot fails alone.
-func sampleWork(_ context.Context, s *step, done device.Worked) error {
+func consumeWork(_ context.Context, s *step, done device.Worked) error {
 	if s.logits == nil {
 		return nil
 	}

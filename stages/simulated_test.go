@@ -170,7 +170,7 @@ func simulate(t failer, devs []*simulated, split []int, adjust func(*limits)) *s
 			ids: fakeVocab, isEOG: func(int32) bool { return false },
 			stream: func() textStream { return fakeText(func(int32) string { return "x" }) },
 		},
-		pipe: start([][]spec{specs}, lim, nil),
+		pipe: start([][]spec{specs}, sampleStage, lim, nil),
 	}}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"tritflow/graph"
 )
 
 // Stream is a request under way.
@@ -34,14 +36,27 @@ func (e *Engine) Generate(ctx context.Context, r Request) iter.Seq2[Token, error
 }
 
 // core is a running pipeline together with what requests need of the model's
-// vocabulary: an Engine without its files and devices.
+// vocabulary and head: an Engine without its files and devices.
 type core struct {
 	language
-	pipe *pipeline
+	pooling graph.Pooling // not PoolNone: the head pools
+	width   int           // of a head's answer
+	pipe    *pipeline
+}
+
+// speaks refuses a request for tokens where the model makes none.
+func (c *core) speaks() error {
+	if c.pooling == graph.PoolNone {
+		return nil
+	}
+	return &KindError{Asked: "continue text", Makes: "embeddings"}
 }
 
 func (c *core) submit(ctx context.Context, r Request) (*Stream, error) {
 	submitted := time.Now()
+	if err := c.speaks(); err != nil {
+		return nil, err
+	}
 	if err := c.check(&r); err != nil {
 		return nil, err
 	}
@@ -92,9 +107,7 @@ func (s *Stream) Tokens() iter.Seq2[Token, error] {
 // the tokens itself and discards their texts; the ids are in the Result.
 func (s *Stream) Result() Result {
 	if !s.g.reading.Swap(true) {
-		for ok := true; ok; {
-			_, ok = s.g.out.next()
-		}
+		s.g.out.drain()
 	}
 	<-s.g.ended
 	return s.g.result

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"tritflow/cmd/tritflow/internal/dialog"
+	"tritflow/graph"
 	"tritflow/stages"
 )
 
@@ -58,6 +59,9 @@ func (a *app) chat(ctx context.Context, f *chatFlags) (err error) {
 		return err
 	}
 	defer closeEngine(e, &err)
+	if e.Model().Head.Pooling != graph.PoolNone {
+		return &stages.KindError{Asked: "chat", Makes: "embeddings"}
+	}
 	d, err := dialog.New(e.Vocab(), f.system)
 	if err != nil {
 		return wrapModel(err)

@@ -130,11 +130,11 @@ func (a *app) check(ctx context.Context, f *checkFlags) error {
 	if err != nil {
 		return err
 	}
-	return verdict(report)
+	return exitOf(report)
 }
 
-// verdict is the exit code that a report asks for.
-func verdict(r *check.Report) error {
+// exitOf is the exit code that a report asks for.
+func exitOf(r *check.Report) error {
 	switch {
 	case r.Engine != nil && !r.Engine.Loads:
 		return errWillNotRun
@@ -171,7 +171,7 @@ func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options,
 	if err != nil {
 		return err
 	}
-	return verdict(last)
+	return exitOf(last)
 }
 
 // report looks at the file; what is wrong with it is in the report, an error is

@@ -9,11 +9,13 @@ import (
 
 	"tritflow/bench"
 	"tritflow/cmd/tritflow/internal/batch"
+	"tritflow/cmd/tritflow/internal/convert"
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/receipt"
 	"tritflow/cmd/tritflow/internal/score"
 	"tritflow/cmd/tritflow/internal/targets"
 	"tritflow/device"
+	"tritflow/gguf/hf"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 	"tritflow/stages/sample"
@@ -103,8 +105,8 @@ func told(err error) bool {
 // refused tells errors that another try with the same input will meet again.
 func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
-		is[*stages.RequestError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
-		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err) || is[*score.TextError](err) ||
+		is[*stages.RequestError](err) || is[*stages.KindError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
+		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err) || is[*score.TextError](err) || is[*hf.Error](err) || is[*convert.Error](err) ||
 		is[*crossval.DumpError](err) || is[*crossval.OverrideError](err) || is[*receipt.FileError](err) || is[*targets.FileError](err)
 }
 

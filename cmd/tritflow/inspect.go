@@ -95,6 +95,7 @@ type graphReport struct {
 	Blocks  int      `json:"blocks"`
 	Vocab   int      `json:"vocab"`
 	Tied    bool     `json:"tied_head"`
+	Pooling string   `json:"pooling,omitempty"` // of a model of embeddings: last, mean
 	Surplus []string `json:"surplus,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
 }
@@ -141,8 +142,22 @@ func newFileReport(file *gguf.File) fileReport {
 		r.Problem = err.Error()
 		return r
 	}
-	r.Network = &graphReport{m.Arch, m.Name, m.Context, m.Hidden, len(m.Blocks), m.Vocab, m.Head.Tied, m.Surplus, m.Notes}
+	r.Network = &graphReport{m.Arch, m.Name, m.Context, m.Hidden, len(m.Blocks), m.Vocab, m.Head.Tied, "", m.Surplus, m.Notes}
+	if m.Head.Pooling != graph.PoolNone {
+		r.Network.Pooling = m.Head.Pooling.String()
+	}
 	return r
+}
+
+func (n *graphReport) head() string {
+	switch {
+	case n.Pooling != "":
+		return "makes embeddings (pooling " + n.Pooling + ")"
+	case n.Tied:
+		return "tied head"
+	default:
+		return "own head"
+	}
 }
 
 // print writes the report as tables.
@@ -151,8 +166,8 @@ func (r *fileReport) print(w io.Writer) error {
 	fmt.Fprintf(t, "%s: GGUF v%d, %s, %d tensors, %s parameters\n", r.File, r.Version,
 		humanize.IBytes(r.Bytes), len(r.Tensors), humanize.Comma(int64(r.Parameters)))
 	if n := r.Network; n != nil {
-		fmt.Fprintf(t, "network %s (%s): %d blocks, hidden %d, vocabulary %d, context %d, %s head\n",
-			n.Arch, n.Name, n.Blocks, n.Hidden, n.Vocab, n.Context, map[bool]string{true: "tied", false: "own"}[n.Tied])
+		fmt.Fprintf(t, "network %s (%s): %d blocks, hidden %d, vocabulary %d, context %d, %s\n",
+			n.Arch, n.Name, n.Blocks, n.Hidden, n.Vocab, n.Context, n.head())
 		for _, note := range n.Notes {
 			fmt.Fprintf(t, "note: %s\n", note)
 		}

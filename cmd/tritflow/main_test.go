@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tritflow/cmd/tritflow/internal/convert/hftest"
+	"tritflow/gguf"
 	"tritflow/gguf/gguftest"
 )
 
@@ -34,6 +38,8 @@ func TestScripts(t *testing.T) {
 			"damaged":  damaged,
 			"poison":   poison,
 			"rewrite":  rewrite,
+			"vectors":  vectors,
+			"folder":   folder,
 
 			"flipbit":     flipbit,
 			"benchreport": benchreport,
@@ -44,9 +50,39 @@ func TestScripts(t *testing.T) {
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)
+			env.Setenv("EMBEDDING", filepath.Join(filepath.Dir(llama), "tiny-qwen3-embedding.gguf"))
 			return err
 		},
 	})
+}
+
+// folder FILE DIR STYLE: a model folder of Hugging Face's form out of a GGUF file.
+func folder(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := gguf.Open(ts.MkAbs(args[0]), gguf.Options{})
+	ts.Check(err)
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o777))
+	ts.Check(hftest.Write(dir, f, hftest.Options{Style: hftest.Style(args[2])}))
+	ts.Check(f.Close())
+}
+
+// vectors FILE N WIDTH unit|any: N lines of WIDTH numbers, of length 1 or not.
+func vectors(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	if args[1] != numeral(len(lines)) {
+		ts.Fatalf("%d lines, want %s", len(lines), args[1])
+	}
+	for i, line := range lines {
+		fields, sum := strings.Fields(line), 0.0
+		for _, f := range fields {
+			v, err := strconv.ParseFloat(f, 32)
+			ts.Check(err)
+			sum += v * v
+		}
+		if args[2] != numeral(len(fields)) || (math.Abs(sum-1) < 1e-5) != (args[3] == "unit") {
+			ts.Fatalf("line %d: %d numbers of length %v", i, len(fields), math.Sqrt(sum))
+		}
+	}
 }
 
 // records FILE N: N lines, each an object with exactly the fields that run

@@ -37,9 +37,9 @@ func newRoot(a *app) *cobra.Command {
 	root.SetErr(a.err)
 	a.logging.add(root.PersistentFlags())
 	root.AddCommand(
-		a.runCommand(), a.chatCommand(), a.batchCommand(),
+		a.runCommand(), a.chatCommand(), a.batchCommand(), a.embedCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(), a.memoryBenchmarkCommand(),
-		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
+		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(), a.convertCommand(),
 		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(), a.crossvalCommand(),
 		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
 		a.versionCommand(), a.manCommand(),

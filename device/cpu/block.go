@@ -16,6 +16,7 @@ type block struct {
 
 	attnNorm, qNorm, kNorm, attnSub *norm
 	ffnNorm, ffnSub                 *norm
+	attnPost, ffnPost               *norm // of what is added to the residual stream
 	q, k, v, o, gate, up, down      *linear
 	ropeFactors                     []float32
 	activate                        func(dst, gate, up []float32)
@@ -32,6 +33,8 @@ func (h *holding) block(g *graph.Block, kv device.KV) (*block, error) {
 		b.activate = quantkern.SiLUMul
 	case graph.ReLU2:
 		b.activate = quantkern.ReLU2Mul
+	case graph.GELU:
+		b.activate = quantkern.GELUMul
 	default:
 		return nil, &device.BatchError{Reason: fmt.Sprintf("%s asks for activation %d, which the CPU device does not know", b.stage, g.Activation)}
 	}
@@ -46,6 +49,8 @@ func (h *holding) block(g *graph.Block, kv device.KV) (*block, error) {
 		{&b.attnSub, g.AttnSubNorm, g.Heads * g.ValueDim},
 		{&b.ffnNorm, &g.FFNNorm, g.Hidden},
 		{&b.ffnSub, g.FFNSubNorm, g.FFN},
+		{&b.attnPost, g.AttnPostNorm, g.Hidden},
+		{&b.ffnPost, g.FFNPostNorm, g.Hidden},
 	} {
 		var err error
 		if *n.dst, err = h.norm(n.src, n.width); err != nil {

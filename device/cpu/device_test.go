@@ -41,7 +41,7 @@ var prompt = devtest.Chunk{ID: 1, Pages: []int32{3, 0}, Tokens: []int32{3, 17, 2
 
 // TestWorkersChangeNothing: every bit is the same for any number of workers.
 func TestWorkersChangeNothing(t *testing.T) {
-	for _, name := range []string{devtest.Ternary, devtest.Llama, devtest.Bitnet} {
+	for _, name := range []string{devtest.Ternary, devtest.Llama, devtest.Bitnet, devtest.Qwen3} {
 		m := devtest.OpenModel(t, name)
 		var want [][]float32
 		for _, workers := range []string{"1", "2", "3", "8"} {

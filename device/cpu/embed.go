@@ -15,11 +15,12 @@ type embed struct {
 	table  *matrix // [vocab, hidden]
 	hidden int
 	vocab  int
+	scale  float32 // 0: none
 }
 
 // LoadEmbed takes the embedding over in place.
 func (d *cpuDevice) LoadEmbed(ctx context.Context, e *graph.Embed) (device.Embed, error) {
-	p := &embed{dev: d, held: holding{all: &d.weights}, hidden: e.Hidden, vocab: e.Vocab}
+	p := &embed{dev: d, held: holding{all: &d.weights}, hidden: e.Hidden, vocab: e.Vocab, scale: e.Scale}
 	return load(ctx, d, "the embedding", p, func(p *embed) error {
 		return gguf.Guard(func() (err error) {
 			p.table, err = p.held.matrix(e.Weight, e.Vocab, e.Hidden)
@@ -72,6 +73,11 @@ func (w *workspace) embedRows(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x := w.residual(i)
 		t.codec.Decode(x, t.data, t.rows, t.cols, int(w.rows.batch.Rows[w.rows.at[i]].Token))
+		if s := w.embed.scale; s != 0 {
+			for j := range x {
+				x[j] *= s
+			}
+		}
 		w.rows.check(i, x)
 	}
 }

@@ -33,20 +33,23 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 			}
 			f.Copies += copies
 			qkv := b.Heads*b.KeyDim + b.KVHeads*(b.KeyDim+b.ValueDim)
-			// norm, qkv, att, out, gate, up, angles, and the largest as int8
-			rowValues = max(rowValues, 2*b.Hidden+qkv+b.Heads*b.ValueDim+2*b.FFN+4*b.KeyDim+max(b.FFN, b.Hidden)/4)
+			// norm and pre, qkv, att, out, gate, up, angles, and the largest as int8
+			rowValues = max(rowValues, 3*b.Hidden+qkv+b.Heads*b.ValueDim+2*b.FFN+4*b.KeyDim+max(b.FFN, b.Hidden)/4)
 			group := b.Heads / max(b.KVHeads, 1)
 			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*(workerBytes+uint64(4*group*s.Positions)))
 		}
 		if p.Head != nil {
 			width = p.Head.Out.In
-			copies, err := d.copyOf(&p.Head.Out)
-			if err != nil {
-				return err
+			f.Copies += 4 * uint64(width)
+			f.Activations += 4 * uint64(s.Outputs) * uint64(p.Head.Width()+2*width)
+			if p.Head.Pooling == graph.PoolNone {
+				copies, err := d.copyOf(&p.Head.Out)
+				if err != nil {
+					return err
+				}
+				f.Copies += copies
+				f.Screening = d.screenBytes(&p.Head.Out)
 			}
-			f.Copies += copies + 4*uint64(width)
-			f.Activations += 4 * uint64(s.Outputs) * uint64(p.Head.Vocab+2*width)
-			f.Screening = d.screenBytes(&p.Head.Out)
 		}
 		f.Activations += 4 * uint64(s.Rows) * uint64(rowValues+width*(s.Batches+1))
 		return nil
@@ -56,7 +59,8 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 
 // copiesOf counts what a block's tensors take in memory of their own.
 func (d *cpuDevice) copiesOf(b *graph.Block) (bytes uint64, err error) {
-	for _, n := range []*graph.Norm{&b.AttnNorm, &b.FFNNorm, b.QNorm, b.KNorm, b.AttnSubNorm, b.FFNSubNorm} {
+	for _, n := range []*graph.Norm{&b.AttnNorm, &b.FFNNorm, b.QNorm, b.KNorm, b.AttnSubNorm, b.AttnPostNorm, b.FFNSubNorm, b.FFNPostNorm,
+		b.Q.Pre, b.K.Pre, b.V.Pre, b.Gate.Pre, b.Up.Pre} {
 		if n != nil && n.Weight != nil {
 			bytes += 4 * uint64(n.Weight.Elements())
 		}

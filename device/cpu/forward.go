@@ -23,11 +23,16 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 	w.floats(&w.gate, n*g.FFN)
 	w.floats(&w.up, n*g.FFN)
 
-	w.feed(w.norm, n, g.Hidden, anyTernary(b.q, b.k, b.v))
+	apart := anyPre(b.q, b.k, b.v)
+	w.feed(w.norm, n, g.Hidden, !apart && anyTernary(b.q, b.k, b.v))
 	if err := w.runRows(ctx, w.jobs.attnNorm); err != nil {
 		return err
 	}
-	if err := w.runOutputs(ctx, queries+keys+values, w.jobs.project); err != nil {
+	if apart {
+		if err := w.projectApart(ctx); err != nil {
+			return err
+		}
+	} else if err := w.runOutputs(ctx, queries+keys+values, w.jobs.project); err != nil {
 		return err
 	}
 	if err := w.turns(ctx); err != nil {
@@ -47,11 +52,16 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 	if err := w.runOutputs(ctx, g.Hidden, w.jobs.output); err != nil {
 		return err
 	}
-	w.feed(w.norm, n, g.Hidden, anyTernary(b.gate, b.up))
+	apart = anyPre(b.gate, b.up)
+	w.feed(w.norm, n, g.Hidden, !apart && anyTernary(b.gate, b.up))
 	if err := w.runRows(ctx, w.jobs.ffnNorm); err != nil {
 		return err
 	}
-	if err := w.runOutputs(ctx, g.FFN, w.jobs.expand); err != nil {
+	if apart {
+		if err := w.expandApart(ctx); err != nil {
+			return err
+		}
+	} else if err := w.runOutputs(ctx, g.FFN, w.jobs.expand); err != nil {
 		return err
 	}
 	w.feed(w.gate, n, g.FFN, anyTernary(b.down))
@@ -167,7 +177,7 @@ func (w *workspace) output(worker, lo, hi int) {
 func (w *workspace) ffnNorm(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x := w.residual(i)
-		quantkern.Add(x, w.row(w.out, i))
+		w.add(x, w.row(w.out, i), w.block.attnPost)
 		w.normalize(i, x, w.block.ffnNorm)
 	}
 }
@@ -190,6 +200,14 @@ func (w *workspace) ffnSub(_, lo, hi int) {
 	}
 }
 
+// add adds what a layer gave to the residual stream, after the layer's norm (nil: none).
+func (w *workspace) add(x, out []float32, post *norm) {
+	if post != nil {
+		quantkern.RMSNorm(out, out, post.weight, post.eps)
+	}
+	quantkern.Add(x, out)
+}
+
 // contract projects back onto the residual width.
 func (w *workspace) contract(worker, lo, hi int) {
 	w.block.down.mul(w.out, w.width, lo, hi, &w.in, &w.workers[worker].kernels)
@@ -200,7 +218,7 @@ func (w *workspace) contract(worker, lo, hi int) {
 func (w *workspace) finish(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x := w.residual(i)
-		quantkern.Add(x, w.out[i*w.width:(i+1)*w.width])
+		w.add(x, w.out[i*w.width:(i+1)*w.width], w.block.ffnPost)
 		w.rows.check(i, x)
 	}
 }

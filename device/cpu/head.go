@@ -10,14 +10,15 @@ import (
 	"tritflow/quantkern"
 )
 
-// head is the loaded final norm and projection onto the vocabulary.
+// head is the loaded final norm and projection onto the vocabulary; one that
+// pools has no projection, and its answers are the normalized rows.
 type head struct {
 	dev    *cpuDevice
 	held   holding
 	norm   *norm
-	out    *linear
+	out    *linear // nil: it pools
 	hidden int
-	vocab  int
+	width  int // of an answer
 
 	screening *screening
 	wanted    bool // the call at hand could have used it
@@ -26,11 +27,14 @@ type head struct {
 // LoadHead takes the head over in place; a tied one is counted once with the
 // embedding.
 func (d *cpuDevice) LoadHead(ctx context.Context, g *graph.Head) (device.Head, error) {
-	p := &head{dev: d, held: holding{all: &d.weights}, hidden: g.Out.In, vocab: g.Vocab}
+	p := &head{dev: d, held: holding{all: &d.weights}, hidden: g.Out.In, width: g.Width()}
 	return load(ctx, d, "the head", p, func(p *head) error {
 		return gguf.Guard(func() (err error) {
 			if p.norm, err = p.held.norm(&g.Norm, p.hidden); err != nil {
 				return err
+			}
+			if g.Pooling != graph.PoolNone {
+				return nil
 			}
 			if p.out, err = p.held.linear(&g.Out); err != nil {
 				return err
@@ -61,7 +65,7 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	}
 	defer p.dev.end(start, done)
 	w := &p.dev.work
-	l := newLogits(&p.dev.pool, b, p.vocab)
+	l := newLogits(&p.dev.pool, b, p.width)
 	w.rows.takeOutputs(b, l.computed)
 	w.screen.copy = p.screenable(b, l.computed)
 	w.head, w.logits, w.x, w.width = p, l, h.data, h.width
@@ -93,8 +97,11 @@ func (p *head) free() {
 // score runs the head's jobs over the selected rows.
 func (w *workspace) score(ctx context.Context) error {
 	n, p := len(w.rows.at), w.head
-	if n == 0 {
+	switch {
+	case n == 0:
 		return nil
+	case p.out == nil:
+		return w.pool(ctx, n)
 	}
 	w.feed(w.floats(&w.norm, n*p.hidden), n, p.hidden, anyTernary(p.out))
 	if w.screen.copy != nil {
@@ -126,10 +133,24 @@ func (w *workspace) score(ctx context.Context) error {
 	}
 	w.dev.screened.full.Add(uint64(len(w.left)))
 	w.logits.room(w.left)
-	if err := w.runOutputs(ctx, p.vocab, w.jobs.vocabulary); err != nil {
+	if err := w.runOutputs(ctx, p.width, w.jobs.vocabulary); err != nil {
 		return err
 	}
 	return w.run(ctx, len(w.left), 1, w.jobs.answer)
+}
+
+// pool answers with the normalized rows.
+func (w *workspace) pool(ctx context.Context, n int) error {
+	w.left = w.left[:0]
+	for i := range n {
+		w.left = append(w.left, int32(i))
+	}
+	w.logits.room(w.left)
+	w.feed(w.logits.data, n, w.head.hidden, false)
+	if err := w.runRows(ctx, w.jobs.headNorm); err != nil {
+		return err
+	}
+	return w.run(ctx, n, 1, w.jobs.answer)
 }
 
 // headNorm normalizes the rows that are asked for.
@@ -144,7 +165,7 @@ func (w *workspace) headNorm(_, lo, hi int) {
 
 // vocabulary computes logits [lo, hi) of every row.
 func (w *workspace) vocabulary(worker, lo, hi int) {
-	w.head.out.mul(w.logits.data, w.head.vocab, lo, hi, &w.in, &w.workers[worker].kernels)
+	w.head.out.mul(w.logits.data, w.head.width, lo, hi, &w.in, &w.workers[worker].kernels)
 }
 
 // answer checks rows [lo, hi) of the full head and picks the largest logits.

@@ -11,6 +11,7 @@ type linear struct {
 	scaled bool
 	scale  float32
 	bias   []float32 // nil or one value an output
+	pre    *norm     // nil or a norm of its own input
 }
 
 func (h *holding) linear(l *graph.Linear) (*linear, error) {
@@ -25,6 +26,9 @@ func (h *holding) linear(l *graph.Linear) (*linear, error) {
 			return nil, err
 		}
 		lin.scaled, lin.scale = true, s[0]
+	}
+	if lin.pre, err = h.norm(l.Pre, l.In); err != nil {
+		return nil, err
 	}
 	if l.Bias != nil {
 		if lin.bias, err = h.vector(l.Bias, l.Out); err != nil {

@@ -64,11 +64,11 @@ type screenState struct {
 // any output needs every logit the full head is read anyway, and serves all.
 func (p *head) screenable(b *device.Batch, computed []int32) *quantkern.Screen {
 	for _, o := range computed {
-		if out := b.Outputs[o]; out.Full || out.TopK < 1 || out.TopK > max(1, p.vocab/kMost) {
+		if out := b.Outputs[o]; out.Full || out.TopK < 1 || out.TopK > max(1, p.width/kMost) {
 			return nil
 		}
 	}
-	if len(computed) == 0 {
+	if len(computed) == 0 || p.screening == nil {
 		return nil
 	}
 	copy := p.screening.ready.Load()
@@ -181,7 +181,7 @@ func (w *workspace) shorten(worker, lo, hi int) {
 			list.Refine(s.copy, &s.acts, i)
 			list.Know(least, s.acts.Step(i))
 		}
-		if ids := list.Rows(); len(ids) <= max(len(w.top(i)), w.head.vocab/leftMost) {
+		if ids := list.Rows(); len(ids) <= max(len(w.top(i)), w.head.width/leftMost) {
 			s.ids[i] = ids
 		}
 	}

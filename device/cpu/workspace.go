@@ -32,9 +32,11 @@ type workspace struct {
 	out  []float32 // [n, hidden]: what is added to x
 	gate []float32 // [n, ffn]
 	up   []float32 // [n, ffn]
+	pre  []float32 // [n, hidden]: the input of a product that has its own
 	acts quantkern.Acts
 	left []int32 // compact rows that the full head answers
 
+	apart  separate // the product that has its own input
 	screen screenState
 
 	angles angleTable
@@ -64,6 +66,7 @@ type jobs struct {
 	embed                                                       job
 	attnNorm, project, angle, position, attend, attnSub, output job
 	ffnNorm, expand, ffnSub, contract, finish                   job
+	preNorm, single, combine                                    job
 	headNorm, vocabulary, answer                                job
 	screen, shorten, rescore, choose                            job
 }
@@ -77,6 +80,7 @@ func (w *workspace) init(d *cpuDevice) {
 		attnNorm: w.attnNorm, project: w.project, angle: w.angle, position: w.position,
 		attend: w.attend, attnSub: w.attnSub, output: w.output,
 		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
+		preNorm: w.preNorm, single: w.single, combine: w.combine,
 		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
 		screen: w.screenGroups, shorten: w.shorten, rescore: w.rescore, choose: w.choose,
 	}
@@ -123,7 +127,7 @@ func (w *workspace) feed(x []float32, n, width int, ternary bool) {
 // settle forgets the operands of a call and counts what scratch grew by.
 func (w *workspace) settle() {
 	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x, w.turn = nil, nil, nil, nil, nil, nil, nil
-	w.screen.copy = nil
+	w.screen.copy, w.apart = nil, separate{}
 	bytes := int64(w.acts.Bytes() + w.screen.acts.Bytes())
 	for i := range w.workers {
 		bytes += int64(w.workers[i].kernels.Bytes() + w.workers[i].screen.bytes())
@@ -135,7 +139,7 @@ func (w *workspace) settle() {
 // free drops all buffers.
 func (w *workspace) free() {
 	w.angles.free()
-	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up) + cap(w.screen.exact)
+	floats := cap(w.norm) + cap(w.qkv) + cap(w.att) + cap(w.out) + cap(w.gate) + cap(w.up) + cap(w.pre) + cap(w.screen.exact)
 	w.dev.ledger.Add(device.Activations, -bytesOf[float32](floats)-w.scratch-
 		bytesOf[bool](cap(w.screen.able))-bytesOf[[]int32](cap(w.screen.ids)))
 	*w = workspace{}

@@ -44,6 +44,9 @@ func widths(g *graph.Block) (queries, keys, values int) {
 // block loads one block. On the queue.
 func (h *holding) block(g *graph.Block, kv device.KV) (*block, error) {
 	b := &block{spec: *g}
+	if err := refuseBlock(h.g.info.Name, g); err != nil {
+		return nil, err
+	}
 	if g.Activation != graph.SiLU && g.Activation != graph.ReLU2 {
 		return nil, &device.BatchError{Reason: fmt.Sprintf("blk.%d asks for activation %d, which the GPU does not know", g.Index, g.Activation)}
 	}

@@ -28,6 +28,9 @@ type embed struct {
 const floatKinds = 3
 
 func loadEmbed(ctx context.Context, g *gpu, e *graph.Embed) (device.Embed, error) {
+	if err := refuseEmbed(g.info.Name, e); err != nil {
+		return nil, err
+	}
 	p := &embed{g: g, held: holding{g: g}, weight: e.Weight, hidden: e.Hidden, vocab: e.Vocab}
 	loaded, err := load(ctx, g, "the embedding", p, func(p *embed) error {
 		return gguf.Guard(func() (err error) {

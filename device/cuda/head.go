@@ -29,6 +29,9 @@ const headStage = 1023
 const mostTop = 1024
 
 func loadHead(ctx context.Context, g *gpu, h *graph.Head) (device.Head, error) {
+	if err := refuseHead(g.info.Name, h); err != nil {
+		return nil, err
+	}
 	p := &head{g: g, held: holding{g: g}, hidden: h.Out.In, vocab: h.Vocab}
 	loaded, err := load(ctx, g, "the head", p, func(p *head) error {
 		return gguf.Guard(func() (err error) {

@@ -1,14 +1,14 @@
 package devtest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"tritflow/gguf"
@@ -20,10 +20,10 @@ const (
 	Ternary = "tiny-i2_s-seed1.gguf" // bitnet-b1.58, I2_S, tied F16 embedding
 	Llama   = "tiny-llama-f32.gguf"  // llama, F32, untied head, rope factors
 	Bitnet  = "tiny-bitnet-f32.gguf" // bitnet, F32, sub-norms, scales
+	Qwen3   = "tiny-qwen3-f32.gguf"  // qwen3, F32, norms of queries and keys
 )
 
-// dataFile finds a file of graph/testdata, or of this package's own testdata,
-// from any package of the module.
+// dataFile finds a file of graph/testdata from any package of the module.
 func dataFile(t testing.TB, name string) []byte {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -41,9 +41,6 @@ func dataFile(t testing.TB, name string) []byte {
 		dir = parent
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "graph", "testdata", name))
-	if errors.Is(err, fs.ErrNotExist) {
-		data, err = os.ReadFile(filepath.Join(dir, "device", "devtest", "testdata", name))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +131,39 @@ func ternaryReferences(t testing.TB) []reference {
 	return refs
 }
 
-// archReference is llama.cpp's answer for a float32 model with an F32 KV cache.
-func archReference(t testing.TB, arch string) reference {
+// openWith is OpenModel of a file with further metadata.
+func openWith(t testing.TB, name string, more []graph.MetaValue) *graph.Model {
+	t.Helper()
+	f := parse(t, name, dataFile(t, name))
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range f.Metadata().Keys() {
+		v, _ := f.Metadata().Get(key)
+		check(w.Set(key, v))
+	}
+	for _, m := range more {
+		check(w.Set(m.Key, m.Value))
+	}
+	for _, x := range f.Tensors() {
+		check(w.Add(gguf.TensorInfo{Name: x.Name, Type: x.Type, Dims: x.Dims}))
+	}
+	for _, x := range f.Tensors() {
+		check(w.WriteTensor(x.Name, bytes.NewReader(x.Data)))
+	}
+	check(w.Close())
+	m, err := graph.Bind(parse(t, name, b.Bytes()))
+	check(err)
+	return m
+}
+
+// llamaReference is llama.cpp's answer for a float32 model with an F32 KV cache
+// (bench/rivals/llama_logits.py).
+func llamaReference(t testing.TB, name string) reference {
 	t.Helper()
 	var index struct {
 		Tokens []int32
@@ -144,7 +172,8 @@ func archReference(t testing.TB, arch string) reference {
 	if err := json.Unmarshal(dataFile(t, "index.json"), &index); err != nil {
 		t.Fatal(err)
 	}
-	return reference{arch, index.Tokens, floats(t, "tiny-"+arch+"-f32.logits.f32", index.Files[arch].Shape)}
+	shape := index.Files[strings.TrimSuffix(name, "-f32")].Shape
+	return reference{name, index.Tokens, floats(t, "tiny-"+name+".logits.f32", shape)}
 }
 
 // floats reads a little-endian row-major dump.

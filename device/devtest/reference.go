@@ -52,12 +52,19 @@ func (s *suite) bitnetCpp(t *testing.T) {
 // llamaCpp compares float32 models, with float32 keys and values, with llama.cpp.
 func (s *suite) llamaCpp(t *testing.T) {
 	const bound = 1e-3
+	yarn := []graph.MetaValue{
+		{Key: "qwen3.rope.scaling.type", Value: "yarn"}, {Key: "qwen3.rope.scaling.factor", Value: float32(4)},
+		{Key: "qwen3.rope.scaling.original_context_length", Value: uint32(256)},
+	}
 	for _, m := range []struct {
-		arch  string
+		name  string
 		model *graph.Model
-	}{{"llama", OpenModel(t, Llama)}, {"bitnet", OpenModel(t, Bitnet)}, {"qwen3", qkNormModel(t)}} {
-		t.Run(m.arch, func(t *testing.T) {
-			ref := archReference(t, m.arch)
+	}{
+		{"llama-f32", OpenModel(t, Llama)}, {"bitnet-f32", OpenModel(t, Bitnet)},
+		{"qwen3-f32", OpenModel(t, Qwen3)}, {"qwen3-yarn", openWith(t, Qwen3, yarn)},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			ref := llamaReference(t, m.name)
 			d := compare(t, ref, load(t, m.model, pagesOf("f32"), s.device(t)).prompt(t, ref.tokens))
 			t.Logf("%d positions, mean |diff| %.2g, max %.2g, argmax equal %d", len(ref.tokens), d.mean, d.max, d.argmax)
 			if limit := max(bound, float64(s.bound)); d.max > limit || d.argmax != len(ref.tokens) {

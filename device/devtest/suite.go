@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t testing.TB) device.Device, opts ...Option) {
 		{"bitnet.cpp", s.bitnetCpp},
 		{"bitnet.cpp one token", s.oneToken},
 		{"llama.cpp", s.llamaCpp},
+		{"ternary", s.ternary},
 		{"repeat", s.repeat},
 		{"composition", s.composition},
 		{"chunks", s.chunks},
@@ -155,8 +156,8 @@ func (r *rig) try(b *device.Batch) (rows [][]float32, errs []error, err error) {
 		switch {
 		case err != nil:
 			errs[i] = err
-		case len(sc.Full) != r.model.Vocab:
-			return nil, nil, fmt.Errorf("output %d has %d logits, the vocabulary %d", i, len(sc.Full), r.model.Vocab)
+		case len(sc.Full) != r.model.Head.Width():
+			return nil, nil, fmt.Errorf("output %d has %d values, the head answers with %d", i, len(sc.Full), r.model.Head.Width())
 		default:
 			rows[i] = slices.Clone(sc.Full)
 		}
