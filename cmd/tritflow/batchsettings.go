@@ -16,7 +16,7 @@ import (
 func (f *batchFlags) settings(ctx context.Context, format input.Format) ([]batch.Setting, error) {
 	open := builtin.Open
 	if f.path != "" {
-		open = func() (*gguf.File, error) { return gguf.Open(f.path, gguf.Options{I2SLayout: f.layout}) }
+		open = func() (*gguf.File, error) { return gguf.Open(f.path, f.reading()) }
 	}
 	file, err := open()
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/bench"
-	"tritflow/gguf"
 	"tritflow/gguf/atomicfile"
 	"tritflow/stages"
 )
@@ -109,7 +108,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 		Model: f.path,
 		Engine: stages.Options{
 			Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Screen: f.screen, Pre: f.pre,
-			Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+			Gguf: f.reading(), Log: a.log,
 		},
 		Only: f.only, Time: f.time, Step: progress,
 	})

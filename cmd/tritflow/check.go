@@ -83,7 +83,7 @@ func (f *checkFlags) survey(a *app) (*gguf.File, []error, error) {
 		file, err := f.open(a)
 		return file, nil, err
 	}
-	return gguf.Survey(f.path, gguf.Options{I2SLayout: f.layout})
+	return gguf.Survey(f.path, f.reading())
 }
 
 func checkText(r *check.Report) string {

@@ -108,7 +108,7 @@ func (h *holding) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error
 	if t == nil {
 		return nil, &device.BatchError{Reason: "a weight of the network is missing from its description"}
 	}
-	c, err := quantkern.Lookup(t.Type.String())
+	c, err := quantkern.Lookup(t.Codec())
 	if err != nil {
 		return nil, h.fault(t, "the CPU device has no codec for this type; convert the file to one of "+strings.Join(quantkern.Names(), ", "))
 	}
