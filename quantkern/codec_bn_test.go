@@ -66,10 +66,11 @@ func TestScalesOfBlocks(t *testing.T) {
 	const rows, cols = 8, 512
 	c := mustLookup(t, "Q2_0_128")
 	src := TritSource{Rows: rows, Cols: cols, Group: 128,
-		Trits: func(dst []int8, r int) {
+		Trits: func(dst []int8, r int) error {
 			for i := range dst {
 				dst[i] = int8((i*7+r)%3 - 1)
 			}
+			return nil
 		},
 		Scales: func(dst []float32, r int) {
 			for i := range dst {
@@ -113,10 +114,11 @@ func TestScalesOfBlocks(t *testing.T) {
 // TestEncodeTernaryRefuses what would be rounded or is no trit.
 func TestEncodeTernaryRefuses(t *testing.T) {
 	const rows, cols = 32, 256
-	ones := func(dst []int8, _ int) {
+	ones := func(dst []int8, _ int) error {
 		for i := range dst {
 			dst[i] = 1
 		}
+		return nil
 	}
 	var ve *ValueError
 	for _, c := range ternaryCodecs {
@@ -130,7 +132,7 @@ func TestEncodeTernaryRefuses(t *testing.T) {
 				t.Errorf("%s: %v", c.Name, err)
 			}
 		}
-		two := func(dst []int8, r int) { ones(dst, r); dst[9] = 2 }
+		two := func(dst []int8, r int) error { dst[9] = 2; return ones(dst[:9], r) }
 		if err := c.EncodeTernary(buf, TritSource{Rows: rows, Cols: cols, Scale: 1, Trits: two}); !errors.As(err, &ve) || ve.Col != 9 {
 			t.Errorf("%s with a 2: %v", c.Name, err)
 		}

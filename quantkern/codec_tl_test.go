@@ -128,7 +128,7 @@ func checkTiles(t rapid.TB, r *rand.Rand, c *Codec, tile Tile, rows, cols int) {
 		trits[i] = int8(r.IntN(3) - 1)
 	}
 	data := make([]byte, c.Size(rows, cols))
-	src := TritSource{Rows: rows, Cols: cols, Scale: 0.5, Trits: func(dst []int8, r int) { copy(dst, trits[r*cols:]) }}
+	src := TritSource{Rows: rows, Cols: cols, Scale: 0.5, Trits: func(dst []int8, r int) error { copy(dst, trits[r*cols:]); return nil }}
 	if err := c.EncodeTernary(data, src); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestTilesUndefined(t *testing.T) {
 		c := mustLookup(t, v.name)
 		const rows, cols = 32, 320
 		data := make([]byte, c.Size(rows, cols))
-		src := TritSource{Rows: rows, Cols: cols, Trits: func(dst []int8, _ int) { clear(dst) }, Scale: 1}
+		src := TritSource{Rows: rows, Cols: cols, Trits: func(dst []int8, _ int) error { clear(dst); return nil }, Scale: 1}
 		if err := c.EncodeTernary(data, src); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 // TritSource is a matrix of trits to be packed.
 type TritSource struct {
 	Rows, Cols int
-	Trits      func(dst []int8, r int) // unpacks row r into Cols trits
+	Trits      func(dst []int8, r int) error // unpacks row r into Cols trits
 
 	// Scale serves every trit, unless there is Scales: that unpacks the scales
 	// of row r, one for every Group values.
@@ -20,7 +20,10 @@ type TritSource struct {
 
 // Source is the matrix as what EncodeTernary reads.
 func (t *Ternary) Source() TritSource {
-	s := TritSource{Rows: t.Rows, Cols: t.Cols, Trits: t.Trits, Scale: t.Scale}
+	s := TritSource{Rows: t.Rows, Cols: t.Cols, Scale: t.Scale, Trits: func(dst []int8, r int) error {
+		t.Trits(dst, r)
+		return nil
+	}}
 	if !t.Uniform {
 		s.Scales, s.Group = t.BlockScales, t.Codec.BlockValues
 	}
@@ -39,7 +42,8 @@ func (c *Codec) HoldsScale(scale float32) bool {
 // starts from values: what NewTernary reads from dst is what the source has.
 // Errors: ErrNotTernary, *ShapeError, *ShortError, and *ValueError for what
 // cannot be held: something that is no trit, a scale that the type would round,
-// or different scales where it has room for one.
+// or different scales where it has room for one. Errors of the source come back
+// as they are.
 func (c *Codec) EncodeTernary(dst []byte, src TritSource) error {
 	if !c.Ternary {
 		return fmt.Errorf("quantkern: %s: %w: decode and encode it", c.Name, ErrNotTernary)
@@ -65,6 +69,9 @@ func (c *Codec) EncodeTernary(dst []byte, src TritSource) error {
 		e.scales[i] = src.Scale
 	}
 	for r := range rows {
+		if err := src.Trits(e.trits, r); err != nil {
+			return err
+		}
 		if bad := e.row(r); bad != nil {
 			bad.Codec, bad.Row = c.Name, r
 			return bad
@@ -89,7 +96,6 @@ type tritEncoder struct {
 
 func (e *tritEncoder) row(r int) *ValueError {
 	c, cols := e.c, e.src.Cols
-	e.src.Trits(e.trits, r)
 	for i, t := range e.trits {
 		if t < -1 || t > 1 {
 			return &ValueError{Col: i, Value: float32(t), Reason: "it is no trit: the file is damaged, or its byte order another one"}

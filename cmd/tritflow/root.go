@@ -39,7 +39,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		a.runCommand(), a.chatCommand(), a.batchCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(),
-		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(),
+		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(), a.quantizeCommand(),
 		a.builtinCommand(), a.evalCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
