@@ -147,9 +147,7 @@ func (p *Plan) matrix(ctx context.Context, t *gguf.Tensor, c *quantkern.Codec, t
 	if err != nil {
 		return nil, err
 	}
-	v := valuesIn(ctx, t, c)
-	switch {
-	case c.Ternary:
+	if c.Ternary {
 		w, err := quantkern.NewTernary(c, t.Data, t.Rows(), t.Cols())
 		if err != nil {
 			return nil, err
@@ -158,15 +156,17 @@ func (p *Plan) matrix(ctx context.Context, t *gguf.Tensor, c *quantkern.Codec, t
 			return nil, &RefusedError{t.Name, to.String(), fmt.Sprintf("%d of its codes stand for no trit: the file is damaged or its layout another one", n), "see `tritflow check`"}
 		}
 		return fromTrits(t, w.Source(), to, own, p.opt.RoundScales, "trits")
-	case !target.Ternary:
-		return p.values(ctx, t, c, to)
 	}
+	v := valuesIn(ctx, t, c)
 	src, ok, err := Strict(v)
 	if err != nil {
 		return nil, named(t, err)
 	}
 	if ok {
 		return fromTrits(t, src, to, own, p.opt.RoundScales, "trits")
+	}
+	if !target.Ternary {
+		return p.values(ctx, t, c, to)
 	}
 	if !p.opt.Absmean {
 		return nil, &RefusedError{t.Name, to.String(), fmt.Sprintf("its %v weights are not ternary, so that nothing lossless can be made of them", t.Type),
