@@ -37,7 +37,7 @@ func (f *fileFlags) addModel(fs *pflag.FlagSet) {
 // addReading adds the flags for commands that take the file as an argument.
 func (f *fileFlags) addReading(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pre, "pre", "", "pre-tokenizer to use instead of the file's")
-	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A, B or C (default: what the file says, or A)")
+	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A, B or C, or auto to find it out (default: what the file says, or A)")
 	fs.StringVar(&f.tiles, "tl-tiles", "", "tiles of TL1 and TL2 tensors: BM/BK/bm, or ROWSxCOLUMNS=BM/BK/bm,... (default: what the file says, the preset of the shape, or found)")
 	fs.IntVar(&f.q2, "q2-block", 0, "values in a block of Q2_0, 64 or 128, where the file leaves it open")
 }
@@ -187,6 +187,9 @@ func (a *app) profiles() *profile.Store {
 
 // load starts an engine. The caller closes it.
 func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*stages.Engine, error) {
+	if err := f.settle(ctx, a); err != nil {
+		return nil, err
+	}
 	opt, err := f.options(a)
 	if err != nil {
 		return nil, err

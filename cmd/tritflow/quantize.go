@@ -31,7 +31,9 @@ head in other types. Between ternary types nothing is lost: the result is read
 again and every trit and scale compared before OUT appears. A scale that the
 type's half precision cannot hold goes into an F32 tensor of its own beside the
 weights. Weights that are not ternary are refused, unless --absmean rounds them
-as BitNet b1.58 is trained with. Memory stays that of the largest tensor.
+as BitNet b1.58 is trained with. Which byte order I2_S tensors of IN have is
+found out where neither the file nor --i2s-layout says it. Memory stays that of
+the largest tensor.
 
 Types of the blocks: ` + strings.Join(requant.MatrixNames(), " ") + `
 Types of embedding and head: ` + strings.Join(requant.TableNames(), " ") + `
@@ -83,6 +85,9 @@ func (a *app) quantize(ctx context.Context, in, out string, f *quantizeFlags) (e
 		return err
 	}
 	f.path = in
+	if err := f.settleUntold(ctx, a); err != nil {
+		return err
+	}
 	file, err := f.open(a)
 	if err != nil {
 		return err

@@ -113,6 +113,7 @@ func (g *gpu) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error) {
 	if need := c.Size(rows, cols); len(t.Data) < need {
 		return nil, g.refuse(t, fmt.Sprintf("%d bytes are there, %d are needed; the file is cut short, fetch it again", len(t.Data), need))
 	}
+	c, _ = c.FitTiles(t.Data, rows, cols)
 	return c, nil
 }
 
