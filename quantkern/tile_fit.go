@@ -7,13 +7,10 @@ import "math"
 // in trained weights some rows and some columns have more zeros than others, and
 // wrong tiles mix rows and columns, which evens that out.
 
-// fitValues is about how many values of a matrix are looked at for each candidate.
-const fitValues = 1 << 20
-
 // FitTiles is the codec with the tiles that the packed matrix seems to have:
 // those that Lookup was given, the only preset of its shape, or of several candidates
 // the one under which rows and columns differ most. sure is how many standard
-// deviations it is ahead of the next, 0 where nothing was to be decided; below FitSure it is a guess,
+// deviations it is ahead of the next (+∞ where no other is possible), 0 where nothing was to be decided; below FitSure it is a guess,
 // and the likeliest by TilesFor is taken instead. data has Size bytes.
 func (c *Codec) FitTiles(data []byte, rows, cols int) (fit *Codec, sure float64) {
 	if !c.tiled() || c.trits.tile != (Tile{}) || rows == 0 || cols == 0 {
@@ -32,7 +29,10 @@ func (c *Codec) FitTiles(data []byte, rows, cols int) (fit *Codec, sure float64)
 			second = s
 		}
 	}
-	if sure = first - second; sure < FitSure {
+	switch sure = first - second; {
+	case math.IsInf(first, -1):
+		sure = 0 // a damaged matrix
+	case sure < FitSure:
 		best = 0
 	}
 	return c.withTile(all[best]), sure
@@ -66,14 +66,14 @@ func (c *Codec) candidates(rows, cols int) []Tile {
 	return all
 }
 
-// unevenness is by how many standard deviations the numbers of zeros of rows and of
+// unevenness is −∞ where some indices stand for nothing, as they do when pairs
+// are read where triples lie, and otherwise by how many standard deviations the numbers of zeros of rows and of
 // columns scatter more than those of a matrix whose zeros lie anywhere.
 func (c *Codec) unevenness(data []byte, rows, cols int) float64 {
-	n := rows
-	if t := c.trits.tile; n*cols > fitValues {
-		n = min(rows, max(t.BM, fitValues/cols/t.BM*t.BM))
+	if m := (&Ternary{Codec: c, Rows: rows, Cols: cols, Data: data}); m.undefinedTiles() > 0 {
+		return math.Inf(-1)
 	}
-	return Unevenness(n, cols, func(dst []int8, r int) { c.span(dst, data, rows, cols, r, 0) })
+	return Unevenness(rows, cols, func(dst []int8, r int) { c.span(dst, data, rows, cols, r, 0) })
 }
 
 // Unevenness is by how many standard deviations the numbers of zeros of the
