@@ -36,7 +36,7 @@ func TestBNVectors(t *testing.T) {
 			t.Errorf("%s: encoded as %x (%v), want %s", name, packed, err, want)
 		}
 		clear(packed)
-		if err := c.EncodeTernary(packed, m.Source()); err != nil || hex.EncodeToString(packed) != want {
+		if err := c.EncodeTernary(packed, m.Source(), nil); err != nil || hex.EncodeToString(packed) != want {
 			t.Errorf("%s: packed as %x (%v), want %s", name, packed, err, want)
 		}
 	}
@@ -78,7 +78,7 @@ func TestScalesOfBlocks(t *testing.T) {
 			}
 		}}
 	data := make([]byte, c.Size(rows, cols))
-	if err := c.EncodeTernary(data, src); err != nil {
+	if err := c.EncodeTernary(data, src, nil); err != nil {
 		t.Fatal(err)
 	}
 	m, err := NewTernary(c, data, rows, cols)
@@ -89,7 +89,7 @@ func TestScalesOfBlocks(t *testing.T) {
 	for _, name := range []string{"Q2_0", "Q2_0_128", "TQ1_0", "TQ2_0"} {
 		to := mustLookup(t, name)
 		packed := make([]byte, to.Size(rows, cols))
-		if err := to.EncodeTernary(packed, m.Source()); err != nil {
+		if err := to.EncodeTernary(packed, m.Source(), nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -105,7 +105,7 @@ func TestScalesOfBlocks(t *testing.T) {
 		if name == "TL2" {
 			to = mustLookup(t, "I2_S_C")
 		}
-		if err := to.EncodeTernary(make([]byte, to.Size(rows, cols)), m.Source()); !errors.As(err, &ve) {
+		if err := to.EncodeTernary(make([]byte, to.Size(rows, cols)), m.Source(), nil); !errors.As(err, &ve) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestEncodeTernaryRefuses(t *testing.T) {
 	for _, c := range ternaryCodecs {
 		buf := make([]byte, c.Size(rows, cols))
 		for _, scale := range []float32{0.1, 1.0 / 3} {
-			err := c.EncodeTernary(buf, TritSource{Rows: rows, Cols: cols, Scale: scale, Trits: ones})
+			err := c.EncodeTernary(buf, TritSource{Rows: rows, Cols: cols, Scale: scale, Trits: ones}, nil)
 			if c.HoldsScale(scale) != (err == nil) {
 				t.Errorf("%s, scale %v: holds it %t, error %v", c.Name, scale, c.HoldsScale(scale), err)
 			}
@@ -133,11 +133,11 @@ func TestEncodeTernaryRefuses(t *testing.T) {
 			}
 		}
 		two := func(dst []int8, r int) error { dst[9] = 2; return ones(dst[:9], r) }
-		if err := c.EncodeTernary(buf, TritSource{Rows: rows, Cols: cols, Scale: 1, Trits: two}); !errors.As(err, &ve) || ve.Col != 9 {
+		if err := c.EncodeTernary(buf, TritSource{Rows: rows, Cols: cols, Scale: 1, Trits: two}, nil); !errors.As(err, &ve) || ve.Col != 9 {
 			t.Errorf("%s with a 2: %v", c.Name, err)
 		}
 	}
-	if err := mustLookup(t, "F16").EncodeTernary(nil, TritSource{}); !errors.Is(err, ErrNotTernary) {
+	if err := mustLookup(t, "F16").EncodeTernary(nil, TritSource{}, nil); !errors.Is(err, ErrNotTernary) {
 		t.Errorf("F16: %v", err)
 	}
 }

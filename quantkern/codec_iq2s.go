@@ -165,7 +165,7 @@ func encodeIQ2S(dst []byte, src []float32) *ValueError {
 		c := iq2sChoose(part, unit, near, levels)
 		dst[74+p/2] |= byte(scale) << (p % 2 * 4)
 		out := float64((0.5 + float32(scale)) * 0.25)
-		xq, qq = xq+c.xl*out, qq+c.ll*out*out
+		xq, qq = xq+float64(c.xl*out), qq+float64(c.ll*out*out)
 		for g, e := range c.entries {
 			group := 2*p + g
 			dst[2+group] = byte(e)

@@ -113,6 +113,24 @@ var tripleTrits = func() (t [16][3]int8) {
 	return t
 }()
 
+// triplePairs are the six trits of a byte of two magnitudes, as bytes in their
+// order, under the signs of the first (1) and the second (2).
+var triplePairs = func() (t [4][256]uint64) {
+	for signs := range t {
+		for b := range 256 {
+			for k, index := range []int{b >> 4, b & 15} {
+				for j, v := range tripleTrits[index] {
+					if signs>>k&1 != 0 {
+						v = -v
+					}
+					t[signs][b] |= uint64(uint8(v)) << (8 * (3*k + j))
+				}
+			}
+		}
+	}
+	return t
+}()
+
 // tl2Row is where a row's bytes lie.
 type tl2Row struct {
 	sections
@@ -136,28 +154,31 @@ func tl2RowOf(t Tile, rows, cols, r int) tl2Row {
 }
 
 func unpackTL2(dst []int8, data []byte, t Tile, rows, cols, r int) {
-	w := tl2RowOf(t, rows, cols, r)
+	w, out := tl2RowOf(t, rows, cols, r), asBytes(dst)
 	for kt := range w.three / t.BK {
 		block := w.block + kt*w.step
 		for q := range t.BK / 24 {
 			signs := binary.LittleEndian.Uint16(data[w.signs+2*((block*(t.BK/24)+q)*16+w.word):])
 			at := (block*(t.BK/6)+4*q)*32 + w.place
-			for k := range 8 {
-				index := data[at+k/2*32] >> (4 - k%2*4) & 15
-				v := tripleTrits[index]
-				if signs>>(15-(2*k+w.half))&1 != 0 {
-					v[0], v[1], v[2] = -v[0], -v[1], -v[2]
+			signs = bits.Reverse16(signs) >> w.half // triple k's in bit 2k
+			for k := range 4 {
+				v := triplePairs[signs&1|signs>>1&2][data[at+32*k]]
+				signs >>= 4
+				if len(out) >= 8 {
+					binary.LittleEndian.PutUint64(out, v) // two bytes too many, written again by the next
+				} else {
+					binary.LittleEndian.PutUint32(out, uint32(v))
+					binary.LittleEndian.PutUint16(out[4:], uint16(v>>32))
 				}
-				dst[0], dst[1], dst[2] = v[0], v[1], v[2]
-				dst = dst[3:]
+				out = out[6:]
 			}
 		}
 	}
 	for kt := range (cols - w.three) / 32 {
 		at := w.pairs + (w.wide+kt*w.step)*8*32 + w.place
 		for kb := range 8 {
-			binary.LittleEndian.PutUint32(asBytes(dst), pairTrits[data[at+32*kb]])
-			dst = dst[4:]
+			binary.LittleEndian.PutUint32(out, pairTrits[data[at+32*kb]])
+			out = out[4:]
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestTilesVectors(t *testing.T) {
 				t.Errorf("%s %d × %d: other bytes", name, v.M, v.K)
 			}
 			clear(got)
-			if err := c.EncodeTernary(got, m.Source()); err != nil || !bytes.Equal(got, want) {
+			if err := c.EncodeTernary(got, m.Source(), nil); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s %d × %d: other bytes from trits (%v)", name, v.M, v.K, err)
 			}
 		}
@@ -129,7 +129,15 @@ func checkTiles(t rapid.TB, r *rand.Rand, c *Codec, tile Tile, rows, cols int) {
 	}
 	data := make([]byte, c.Size(rows, cols))
 	src := TritSource{Rows: rows, Cols: cols, Scale: 0.5, Trits: func(dst []int8, r int) error { copy(dst, trits[r*cols:]); return nil }}
-	if err := c.EncodeTernary(data, src); err != nil {
+	backwards := func(groups int, fn func(lo, hi int) error) error {
+		for g := groups - 1; g >= 0; g-- {
+			if err := fn(g, g+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := c.EncodeTernary(data, src, backwards); err != nil {
 		t.Fatal(err)
 	}
 	m, err := NewTernary(c, data, rows, cols)
@@ -239,7 +247,7 @@ func TestTilesUndefined(t *testing.T) {
 		const rows, cols = 32, 320
 		data := make([]byte, c.Size(rows, cols))
 		src := TritSource{Rows: rows, Cols: cols, Trits: func(dst []int8, _ int) error { clear(dst); return nil }, Scale: 1}
-		if err := c.EncodeTernary(data, src); err != nil {
+		if err := c.EncodeTernary(data, src, nil); err != nil {
 			t.Fatal(err)
 		}
 		if v.at > 1000 {

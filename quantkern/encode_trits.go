@@ -9,7 +9,7 @@ import (
 // TritSource is a matrix of trits to be packed.
 type TritSource struct {
 	Rows, Cols int
-	Trits      func(dst []int8, r int) error // unpacks row r into Cols trits
+	Trits      func(dst []int8, r int) error // unpacks row r into Cols trits; several at a time
 
 	// Scale serves every trit, unless there is Scales: that unpacks the scales
 	// of row r, one for every Group values.
@@ -44,7 +44,10 @@ func (c *Codec) HoldsScale(scale float32) bool {
 // cannot be held: something that is no trit, a scale that the type would round,
 // or different scales where it has room for one. Errors of the source come back
 // as they are.
-func (c *Codec) EncodeTernary(dst []byte, src TritSource) error {
+//
+// each runs fn over pieces that cover [0, groups), concurrently if it likes,
+// and returns the first error; nil means here and now. A group is 32 rows.
+func (c *Codec) EncodeTernary(dst []byte, src TritSource, each func(groups int, fn func(lo, hi int) error) error) error {
 	if !c.Ternary {
 		return fmt.Errorf("quantkern: %s: %w: decode and encode it", c.Name, ErrNotTernary)
 	}
@@ -64,24 +67,44 @@ func (c *Codec) EncodeTernary(dst []byte, src TritSource) error {
 	if c.tiled() && c.trits.tile == (Tile{}) && rows > 0 && cols > 0 {
 		c = c.withTile(c.trits.tileOf(rows, cols))
 	}
-	e := tritEncoder{c: c, src: &src, dst: dst, trits: make([]int8, cols), scales: make([]float32, cols)}
-	for i := range e.scales {
-		e.scales[i] = src.Scale
+	if each == nil || src.Scales != nil {
+		each = func(groups int, fn func(lo, hi int) error) error { return fn(0, groups) }
 	}
-	for r := range rows {
-		if err := src.Trits(e.trits, r); err != nil {
-			return err
+	var whole float32
+	err := each((rows+groupRows-1)/groupRows, func(lo, hi int) error {
+		e := tritEncoder{c: c, src: &src, dst: dst, trits: make([]int8, cols), scales: make([]float32, cols)}
+		for i := range e.scales {
+			e.scales[i] = src.Scale
 		}
-		if bad := e.row(r); bad != nil {
-			bad.Codec, bad.Row = c.Name, r
-			return bad
+		for r := lo * groupRows; r < min(hi*groupRows, rows); r++ {
+			if err := src.Trits(e.trits, r); err != nil {
+				return err
+			}
+			if bad := e.row(r); bad != nil {
+				bad.Codec, bad.Row = c.Name, r
+				return bad
+			}
 		}
+		if src.Scales != nil {
+			whole = e.whole
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if c.BlockBytes == 0 {
-		binary.LittleEndian.PutUint32(dst[c.tail(rows, cols):], math.Float32bits(e.whole))
+		if src.Scales == nil {
+			whole = src.Scale
+		}
+		binary.LittleEndian.PutUint32(dst[c.tail(rows, cols):], math.Float32bits(whole))
 	}
 	return nil
 }
+
+// groupRows is how many rows share bytes in some type: in TL2 a word of signs
+// has bits of rows that are 16 apart.
+const groupRows = 32
 
 // tritEncoder packs row by row.
 type tritEncoder struct {

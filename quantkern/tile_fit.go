@@ -96,7 +96,9 @@ func Unevenness(rows, cols int, trits func(dst []int8, r int)) float64 {
 	if !(p > 0 && p < 1) {
 		return 0
 	}
-	return scatter(byRow, float64(cols)*p, float64(cols)*p*(1-p)) + scatter(byCol, float64(rows)*p, float64(rows)*p*(1-p))
+	// How many zeros a row and a column have where these lie anywhere.
+	inRow, inCol := float64(float64(cols)*p), float64(float64(rows)*p)
+	return scatter(byRow, inRow, float64(inRow*(1-p))) + scatter(byCol, inCol, float64(inCol*(1-p)))
 }
 
 // scatter compares the squared distances from the mean with their expectation.

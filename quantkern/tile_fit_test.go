@@ -43,7 +43,7 @@ func TestFitTiles(t *testing.T) {
 				copy(dst, trits[r*c.cols:])
 				return nil
 			}}
-			if err := packed.EncodeTernary(data, src); err != nil {
+			if err := packed.EncodeTernary(data, src, nil); err != nil {
 				t.Fatal(err)
 			}
 			plain := mustLookup(t, c.typ)

@@ -81,8 +81,8 @@ func Scalar(name string, v float32) *Tensor {
 	return Copy(gguf.TensorInfo{Name: name, Type: gguf.TypeF32, Dims: []uint64{1}}, b)
 }
 
-// FromTrits is a matrix of trits as any type, nothing rounded, and, where the
-// type cannot hold the scale, the tensor beside it that does (else nil).
+// FromTrits is a matrix of trits, whose rows may be asked for by several goroutines, as any
+// type, nothing rounded, and, where the type cannot hold the scale, the tensor beside it that does (else nil).
 // round rounds the scale to the type's half precision instead. A type of
 // floats gets trit × scale.
 func FromTrits(name string, src quantkern.TritSource, to gguf.Type, round bool) (weight, scale *Tensor, err error) {
@@ -120,7 +120,7 @@ func FromTrits(name string, src quantkern.TritSource, to gguf.Type, round bool) 
 	}
 	weight.open = func(ctx context.Context) (io.Reader, error) {
 		data := make([]byte, c.Size(src.Rows, src.Cols))
-		if err := c.EncodeTernary(data, cancellable(ctx, src)); err != nil {
+		if err := c.EncodeTernary(data, cancellable(ctx, src), spread); err != nil {
 			return nil, err
 		}
 		return bytes.NewReader(data), nil
