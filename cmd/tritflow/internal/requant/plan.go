@@ -26,6 +26,13 @@ type Plan struct {
 	opt     Options
 	changes []change
 	layouts Layouts
+	fits    map[fitKey]*quantkern.Codec
+}
+
+// fitKey is what has the same tiles in all of a file.
+type fitKey struct {
+	typ        gguf.Type
+	rows, cols int
 }
 
 // change is one tensor of the source and what it becomes.
@@ -51,7 +58,7 @@ func isMatrix(t *gguf.Tensor) bool {
 // NewPlan looks at every tensor and decides. Weights are read only where they have to be
 // (real values that are to become trits). Errors: *RefusedError, and those of reading.
 func NewPlan(ctx context.Context, f *gguf.File, opt Options) (*Plan, error) {
-	p := &Plan{from: f, opt: opt}
+	p := &Plan{from: f, opt: opt, fits: map[fitKey]*quantkern.Codec{}}
 	err := gguf.Guard(func() error {
 		for _, t := range f.Tensors() {
 			if err := ctx.Err(); err != nil {
@@ -104,13 +111,14 @@ func (p *Plan) decide(ctx context.Context, t *gguf.Tensor) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if to == gguf.TypeNone || to == t.Type && t.Tile == "" {
+	tiled := t.Type == gguf.TypeTL1 || t.Type == gguf.TypeTL2
+	if !tiled && (to == gguf.TypeNone || to == t.Type) {
 		return &change{weight: Copy(gguf.TensorInfo{Name: t.Name, Type: t.Type, Dims: t.Dims}, t.Data), scale: own.tensor, how: "copied"}, nil
 	}
-	c, err := quantkern.Lookup(t.Codec())
-	if err == nil {
-		err = c.Check(t.Rows(), t.Cols())
+	if to == gguf.TypeNone {
+		to = t.Type // written again, so that the file says the tiles
 	}
+	c, err := p.codecOf(t)
 	if err != nil {
 		return nil, &RefusedError{t.Name, to.String(), fmt.Sprintf("its own type %v cannot be read: %v", t.Type, err), ""}
 	}
@@ -118,6 +126,23 @@ func (p *Plan) decide(ctx context.Context, t *gguf.Tensor) (*change, error) {
 		return p.matrix(ctx, t, c, to, own)
 	}
 	return p.values(ctx, t, c, to)
+}
+
+// codecOf finds the codec of a tensor, with the tiles that it seems to have where
+// nobody says them.
+func (p *Plan) codecOf(t *gguf.Tensor) (*quantkern.Codec, error) {
+	c, err := quantkern.Lookup(t.Codec())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Check(t.Rows(), t.Cols()); err != nil || !c.Tiled() || t.Tile != "" {
+		return c, err
+	}
+	key := fitKey{t.Type, t.Rows(), t.Cols()}
+	if _, ok := p.fits[key]; !ok {
+		p.fits[key], _ = c.FitTiles(t.Data, t.Rows(), t.Cols())
+	}
+	return p.fits[key], nil
 }
 
 // scaled is the tensor beside a matrix that multiplies its product.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -423,6 +424,52 @@ func TestTwoScales(t *testing.T) {
 	}
 	if _, scales := weights(t, out); scales["blk.3.attn_q.weight"] != 0.3 {
 		t.Errorf("scale %v", scales)
+	}
+}
+
+// TestTilesOfOthers: a TL1 file that does not say its tiles, and has not those that tritflow
+// would choose, is read by its statistics and written again with tiles that it says.
+func TestTilesOfOthers(t *testing.T) {
+	const rows, cols = 640, 1024
+	c, err := quantkern.Lookup("TL1:320/64/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(7, 7))
+	trits := make([]int8, rows*cols)
+	for i := range trits {
+		if zeros := 0.2 + 0.2*float64(i/cols%7)/7 + 0.2*float64(i%cols%5)/5; r.Float64() >= zeros {
+			trits[i] = int8(2*r.IntN(2) - 1)
+		}
+	}
+	data := make([]byte, c.Size(rows, cols))
+	src := quantkern.TritSource{Rows: rows, Cols: cols, Scale: 0.5, Trits: func(dst []int8, r int) error {
+		copy(dst, trits[r*cols:])
+		return nil
+	}}
+	if err := c.EncodeTernary(data, src, nil); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.gguf"), filepath.Join(dir, "out.gguf")
+	w, err := gguf.Create(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := Copy(info("blk.0.ffn_up.weight", gguf.TypeTL1, rows, cols), data)
+	if err := errors.Join(x.Add(w), x.Write(t.Context(), w), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []gguf.Type{gguf.TypeNone, gguf.TypeTL1, gguf.TypeI2_S} {
+		if err := convert(t.Context(), in, out, Options{Type: to, Embedding: gguf.TypeF16}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := weights(t, out); !slices.Equal(got["blk.0.ffn_up.weight"], trits) {
+			t.Errorf("to %v: other trits", to)
+		}
+		if y, _ := open(t, out).Tensor("blk.0.ffn_up.weight"); (y.Tile != "") != (to != gguf.TypeI2_S) {
+			t.Errorf("to %v: tile %q", to, y.Tile)
+		}
 	}
 }
 
