@@ -67,7 +67,7 @@ func largestByType(m *graph.Model) (ls []*graph.Linear) {
 // kernel measures one product with n rows of activations.
 func kernel(ctx context.Context, l *graph.Linear, n int, within time.Duration) (KernelResult, error) {
 	r := KernelResult{Tensor: l.Name, Type: l.Weight.Type.String(), Rows: l.Out, Cols: l.In, N: n}
-	codec, err := quantkern.Lookup(r.Type)
+	codec, err := quantkern.Lookup(l.Weight.Codec())
 	if err != nil {
 		return r, err
 	}
@@ -81,6 +81,9 @@ func kernel(ctx context.Context, l *graph.Linear, n int, within time.Duration) (
 	}
 	if codec.Ternary {
 		w, err := quantkern.NewTernary(codec, l.Weight.Data, l.Out, l.In)
+		if err == nil {
+			w, _, err = w.Repack(nil) // as a device does
+		}
 		if err != nil {
 			return r, err
 		}

@@ -13,6 +13,7 @@ type Tensor struct {
 	Offset uint64   // absolute offset in the file part it lies in
 	Data   []byte   // read-only view of the mapping, Type.Size(Dims) bytes; nil after Close
 	File   string   // path of the part
+	Tile   string   // "BM/BK/bm" of a TL1 or TL2 tensor, "" where nobody says
 }
 
 // Cols is Dims[0], 1 for a scalar.
@@ -44,8 +45,9 @@ type File struct {
 
 // Options of Open and Parse.
 type Options struct {
-	I2SLayout string // "", "A", "B" or "C": layout of I2_S tensors; B and C give Types "I2_S_B", "I2_S_C"
+	I2SLayout string // "", "A", "B" or "C": layout of I2_S tensors; B and C give Types "I2_S_B", "I2_S_C"; "" takes what the file says, or A
 	Q2Block   int    // 0, 64 or 128: values in a block of type id 42; 0 decides by the room in the file
+	Tiles     string // of TL1 and TL2: "BM/BK/bm", or "ROWSxCOLUMNS=BM/BK/bm, …"; "" takes what the file says
 }
 
 // part is one file of a model, read but not yet understood as a whole.
@@ -135,6 +137,10 @@ func assemble(name string, parts []*part, opt Options, on verdict) (*File, error
 	if err != nil {
 		return nil, err
 	}
+	told, err := tiles(parts, f.meta, opt, on)
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range parts {
 		ts, err := p.layout(types[i], on)
 		if err != nil {
@@ -149,6 +155,7 @@ func assemble(name string, parts []*part, opt Options, on verdict) (*File, error
 				}
 				continue
 			}
+			t.Tile = told.of(t)
 			f.index[t.Name] = t
 			f.tensors = append(f.tensors, t)
 		}

@@ -32,6 +32,18 @@ type sighting struct {
 // what the file has room for, else the one that general.file_type names, else
 // the likeliest; TypeNone where that is a fault that may be.
 func resolveTypes(parts []*part, meta *Metadata, opt Options, on verdict) ([][]Type, error) {
+	if opt.I2SLayout == "" {
+		if said, err := meta.Str(I2SLayoutKey); err == nil {
+			if !slices.Contains([]string{"A", "B", "C"}, said) {
+				bad := parts[0].bad(ErrKey, I2SLayoutKey, "name the layout with the option for it", "%q is none of A, B and C", shorten(said))
+				if err := on(bad); err != nil {
+					return nil, err
+				}
+				said = ""
+			}
+			opt.I2SLayout = said
+		}
+	}
 	chosen, err := optionTypes(opt)
 	if err != nil {
 		return nil, err

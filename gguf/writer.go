@@ -31,6 +31,7 @@ type Writer struct {
 	begun   bool // the header is written
 	closed  bool
 	err     error
+	check   func(path string) error // of Close; may be nil
 }
 
 type keyValue struct {
@@ -169,6 +170,11 @@ func (w *Writer) WriteTensor(name string, r io.Reader) error {
 	})
 }
 
+// Check makes Close call fn with the path of the finished file, still under its
+// temporary name, before that becomes Create's path: an error of fn is one of
+// writing. Without Create there is nothing to look at, and fn is not called.
+func (w *Writer) Check(fn func(path string) error) { w.check = fn }
+
 // stream runs a piece of the output. Whatever stops it, a panic from a faulting
 // source included, the stream is broken from then on and its file removed.
 func (w *Writer) stream(piece func() error) error {
@@ -251,6 +257,11 @@ func (w *Writer) Close() error {
 		}
 		if w.target == nil {
 			return nil
+		}
+		if w.check != nil {
+			if err := w.check(w.target.Temp()); err != nil {
+				return err
+			}
 		}
 		if err := w.target.Commit(); err != nil {
 			return fmt.Errorf("gguf: %w", err)

@@ -13,7 +13,7 @@ import (
 type Codec struct {
 	Name        string
 	BlockValues int  // values of a row that are packed together
-	BlockBytes  int  // their bytes; 0 for whole-tensor layouts (I2_S)
+	BlockBytes  int  // their bytes; 0 for whole-tensor layouts (I2_S, TL1, TL2)
 	Ternary     bool // values are trit × scale
 
 	// decode and encode handle one block, or a whole row where BlockValues is
@@ -22,14 +22,20 @@ type Codec struct {
 	encode func(dst []byte, src []float32) *ValueError
 
 	trits *tritLayout // of the ternary types
+	head  int         // bytes of the scale in front of each row's blocks
 }
 
 // i2sTail is what follows the packed bytes of an I2_S tensor: the float32
 // scale and 28 bytes of filler.
 const i2sTail = 32
 
-// Lookup finds a codec by name; the error names the type (ErrUnknownType).
+// Lookup finds a codec by name; the error names the type (ErrUnknownType). A
+// type in tiles may say which, "TL1:256/128/32" (Tile); without them they
+// follow from the shape (TilesFor).
 func Lookup(name string) (*Codec, error) {
+	if base, tile, ok := strings.Cut(name, ":"); ok {
+		return lookupTiled(base, tile)
+	}
 	for _, c := range codecs {
 		if c.Name == name {
 			return c, nil
@@ -62,7 +68,10 @@ func (c *Codec) Check(rows, cols int) error {
 		need = fmt.Sprintf("the columns must be a multiple of %d", c.BlockValues)
 	case c.trits != nil && rows%c.trits.rowGroup != 0:
 		need = fmt.Sprintf("the rows must be a multiple of %d", c.trits.rowGroup)
-	default:
+	case c.tiled():
+		need = c.trits.tileRule(rows, cols)
+	}
+	if need == "" {
 		return nil
 	}
 	return &ShapeError{Codec: c.Name, Rows: rows, Cols: cols, Need: need}
@@ -71,12 +80,20 @@ func (c *Codec) Check(rows, cols int) error {
 // Size is the number of bytes of a rows × cols matrix that passes Check.
 func (c *Codec) Size(rows, cols int) int {
 	if c.BlockBytes == 0 {
-		return rows*cols/4 + i2sTail
+		return c.tail(rows, cols) + i2sTail
 	}
 	return rows * c.rowBytes(cols)
 }
 
-func (c *Codec) rowBytes(cols int) int { return cols / c.BlockValues * c.BlockBytes }
+func (c *Codec) rowBytes(cols int) int { return c.head + cols/c.BlockValues*c.BlockBytes }
+
+// tail is where the scale of a whole-tensor layout stands.
+func (c *Codec) tail(rows, cols int) int {
+	if c.trits.order == triples {
+		return tl2Tail(rows, cols)
+	}
+	return rows * cols / 4
+}
 
 // Decode unpacks row r of a rows × cols matrix into dst (len cols). data has
 // at least Size(rows, cols) bytes. Every byte pattern decodes; every product
@@ -107,8 +124,9 @@ func (c *Codec) Decode(dst []float32, data []byte, rows, cols, r int) {
 //
 // Q8_0, Q6_K, TQ1_0, TQ2_0 give the bytes of ggml's reference quantizers, Q4_0
 // and Q4_1 follow the same recipe (the block's extreme value is met exactly).
-// TQ1_0 and TQ2_0 round to the nearest trit of the block's largest magnitude.
-// I2_S does not round: its input has to be ternary times one constant.
+// TQ1_0, TQ2_0 and Q2_0 round to the nearest trit of the block's largest
+// magnitude, IQ2_BN and IQ1_BN of the row's. I2_S, TL1 and TL2 do not round:
+// their input has to be ternary times one constant.
 func (c *Codec) Encode(dst []byte, src []float32, rows, cols int) error {
 	if !c.CanEncode() {
 		return fmt.Errorf("quantkern: %s: %w: write one of the other types", c.Name, ErrNoEncoder)
@@ -122,8 +140,11 @@ func (c *Codec) Encode(dst []byte, src []float32, rows, cols int) error {
 	if n := c.Size(rows, cols); len(dst) < n {
 		return &ShortError{Codec: c.Name, What: "packed bytes", Have: len(dst), Want: n}
 	}
-	if c.BlockBytes == 0 {
-		return c.encodeI2S(dst, src, rows, cols)
+	switch {
+	case c.BlockBytes == 0:
+		return c.encodeWhole(dst, src, rows, cols)
+	case c.head > 0:
+		return c.encodeBN(dst, src, rows, cols)
 	}
 	step := c.step(cols)
 	bytes := c.rowBytes(step)

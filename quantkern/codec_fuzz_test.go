@@ -15,17 +15,22 @@ func FuzzDecode(f *testing.F) {
 	for _, data := range packed {
 		f.Add(data, uint8(4))
 	}
+	f.Add(make([]byte, 8000), uint8(1))
+	f.Add(bytes.Repeat([]byte{0x5a, 0xc3, 0xff}, 3000), uint8(2))
 	// Where each block type has its f16 scales.
 	scales := map[string][]int{
 		"Q4_0": {0}, "Q4_1": {0, 2}, "Q5_0": {0}, "Q5_1": {0, 2}, "Q8_0": {0},
 		"Q4_K": {0, 2}, "Q5_K": {0, 2}, "Q6_K": {q6kD}, "IQ2_S": {0},
 	}
 	f.Fuzz(func(t *testing.T, data []byte, rows8 uint8) {
-		rows := int(rows8%8) + 1
 		for _, c := range codecs {
-			cols := c.BlockValues
-			for c.Size(rows, cols+c.BlockValues) <= len(data) {
-				cols += c.BlockValues
+			rows, cols := int(rows8%8)+1, c.BlockValues
+			step := cols
+			if c.tiled() {
+				rows, cols, step = 32*(rows%2+1), 256, 32
+			}
+			for c.Size(rows, cols+step) <= len(data) {
+				cols += step
 			}
 			if c.Check(rows, cols) != nil || c.Size(rows, cols) > len(data) {
 				continue
@@ -84,7 +89,7 @@ func FuzzTernaryRoundTrip(f *testing.F) {
 		if len(codes) == 0 || !isFinite(d) || d == 0 {
 			return
 		}
-		const rows, cols = 4, 512
+		const rows, cols = 32, 512
 		src := make([]float32, rows*cols)
 		for i := range src {
 			src[i] = float32(int(codes[i%len(codes)]+byte(i/len(codes)))%3-1) * d

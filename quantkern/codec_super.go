@@ -6,7 +6,7 @@ var superCodecs = []*Codec{
 	{Name: "Q4_K", BlockValues: 256, BlockBytes: 144, decode: decodeQ4K},
 	{Name: "Q5_K", BlockValues: 256, BlockBytes: 176, decode: decodeQ5K},
 	{Name: "Q6_K", BlockValues: 256, BlockBytes: q6kBytes, decode: decodeQ6K, encode: encodeQ6K},
-	{Name: "IQ2_S", BlockValues: 256, BlockBytes: 82, decode: decodeIQ2S},
+	{Name: "IQ2_S", BlockValues: 256, BlockBytes: 82, decode: decodeIQ2S, encode: encodeIQ2S},
 }
 
 func decodeQ4K(dst []float32, b []byte) { decodeK(dst, b, b[16:144], nil) }

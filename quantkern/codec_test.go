@@ -12,7 +12,7 @@ import (
 )
 
 func TestCodecLookup(t *testing.T) {
-	want := []string{"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "IQ2_S", "TQ1_0", "TQ2_0", "I2_S", "I2_S_B", "I2_S_C"}
+	want := []string{"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "IQ2_S", "TQ1_0", "TQ2_0", "I2_S", "I2_S_B", "I2_S_C", "TL1", "TL2", "Q2_0", "Q2_0_128", "IQ1_BN", "IQ2_BN"}
 	if diff := cmp.Diff(want, Names()); diff != "" {
 		t.Error(diff)
 	}
@@ -37,6 +37,8 @@ func TestCodecSize(t *testing.T) {
 		{"Q4_K", 1, 256, 144}, {"Q5_K", 1, 256, 176}, {"Q6_K", 2, 512, 840}, {"IQ2_S", 1, 256, 82},
 		{"TQ1_0", 1, 512, 108}, {"TQ2_0", 1, 512, 132},
 		{"I2_S", 4, 256, 288}, {"I2_S_B", 1, 64, 48}, {"I2_S_C", 4, 3, 35}, {"I2_S", 0, 128, 32},
+		{"TL1", 32, 64, 544}, {"TL2", 32, 320, 2528}, {"TL2", 64, 288, 4576}, {"TL2", 32, 384, 2944},
+		{"Q2_0", 1, 128, 36}, {"Q2_0_128", 1, 128, 34}, {"IQ1_BN", 3, 128, 84}, {"IQ2_BN", 3, 128, 108},
 	} {
 		if got := mustLookup(t, c.name).Size(c.rows, c.cols); got != c.want {
 			t.Errorf("%s %d × %d: %d bytes, want %d", c.name, c.rows, c.cols, got, c.want)
@@ -66,7 +68,7 @@ func TestCodecEncodeErrors(t *testing.T) {
 	var shape *ShapeError
 	var short *ShortError
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for _, name := range []string{"Q5_0", "Q5_1", "Q4_K", "Q5_K", "IQ2_S"} {
+	for _, name := range []string{"Q5_0", "Q5_1", "Q4_K", "Q5_K"} {
 		c := mustLookup(t, name)
 		if err := c.Encode(make([]byte, 400), make([]float32, 256), 1, 256); !errors.Is(err, ErrNoEncoder) || c.CanEncode() {
 			t.Errorf("%s: %v", name, err)
@@ -173,6 +175,9 @@ func TestCodecI2SZero(t *testing.T) {
 // otherwise values spread over ± a scale that may be as small as f16 goes.
 func drawMatrix(t *rapid.T, c *Codec) (src []float32, rows, cols int) {
 	rows = rapid.SampledFrom([]int{4, 8}).Draw(t, "rows")
+	if c.tiled() {
+		rows *= 8
+	}
 	cols = 256 * rapid.IntRange(1, 3).Draw(t, "blocks")
 	seed := rapid.Uint64().Draw(t, "seed")
 	scale := F16ToF32(uint16(rapid.IntRange(1, 0x6fff).Draw(t, "scale")))
@@ -204,6 +209,7 @@ func TestCodecRoundTrip(t *testing.T) {
 	bounds := map[string]limit{
 		"F32": {}, "F16": {1.0 / 2048, 1}, "BF16": {1.0 / 256, 0}, "Q8_0": {1.0/254 + 1e-3, 127}, "Q4_0": {1.0/8 + 1e-3, 8},
 		"Q4_1": {2.0/30 + 1e-3, 16}, "Q6_K": {1.0 / 24, 4096}, "TQ1_0": {}, "TQ2_0": {}, "I2_S": {}, "I2_S_B": {}, "I2_S_C": {},
+		"IQ2_S": {0.75, 300}, "TL1": {}, "TL2": {}, "Q2_0": {}, "Q2_0_128": {}, "IQ1_BN": {}, "IQ2_BN": {},
 	}
 	for _, c := range codecs {
 		bound, ok := bounds[c.Name]

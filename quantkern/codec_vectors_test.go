@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // sameBits compares floats by their bits: a different zero is a difference.
 var sameBits = cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
 
-func mustLookup(t testing.TB, name string) *Codec {
+func mustLookup(t rapid.TB, name string) *Codec {
 	t.Helper()
 	c, err := Lookup(name)
 	if err != nil {

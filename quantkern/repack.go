@@ -6,8 +6,8 @@ import (
 )
 
 // Repack copies a matrix into the layout of I2_S when the kernels in use are
-// fast for that one and not for the matrix's own: a uniform TQ1_0, I2_S_B or
-// I2_S_C matrix with rows of whole groups of 128. The copy has the same trits,
+// fast for that one and not for the matrix's own: a uniform matrix of another type
+// with rows of whole groups of 128. The copy has the same trits,
 // undefined codes included, and the same scale, so that MulTernary gives the
 // same bits; bytes is its size. Otherwise t itself comes back and bytes is 0.
 //

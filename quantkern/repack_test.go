@@ -17,11 +17,18 @@ func ternaryBytes(t testing.TB, name string, rows, cols int) *Ternary {
 	for i := range data {
 		data[i] = byte(r.UintN(256))
 	}
-	if c.BlockBytes == 0 {
-		copy(data[len(data)-i2sTail:], []byte{0, 0, 0x40, 0x3f})
-	}
-	for b := data; c.BlockBytes > 0 && len(b) > 0; b = b[c.BlockBytes:] {
-		copy(b[c.trits.scaleAt:], []byte{0, 0x3a})
+	f32, f16 := []byte{0, 0, 0x40, 0x3f}, []byte{0, 0x3a} // 0.75
+	switch {
+	case c.BlockBytes == 0:
+		copy(data[len(data)-i2sTail:], f32)
+	case c.head > 0:
+		for b := data; len(b) > 0; b = b[c.rowBytes(cols):] {
+			copy(b, map[int][]byte{4: f32, 2: f16}[c.head])
+		}
+	default:
+		for b := data; len(b) > 0; b = b[c.BlockBytes:] {
+			copy(b[c.trits.scaleAt:], f16)
+		}
 	}
 	w, err := NewTernary(c, data, rows, cols)
 	if err != nil {
@@ -38,9 +45,9 @@ func ternaryBytes(t testing.TB, name string, rows, cols int) *Ternary {
 func TestRepack(t *testing.T) {
 	for _, tier := range Tiers() {
 		withTier(t, tier, func() {
-			for _, name := range []string{"TQ1_0", "TQ2_0", "I2_S", "I2_S_B", "I2_S_C"} {
+			for _, name := range []string{"TQ1_0", "TQ2_0", "I2_S", "I2_S_B", "I2_S_C", "TL1", "TL2", "Q2_0", "Q2_0_128", "IQ1_BN", "IQ2_BN"} {
 				for _, cols := range []int{64, 128, 192, 256, 384, 2560} {
-					const rows = 12
+					const rows = 32
 					if mustLookup(t, name).Check(rows, cols) != nil {
 						continue
 					}

@@ -13,6 +13,7 @@ type Access string
 const (
 	InPlace Access = "in place"           // as they lie in the file or the page
 	Decoded Access = "decoded row by row" // to float32, or to words of trits, in scratch memory
+	Copied  Access = "repacked as I2_S"   // from a copy that Repack makes at load
 )
 
 // Strategy says how something is multiplied: the kernel, as its package in
@@ -36,6 +37,20 @@ func (w *Ternary) Strategy(n int) Strategy {
 		tile, _ := t.pick(n)
 		return Strategy{kernelName(tile), InPlace}
 	}
+}
+
+// LoadedStrategy is Strategy of what Repack makes of the matrix.
+func (w *Ternary) LoadedStrategy(n int) Strategy {
+	if !w.gainsFromI2S() {
+		return w.Strategy(n)
+	}
+	copied := *w
+	if c, err := Lookup("I2_S"); err == nil {
+		copied.Codec = c
+	}
+	s := copied.Strategy(n)
+	s.Access = Copied
+	return s
 }
 
 // DenseStrategy is how MulDense multiplies n ≥ 1 activation rows.

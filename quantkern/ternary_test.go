@@ -11,13 +11,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-var ternaryNames = []string{"I2_S", "I2_S_B", "I2_S_C", "TQ1_0", "TQ2_0"}
+var ternaryNames = []string{"I2_S", "I2_S_B", "I2_S_C", "TQ1_0", "TQ2_0", "Q2_0", "Q2_0_128", "IQ1_BN", "IQ2_BN"}
 
 // TestTernaryLayoutsAgree packs one matrix in every layout and compares the
 // trits that come back.
 func TestTernaryLayoutsAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		src, rows, cols := drawMatrix(t, ternaryCodecs[0])
+		src, rows, cols := drawMatrix(t, mustLookup(t, "TL1")) // which needs the most rows
 		scale := float32(0)
 		for _, v := range src {
 			scale = max(scale, v, -v)
@@ -75,6 +75,24 @@ func TestTernaryFormulas(t *testing.T) {
 			power := []int{1, 3, 9, 27, 81}[digit]
 			return int(b[at]) * power % 256 * 3 >> 8
 		},
+		"Q2_0": func(b []byte, cols, r, i int) int {
+			return int(b[(r*cols+i)/64*18+2+i%64/4] >> (2 * (i % 4)) & 3)
+		},
+		"Q2_0_128": func(b []byte, cols, r, i int) int {
+			return int(b[(r*cols+i)/128*34+2+i%128/4] >> (2 * (i % 4)) & 3)
+		},
+		"IQ2_BN": func(b []byte, cols, r, i int) int {
+			return int(b[r*(4+cols/4)+4+i/64*16+i%16] >> (2 * (i % 64 / 16)) & 3)
+		},
+		"IQ1_BN": func(b []byte, cols, r, i int) int {
+			b = b[r*(2+cols/64*13)+2+i/64*13:]
+			group, j := i%64/16, i%16
+			at, digit := 3*group+j/5, j%5
+			if j == 15 {
+				at, digit = 12, group
+			}
+			return int(b[at]) * []int{81, 27, 9, 3, 1}[digit] % 256 * 3 >> 8
+		},
 	}
 	for _, name := range ternaryNames {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +119,7 @@ func TestTernaryFormulas(t *testing.T) {
 						}
 					}
 				}
-				if got := m.Undefined(); name != "TQ1_0" && got != undefined {
+				if got := m.Undefined(); name != "TQ1_0" && name != "IQ1_BN" && got != undefined {
 					t.Fatalf("%d undefined codes, want %d", got, undefined)
 				}
 			})

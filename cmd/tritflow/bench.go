@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/bench"
-	"tritflow/gguf"
 	"tritflow/gguf/atomicfile"
 	"tritflow/stages"
 )
@@ -122,7 +121,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 func (f *benchFlags) engine(a *app) stages.Options {
 	return stages.Options{
 		Devices: f.devices, Strict: f.strict, Split: f.split, KV: f.kv, Screen: f.screen, Pre: f.pre,
-		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+		Gguf: f.reading(), Log: a.log,
 	}
 }
 

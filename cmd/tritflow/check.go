@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/check"
-	"tritflow/gguf"
 )
 
 const checkHelp = `Examine a model file: what is in it, which program wrote it and how one can tell,
@@ -151,7 +150,7 @@ func exitOf(r *check.Report) error {
 }
 
 func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options, done func()) error {
-	rep, err := check.Repair(ctx, f.path, f.repair, gguf.Options{I2SLayout: f.layout}, opt, f.fixes)
+	rep, err := check.Repair(ctx, f.path, f.repair, f.reading(), opt, f.fixes)
 	done()
 	if err != nil {
 		if is[*check.FixError](err) || is[*check.SameFileError](err) {
@@ -178,7 +177,7 @@ func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options,
 // a failure to look.
 func (f *checkFlags) report(ctx context.Context, a *app, opt check.Options) (*check.Report, error) {
 	if f.path != "" {
-		return check.Path(ctx, f.path, gguf.Options{I2SLayout: f.layout}, opt)
+		return check.Path(ctx, f.path, f.reading(), opt)
 	}
 	file, err := f.open(a)
 	if err != nil {

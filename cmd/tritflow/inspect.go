@@ -20,6 +20,7 @@ type inspectFlags struct {
 	json    bool
 	machine bool
 	kernels bool
+	find    bool
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -28,10 +29,12 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use:   "inspect [-m FILE | FILE]",
 		Short: "Show what is in a model file, how it would be computed here, or what this machine can do",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: a.do(func(_ context.Context, args []string) error {
+		RunE: a.do(func(ctx context.Context, args []string) error {
 			switch {
 			case f.machine && f.kernels:
 				return usagef("--machine is about this machine, --kernels about a model on it: give one of them")
+			case f.find && (f.machine || f.kernels):
+				return usagef("--layout looks for one thing: give it alone")
 			case f.machine && f.path != "":
 				return usagef("--machine is about this machine: leave out %q", f.path)
 			case len(args) > 0 && f.path != "":
@@ -46,6 +49,12 @@ func (a *app) inspectCommand() *cobra.Command {
 			if len(args) > 0 {
 				f.path = args[0]
 			}
+			if f.find {
+				return a.inspectLayout(ctx, &f)
+			}
+			if err := f.settle(ctx, a); err != nil {
+				return err
+			}
 			if f.kernels {
 				return a.inspectKernels(&f)
 			}
@@ -56,6 +65,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	f.addModel(fs)
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	fs.BoolVar(&f.kernels, "kernels", false, "show which kernels would multiply the layers of the file here")
+	fs.BoolVar(&f.find, "layout", false, "find out which byte order the file's I2_S tensors have: by their statistics and a short forward pass")
 	fs.BoolVar(&f.machine, "machine", false, "show processor, cores, features and kernel tier instead of a file")
 	return cmd
 }

@@ -26,6 +26,8 @@ type fileFlags struct {
 	path   string
 	pre    string
 	layout string
+	tiles  string
+	q2     int
 }
 
 // addModel adds -m and the flags that decide how the file is read.
@@ -37,7 +39,14 @@ func (f *fileFlags) addModel(fs *pflag.FlagSet) {
 // addReading adds the flags for commands that take the file as an argument.
 func (f *fileFlags) addReading(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pre, "pre", "", "pre-tokenizer to use instead of the file's")
-	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A (default), B or C")
+	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A, B or C, or auto to find it out (default: what the file says, or A)")
+	fs.StringVar(&f.tiles, "tl-tiles", "", "tiles of TL1 and TL2 tensors: BM/BK/bm, or ROWSxCOLUMNS=BM/BK/bm,... (default: what the file says, the preset of the shape, or found)")
+	fs.IntVar(&f.q2, "q2-block", 0, "values in a block of Q2_0, 64 or 128, where the file leaves it open")
+}
+
+// reading are the options of the file.
+func (f *fileFlags) reading() gguf.Options {
+	return gguf.Options{I2SLayout: f.layout, Tiles: f.tiles, Q2Block: f.q2}
 }
 
 // open opens the file, or the built-in model when none is named.
@@ -47,7 +56,7 @@ func (f *fileFlags) open(a *app) (*gguf.File, error) {
 		file, err := builtin.Open()
 		return file, wrapModel(err)
 	}
-	file, err := gguf.Open(f.path, gguf.Options{I2SLayout: f.layout})
+	file, err := gguf.Open(f.path, f.reading())
 	return file, wrapModel(err)
 }
 
@@ -129,7 +138,7 @@ func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
 		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Screen: f.screen, MaxSeqs: f.seqs, Pre: f.pre,
 		Waves: f.waves, Replicas: f.replicas, Network: f.network,
-		Gguf: gguf.Options{I2SLayout: f.layout}, Log: a.log,
+		Gguf: f.reading(), Log: a.log,
 	}
 	if f.ctx < 0 {
 		return o, usagef("--ctx %d is negative: give a number of positions, or 0 for the model's own", f.ctx)
@@ -181,6 +190,9 @@ func (a *app) profiles() *profile.Store {
 
 // load starts an engine. The caller closes it.
 func (f *engineFlags) load(ctx context.Context, a *app, rec *trace.Recorder) (*stages.Engine, error) {
+	if err := f.settle(ctx, a); err != nil {
+		return nil, err
+	}
 	opt, err := f.options(a)
 	if err != nil {
 		return nil, err
@@ -223,7 +235,7 @@ func closeEngine(e *stages.Engine, err *error) {
 func (f *fileFlags) fingerprint(ctx context.Context) (*fingerprint.Model, error) {
 	open := builtin.Open
 	if f.path != "" {
-		open = func() (*gguf.File, error) { return gguf.Open(f.path, gguf.Options{I2SLayout: f.layout}) }
+		open = func() (*gguf.File, error) { return gguf.Open(f.path, f.reading()) }
 	}
 	file, err := open()
 	if err != nil {

@@ -39,7 +39,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		a.runCommand(), a.chatCommand(), a.batchCommand(), a.embedCommand(),
 		a.inspectCommand(), a.checkCommand(), a.planCommand(), a.devicesCommand(), a.benchCommand(), a.memoryBenchmarkCommand(),
-		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(), a.convertCommand(),
+		a.tokenizeCommand(), a.logitsCommand(), a.synthCommand(), a.convertCommand(), a.quantizeCommand(),
 		a.perplexityCommand(), a.scoreCommand(), a.validateCommand(), a.crossvalCommand(),
 		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
 		a.versionCommand(), a.manCommand(),

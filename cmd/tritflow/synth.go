@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tritflow/cmd/tritflow/internal/requant"
 	"tritflow/cmd/tritflow/internal/synth"
 	"tritflow/gguf"
 	"tritflow/graph"
@@ -37,7 +38,7 @@ Shapes: ` + strings.Join(names, ", "),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.shape, "shape", "tiny", "shape of the network")
-	fs.StringVar(&f.typ, "type", "i2_s", "type of the blocks' matrices: i2_s, tq2_0, tq1_0, f16 ...")
+	fs.StringVar(&f.typ, "type", "i2_s", "type of the blocks' matrices: "+strings.Join(requant.MatrixNames(), ", ")+" ...")
 	fs.StringVar(&f.head, "head", "f16", "type of embedding and head: f16, q8_0, q6_k, q4_0 ...")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of the weights")
 	return cmd

@@ -49,7 +49,7 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 		screenMode: screening,
 	}
 	d.pool.ledger = &d.ledger
-	d.weights = weights{device: name, ledger: &d.ledger, mapped: map[*gguf.Tensor]int{}}
+	d.weights.device, d.weights.ledger, d.weights.mapped = name, &d.ledger, map[*gguf.Tensor]int{}
 	d.weights.each = func(n int, fn func(lo, hi int)) error {
 		return d.team.Run(n, grain(n, workers), func(_, lo, hi int) { fn(lo, hi) })
 	}

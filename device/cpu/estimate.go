@@ -87,6 +87,9 @@ func (d *cpuDevice) copyOf(l *graph.Linear) (bytes uint64, err error) {
 	if m.ternary != nil {
 		bytes += uint64(m.ternary.RepackBytes())
 	}
+	if l.Scale != nil {
+		bytes += 4
+	}
 	if l.Bias != nil {
 		bytes += 4 * uint64(l.Out)
 	}

@@ -14,7 +14,7 @@ import (
 // TestRepackedLinear compares a linear whose trits were copied to another
 // layout with one that reads them in place, and looks at what the ledger says.
 func TestRepackedLinear(t *testing.T) {
-	const rows, cols, n = 24, 512, 3
+	const rows, cols, n = 32, 512, 3
 	r := rand.New(rand.NewPCG(1, 2))
 	values := make([]float32, rows*cols)
 	for i := range values {
@@ -28,7 +28,7 @@ func TestRepackedLinear(t *testing.T) {
 		x[i] = float32(r.NormFloat64())
 	}
 	for _, tier := range quantkern.Tiers() {
-		for _, typ := range []string{"TQ1_0", "I2_S"} {
+		for _, typ := range []string{"TQ1_0", "I2_S", "I2_S_C", "TL1", "TL2", "Q2_0", "Q2_0_128", "IQ1_BN", "IQ2_BN"} {
 			t.Run(tier+"/"+typ, func(t *testing.T) {
 				restore, err := quantkern.UseTier(tier)
 				if err != nil {
@@ -53,7 +53,7 @@ func TestRepackedLinear(t *testing.T) {
 				} else if mapped != 0 || copied != int64(len(fast.data)) {
 					t.Errorf("%d bytes mapped and %d copied, the copy has %d", mapped, copied, len(fast.data))
 				}
-				if copying := tier != "generic" && typ == "TQ1_0"; copying != (fast.codec.Name != typ) {
+				if copying := tier != "generic" && typ != "I2_S"; copying != (fast.codec.Name != typ) {
 					t.Errorf("%s on %s became %s", typ, tier, fast.codec.Name)
 				}
 				plain, err := h.matrix(weight, rows, cols)

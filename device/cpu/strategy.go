@@ -36,7 +36,7 @@ func (d *cpuDevice) strategy(l device.Layer, rows int) (quantkern.Strategy, erro
 	case l.Kind == device.EmbedKind:
 		return m.codec.Strategy(), nil
 	case m.ternary != nil:
-		return m.ternary.Strategy(rows), nil
+		return m.ternary.LoadedStrategy(rows), nil
 	default:
 		return quantkern.DenseStrategy(m.codec, m.data, m.rows, m.cols, rows), nil
 	}

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"tritflow/device"
 	"tritflow/gguf"
@@ -15,9 +16,37 @@ type weights struct {
 	device string
 	ledger *device.Ledger
 	mapped map[*gguf.Tensor]int // parts that hold it
+	fitted sync.Mutex
+	fits   map[fitKey]*quantkern.Codec // under fitted
 
 	// each runs fn over pieces of [0, n), by all workers; nil: by one.
 	each func(n int, fn func(lo, hi int)) error
+}
+
+// fitKey is what has the same tiles in all of a file.
+type fitKey struct {
+	file       string
+	typ        gguf.Type
+	rows, cols int
+}
+
+// fit finds the tiles of a TL1 or TL2 tensor that the file does not tell, once
+// for each shape.
+func (w *weights) fit(c *quantkern.Codec, t *gguf.Tensor, rows, cols int) *quantkern.Codec {
+	if !c.Tiled() || t.Tile != "" {
+		return c
+	}
+	w.fitted.Lock()
+	defer w.fitted.Unlock()
+	key := fitKey{t.File, t.Type, rows, cols}
+	if found, ok := w.fits[key]; ok {
+		return found
+	}
+	if w.fits == nil {
+		w.fits = map[fitKey]*quantkern.Codec{}
+	}
+	w.fits[key], _ = c.FitTiles(t.Data, rows, cols)
+	return w.fits[key]
 }
 
 // holding is what one part took of the weights.
@@ -108,7 +137,7 @@ func (h *holding) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error
 	if t == nil {
 		return nil, &device.BatchError{Reason: "a weight of the network is missing from its description"}
 	}
-	c, err := quantkern.Lookup(t.Type.String())
+	c, err := quantkern.Lookup(t.Codec())
 	if err != nil {
 		return nil, h.fault(t, "the CPU device has no codec for this type; convert the file to one of "+strings.Join(quantkern.Names(), ", "))
 	}
@@ -121,7 +150,7 @@ func (h *holding) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error
 	if need := c.Size(rows, cols); len(t.Data) < need {
 		return nil, h.fault(t, fmt.Sprintf("%d bytes are there, %d are needed; the file is cut short, fetch it again", len(t.Data), need))
 	}
-	return c, nil
+	return h.all.fit(c, t, rows, cols), nil
 }
 
 func (h *holding) fault(t *gguf.Tensor, reason string) error {

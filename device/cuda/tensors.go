@@ -100,7 +100,7 @@ func (g *gpu) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error) {
 	if t == nil {
 		return nil, &device.BatchError{Reason: "a weight of the network is missing from its description"}
 	}
-	c, err := quantkern.Lookup(t.Type.String())
+	c, err := quantkern.Lookup(t.Codec())
 	if err != nil {
 		return nil, g.refuse(t, "no codec for this type; convert the file to one of "+strings.Join(quantkern.Names(), ", "))
 	}
@@ -113,6 +113,7 @@ func (g *gpu) codec(t *gguf.Tensor, rows, cols int) (*quantkern.Codec, error) {
 	if need := c.Size(rows, cols); len(t.Data) < need {
 		return nil, g.refuse(t, fmt.Sprintf("%d bytes are there, %d are needed; the file is cut short, fetch it again", len(t.Data), need))
 	}
+	c, _ = c.FitTiles(t.Data, rows, cols)
 	return c, nil
 }
 

@@ -101,6 +101,10 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Temp is the path under which the bytes written so far can be read before
+// Commit; "" for a pipe or device.
+func (f *File) Temp() string { return f.temp }
+
 // Commit makes the bytes durable and gives the file its name. When it fails,
 // nothing is left behind.
 func (f *File) Commit() error {

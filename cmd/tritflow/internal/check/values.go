@@ -26,7 +26,7 @@ func (r *Report) types(f *gguf.File, damaged, surplus map[string]bool) []readabl
 		if damaged[t.Name] {
 			continue
 		}
-		c, err := quantkern.Lookup(t.Type.String())
+		c, err := quantkern.Lookup(t.Codec())
 		if err == nil {
 			err = c.Check(t.Rows(), t.Cols())
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"tritflow/cmd/tritflow/internal/requant"
 	"tritflow/gguf"
 	"tritflow/graph"
 	"tritflow/quantkern"
@@ -79,14 +80,14 @@ func plan(opt Options) ([]tensor, error) {
 		typ, _ := gguf.TypeByName(name)
 		codec, err := quantkern.Lookup(name)
 		if err != nil {
-			return nil, &TypeError{name, "this program cannot run it: choose one of I2_S, TQ2_0, TQ1_0, F16"}
+			return nil, &TypeError{name, "this program cannot run it: choose one of I2_S, TQ2_0, TQ1_0, TL2, Q2_0, F16"}
 		}
 		t := tensor{TensorSpec: s, typ: typ, codec: codec, rows: 1, cols: int(s.Dims[0])}
 		for _, d := range s.Dims[1:] {
 			t.rows *= int(d)
 		}
 		if !codec.CanEncode() {
-			return nil, &TypeError{name, "it can be read but not written: choose one of I2_S, TQ2_0, TQ1_0, F16"}
+			return nil, &TypeError{name, "it can be read but not written: choose one of I2_S, TQ2_0, TQ1_0, TL2, Q2_0, F16"}
 		}
 		if err := codec.Check(t.rows, t.cols); err != nil {
 			return nil, &TypeError{name, fmt.Sprintf("tensor %q does not fit: %v", s.Name, err)}
@@ -109,9 +110,16 @@ func announce(w *gguf.Writer, opt Options, tensors []tensor) error {
 	}
 	set("general.description", fmt.Sprintf("random weights, seed %d", opt.Seed))
 	set("general.quantization_version", uint32(2))
-	if id, ok := fileTypes[opt.Type.String()]; ok {
+	if id, ok := requant.FileType(opt.Type); ok {
 		set("general.file_type", id)
 	}
+	var layouts requant.Layouts
+	for _, t := range tensors {
+		if err == nil {
+			err = layouts.See(t.typ, t.rows, t.cols)
+		}
+	}
+	layouts.Write(set)
 	newVocabulary(opt.Shape.Vocab).write(set)
 	for _, t := range tensors {
 		if err == nil {
@@ -123,6 +131,3 @@ func announce(w *gguf.Writer, opt Options, tensors []tensor) error {
 	}
 	return nil
 }
-
-// fileTypes are the values of general.file_type (formats.md §1.3).
-var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "TQ1_0": 36, "TQ2_0": 37, "I2_S": 40}

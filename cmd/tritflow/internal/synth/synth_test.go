@@ -54,7 +54,7 @@ func parse(t *testing.T, data []byte) *gguf.File {
 }
 
 func TestWritesModelsThatBind(t *testing.T) {
-	for _, typ := range []string{"i2_s", "tq2_0", "tq1_0", "f16", "q8_0"} {
+	for _, typ := range []string{"i2_s", "i2_s_b", "i2_s_c", "tl1", "tl2", "tq2_0", "tq1_0", "q2_0", "q2_0_128", "iq2_bn", "iq1_bn", "f16", "q8_0"} {
 		t.Run(typ, func(t *testing.T) {
 			f := parse(t, write(t, options(t, "tiny", typ, 3)))
 			m, err := graph.Bind(f)
@@ -182,9 +182,9 @@ func TestFailures(t *testing.T) {
 	}
 	var te *TypeError
 	for _, c := range []struct{ shape, typ string }{
-		{"3b", "i2_s"},    // 3,200 columns are no multiple of 128 in the FFN
-		{"tiny", "iq2_s"}, // read only
-		{"tiny", "i32"},   // not a weight type
+		{"3b", "i2_s"},   // 3,200 columns are no multiple of 128 in the FFN
+		{"tiny", "q4_k"}, // read only
+		{"tiny", "i32"},  // not a weight type
 	} {
 		if err := Write(t.Context(), gguf.NewWriter(io.Discard), options(t, c.shape, c.typ, 1)); !errors.As(err, &te) {
 			t.Errorf("%s as %s: %v", c.shape, c.typ, err)
