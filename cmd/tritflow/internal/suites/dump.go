@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/stages"
@@ -25,7 +26,7 @@ func (m *model) dumps(ctx context.Context) (checks []Check, err error) {
 		}
 		l := &r.Logits
 		c := Check{
-			Name:  "dump of " + d.Engine,
+			Name:  "dump of " + short(d.Engine),
 			Value: fmt.Sprintf("%d rows of logits, correlation %.8f, largest difference %.3g, likeliest token the same %d times", l.Rows, l.Correlation, l.Max, l.Equal),
 			Limit: r.Tolerance, Pass: r.Pass,
 		}
@@ -35,6 +36,12 @@ func (m *model) dumps(ctx context.Context) (checks []Check, err error) {
 		checks = append(checks, c)
 	}
 	return checks, nil
+}
+
+// short leaves out what a dump says of its engine in brackets.
+func short(engine string) string {
+	name, _, _ := strings.Cut(engine, " (")
+	return name
 }
 
 func (m *model) against(ctx context.Context, d *crossval.Dump) (r *crossval.Report, err error) {
