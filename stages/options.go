@@ -65,8 +65,7 @@ const (
 	// One device works on the whole step: large chunks read weights seldom.
 	// Several work on consecutive steps: smaller chunks let a prompt overlap itself.
 	defaultChunk     = 256
-	defaultWaveChunk = 64
-	mostWaveChunk    = 128
+	defaultWaveChunk = 128
 
 	// leastBudget is the smallest row budget that measurement can choose.
 	leastBudget = 32
@@ -149,7 +148,7 @@ func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
 	case rowBudget > 0:
 		most := defaultChunk
 		if l.waves > 1 {
-			most = mostWaveChunk
+			most = defaultWaveChunk
 		}
 		l.chunk = min(max(rowBudget, leastBudget), most)
 	case l.waves > 1:

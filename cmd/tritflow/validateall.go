@@ -25,6 +25,7 @@ nothing for this model or machine is shown with its reason.`
 type allFlags struct {
 	on        bool
 	baseline  string
+	dumps     []string
 	targets   []string
 	maxMemory string
 	quick     bool
@@ -34,6 +35,7 @@ func (f *allFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.on, "all", false, "run every suite: accuracy, crossval, numbers, performance, memory, platform")
 	fs.StringVar(&f.baseline, "baseline", "", "with --all: receipt that tensors and answers are compared with")
+	fs.StringArrayVar(&f.dumps, "reference", nil, "with --all: dump of another engine for this model, as crossval reads it (may be given several times)")
 	fs.StringSliceVar(&f.targets, "targets", targets.Shipped, "with --all: targets of speed and size")
 	fs.StringVar(&f.maxMemory, "max-memory", "", "with --all: most memory that may be used, for example 8GB")
 	fs.BoolVar(&f.quick, "quick", false, "with --all: measure speeds for a moment only")
@@ -50,7 +52,7 @@ func (f *allFlags) run(ctx context.Context, a *app, v *validateFlags) error {
 		return err
 	}
 	opt := suites.Options{
-		Path: v.path, Layout: v.layout, Engine: engine, Targets: f.targets, Quick: f.quick,
+		Path: v.path, Layout: v.layout, Engine: engine, Dumps: f.dumps, Targets: f.targets, Quick: f.quick,
 		Loaded: keepPromise,
 	}
 	for _, name := range f.targets {

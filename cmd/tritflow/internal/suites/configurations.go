@@ -52,6 +52,16 @@ func plain(o *stages.Options) {
 	o.Devices, o.Split, o.Screen, o.NoPrefixCache, o.Chunk = "cpu:1", nil, "off", true, 1
 }
 
+// crossval compares with other engines and with other ways of this one.
+func (m *model) crossval(ctx context.Context) ([]Check, error) {
+	checks, err := m.dumps(ctx)
+	if err != nil {
+		return checks, err
+	}
+	others, err := m.configurations(ctx)
+	return append(checks, others...), err
+}
+
 // configurations compares other ways to compute the same with the reference.
 func (m *model) configurations(ctx context.Context) ([]Check, error) {
 	if _, err := m.print(ctx); err != nil {

@@ -20,6 +20,7 @@ type Options struct {
 	Layout   string // of I2_S tensors
 	Engine   stages.Options
 	Baseline *receipt.Receipt // what the model is to be; nil = the program's own, for the model inside it
+	Dumps    []string         // of other engines, for this model
 	Targets  []string         // sets of targets for speed and memory
 	Quick    bool             // speeds are measured for a moment only
 	Loaded   func(stages.Memory)
@@ -35,7 +36,7 @@ func Suites(o Options) []Suite {
 		suite{"model", m.identity},
 		suite{"accuracy", m.accuracy},
 		suite{"numbers", m.numbers},
-		suite{"crossval", m.configurations},
+		suite{"crossval", m.crossval},
 		suite{"platform", m.platform},
 		suite{"performance", m.performance},
 	}
