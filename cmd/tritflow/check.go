@@ -107,6 +107,9 @@ func (f *checkFlags) options() (check.Options, error) {
 	return o, nil
 }
 
+// asTold is how the flags say that the file is to be read.
+func (f *checkFlags) asTold() gguf.Options { return gguf.Options{I2SLayout: f.layout} }
+
 func (a *app) check(ctx context.Context, f *checkFlags) error {
 	opt, err := f.options()
 	if err != nil {
@@ -151,7 +154,7 @@ func verdict(r *check.Report) error {
 }
 
 func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options, done func()) error {
-	rep, err := check.Repair(ctx, f.path, f.repair, gguf.Options{I2SLayout: f.layout}, opt, f.fixes)
+	rep, err := check.Repair(ctx, f.path, f.repair, f.asTold(), opt, f.fixes)
 	done()
 	if err != nil {
 		if is[*check.FixError](err) || is[*check.SameFileError](err) {
@@ -178,7 +181,7 @@ func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options,
 // a failure to look.
 func (f *checkFlags) report(ctx context.Context, a *app, opt check.Options) (*check.Report, error) {
 	if f.path != "" {
-		return check.Path(ctx, f.path, gguf.Options{I2SLayout: f.layout}, opt)
+		return check.Path(ctx, f.path, f.asTold(), opt)
 	}
 	file, err := f.open(a)
 	if err != nil {
