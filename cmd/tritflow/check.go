@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/check"
+	"tritflow/gguf"
 )
 
 const checkHelp = `Examine a model file: what is in it, which program wrote it and how one can tell,
@@ -106,6 +107,9 @@ func (f *checkFlags) options() (check.Options, error) {
 	return o, nil
 }
 
+// asTold is how the flags say that the file is to be read.
+func (f *checkFlags) asTold() gguf.Options { return f.reading() }
+
 func (a *app) check(ctx context.Context, f *checkFlags) error {
 	opt, err := f.options()
 	if err != nil {
@@ -150,7 +154,7 @@ func exitOf(r *check.Report) error {
 }
 
 func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options, done func()) error {
-	rep, err := check.Repair(ctx, f.path, f.repair, f.reading(), opt, f.fixes)
+	rep, err := check.Repair(ctx, f.path, f.repair, f.asTold(), opt, f.fixes)
 	done()
 	if err != nil {
 		if is[*check.FixError](err) || is[*check.SameFileError](err) {
@@ -177,7 +181,7 @@ func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options,
 // a failure to look.
 func (f *checkFlags) report(ctx context.Context, a *app, opt check.Options) (*check.Report, error) {
 	if f.path != "" {
-		return check.Path(ctx, f.path, f.reading(), opt)
+		return check.Path(ctx, f.path, f.asTold(), opt)
 	}
 	file, err := f.open(a)
 	if err != nil {

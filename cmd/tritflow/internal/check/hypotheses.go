@@ -46,6 +46,7 @@ func letter(layout string) string {
 // fixLayout stores every I2_S tensor in layout A.
 func fixLayout(from string) *Fix {
 	return &Fix{Name: "i2s-layout", What: "store them in layout A, which every program reads", Lossless: true, apply: func(d *draft) error {
+		d.drop("tritflow.i2_s.layout") // where a file of ours says another one
 		for _, t := range d.tensors {
 			if !strings.HasPrefix(t.typ.String(), "I2_S") {
 				continue

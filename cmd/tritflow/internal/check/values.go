@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -107,7 +108,9 @@ func (f *findings) read(ctx context.Context, t readable) error {
 		}
 		trits = make([]int8, cols)
 		f.uniform, f.scale = w.Uniform, w.Scale
-		f.hole = longestHole(t.Data)
+		if slices.Contains(denseCodes, t.codec.Name) {
+			f.hole = longestHole(t.Data)
+		}
 	}
 	values := make([]float32, cols)
 	for row := range rows {
@@ -142,6 +145,10 @@ func count(s []int8, v int8) int {
 	}
 	return n
 }
+
+// denseCodes are ternary types in which a byte of 0 is several times −1; in
+// others it may be zeros or padding.
+var denseCodes = []string{"I2_S", "I2_S_B", "I2_S_C", "TQ1_0", "TQ2_0"}
 
 // holeBlock is the unit in which disks and downloads leave holes.
 const holeBlock = 4096
