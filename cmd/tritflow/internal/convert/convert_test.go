@@ -428,7 +428,7 @@ func TestTypesAndHeads(t *testing.T) {
 			t.Errorf("%s: %s, %s", head, got, m.Name)
 		}
 	}
-	for _, opt := range []Options{{Type: "iq2_s"}, {Type: "nothing"}, {Head: "tq2_0"}, {Pre: "nothing"}} {
+	for _, opt := range []Options{{Type: "q2_k"}, {Type: "i2_s_b"}, {Type: "I2_S_C"}, {Type: "nothing"}, {Head: "tq2_0"}, {Pre: "nothing"}} {
 		if _, err := convert(t, dir, opt); err == nil {
 			t.Errorf("%+v was accepted", opt)
 		}
