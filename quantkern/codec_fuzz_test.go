@@ -15,8 +15,8 @@ func FuzzDecode(f *testing.F) {
 	for _, data := range packed {
 		f.Add(data, uint8(4))
 	}
-	f.Add(make([]byte, 8000), uint8(1))
-	f.Add(bytes.Repeat([]byte{0x5a, 0xc3, 0xff}, 3000), uint8(2))
+	f.Add(make([]byte, 2200), uint8(1))
+	f.Add(bytes.Repeat([]byte{0x5a, 0xc3, 0xff}, 760), uint8(2))
 	// Where each block type has its f16 scales.
 	scales := map[string][]int{
 		"Q4_0": {0}, "Q4_1": {0, 2}, "Q5_0": {0}, "Q5_1": {0, 2}, "Q8_0": {0},
@@ -27,7 +27,7 @@ func FuzzDecode(f *testing.F) {
 			rows, cols := int(rows8%8)+1, c.BlockValues
 			step := cols
 			if c.tiled() {
-				rows, cols, step = 32*(rows%2+1), 256, 32
+				rows, cols, step = 32, 256, 32
 			}
 			for c.Size(rows, cols+step) <= len(data) {
 				cols += step

@@ -21,7 +21,9 @@ func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scra
 	if a.rows == 0 || r0 >= r1 {
 		return
 	}
-	if t, ok := ternaryKernels(w); ok {
+	if w.scaledCopy() {
+		r0 = mulBlocks(dst, stride, w, r0, r1, a, scratch)
+	} else if t, ok := ternaryKernels(w); ok {
 		r0 = mulTiles(dst, stride, w, r0, r1, a, t)
 	}
 	if r0 < r1 {
@@ -105,7 +107,7 @@ func mulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scra
 		}
 		scales := scratch.blockScales(w, r)
 		for i, si := range a.scale {
-			sum := blockDots(weights, acts[i*words:(i+1)*words], scales, w.Codec.BlockValues)
+			sum := blockDots(weights, acts[i*words:(i+1)*words], scales, w.scaleGroup())
 			dst[i*stride+r] = sum / si
 		}
 	}

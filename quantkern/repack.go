@@ -7,15 +7,16 @@ import (
 
 // Repack copies a matrix into the layout of I2_S when the kernels in use are
 // fast for that one and not for the matrix's own: a uniform matrix of another type
-// with rows of whole groups of 128. The copy has the same trits,
-// undefined codes included, and the same scale, so that MulTernary gives the
+// with rows of whole groups of 128, or one with a scale for each 128 or 256 values. The copy has the same trits,
+// undefined codes included, and the same scale or scales, so that MulTernary gives the
 // same bits; bytes is its size. Otherwise t itself comes back and bytes is 0.
 //
 // each runs fn over pieces that cover [0, rows), concurrently if it likes, and
 // returns what went wrong, upon which the copy is dropped; nil means here and
 // now.
 func (t *Ternary) Repack(each func(rows int, fn func(lo, hi int)) error) (packed *Ternary, bytes int, err error) {
-	if !t.gainsFromI2S() {
+	blocks := t.gainsFromBlocks()
+	if !blocks && !t.gainsFromI2S() {
 		return t, 0, nil
 	}
 	c, err := Lookup("I2_S")
@@ -26,11 +27,21 @@ func (t *Ternary) Repack(each func(rows int, fn func(lo, hi int)) error) (packed
 	data := make([]byte, bytes)
 	tail := data[bytes-i2sTail:]
 	binary.LittleEndian.PutUint32(tail, math.Float32bits(t.Scale))
+	var scales []float32
+	perRow := 0
+	if blocks {
+		perRow = t.Cols / t.Codec.BlockValues
+		scales = make([]float32, t.Rows*perRow)
+		bytes += 4 * len(scales)
+	}
 	rows := func(lo, hi int) {
 		trits := make([]int8, t.Cols)
 		for r := lo; r < hi; r++ {
 			t.Trits(trits, r)
 			packA(data[r*t.Cols/4:(r+1)*t.Cols/4], asBytes(trits))
+			if blocks {
+				t.BlockScales(scales[r*perRow:(r+1)*perRow], r)
+			}
 		}
 	}
 	if each == nil {
@@ -38,16 +49,25 @@ func (t *Ternary) Repack(each func(rows int, fn func(lo, hi int)) error) (packed
 	} else if err := each(t.Rows, rows); err != nil {
 		return nil, 0, err
 	}
-	return &Ternary{Codec: c, Rows: t.Rows, Cols: t.Cols, Data: data, Uniform: true, Scale: t.Scale}, bytes, nil
+	packed = &Ternary{Codec: c, Rows: t.Rows, Cols: t.Cols, Data: data, Uniform: !blocks, Scale: t.Scale}
+	if blocks {
+		packed.blockScales, packed.group = scales, t.Codec.BlockValues
+	}
+	return packed, bytes, nil
 }
 
 // RepackBytes is the size of the copy that Repack would make, 0 for none.
 func (t *Ternary) RepackBytes() int {
 	c, err := Lookup("I2_S")
-	if err != nil || !t.gainsFromI2S() {
+	switch {
+	case err != nil:
 		return 0
+	case t.gainsFromBlocks():
+		return c.Size(t.Rows, t.Cols) + 4*t.Rows*(t.Cols/t.Codec.BlockValues)
+	case t.gainsFromI2S():
+		return c.Size(t.Rows, t.Cols)
 	}
-	return c.Size(t.Rows, t.Cols)
+	return 0
 }
 
 func (t *Ternary) gainsFromI2S() bool {

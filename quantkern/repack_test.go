@@ -108,7 +108,7 @@ func TestRepack(t *testing.T) {
 // TestRepackKeeps: scales that differ from block to block stay, and what each
 // reports is passed on.
 func TestRepackKeeps(t *testing.T) {
-	w := ternaryBytes(t, "TQ1_0", 4, 256)
+	w := ternaryBytes(t, "Q2_0", 4, 256)
 	w.Uniform = false
 	if packed, bytes, err := w.Repack(nil); packed != w || bytes != 0 || err != nil {
 		t.Errorf("a matrix with several scales was copied: %d bytes, %v", bytes, err)

@@ -16,17 +16,18 @@ type Scratch struct {
 	scores  []float32 // one query's scores, a position each
 	sums    []float32 // values added up, of several rows
 	one     []float32 // one product
+	halves  halfActs  // activation rows for matrices with scales of blocks
 }
 
 // Bytes is the memory that the scratch holds.
 func (s *Scratch) Bytes() int {
-	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) +
+	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) + s.halves.bytes() +
 		2*cap(s.half) +
 		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores)+cap(s.sums)+cap(s.one))
 }
 
 // blocksOf is the number of scales of a row.
-func blocksOf(w *Ternary) int { return (w.Cols + w.Codec.BlockValues - 1) / w.Codec.BlockValues }
+func blocksOf(w *Ternary) int { return (w.Cols + w.scaleGroup() - 1) / w.scaleGroup() }
 
 // blockScales unpacks the scales of row r.
 func (s *Scratch) blockScales(w *Ternary, r int) []float32 {

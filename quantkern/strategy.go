@@ -41,6 +41,10 @@ func (w *Ternary) Strategy(n int) Strategy {
 
 // LoadedStrategy is Strategy of what Repack makes of the matrix.
 func (w *Ternary) LoadedStrategy(n int) Strategy {
+	if w.gainsFromBlocks() {
+		tile, _ := active.tiles["I2_S"].pick(n)
+		return Strategy{kernelName(tile), Copied}
+	}
 	if !w.gainsFromI2S() {
 		return w.Strategy(n)
 	}

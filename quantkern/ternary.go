@@ -9,6 +9,11 @@ type Ternary struct {
 	Data       []byte
 	Uniform    bool    // one Scale serves every trit of the matrix
 	Scale      float32 // weight = trit × Scale; valid when Uniform
+
+	// Of a copy in I2_S's order whose blocks have scales of their own: one for every
+	// group values, row by row.
+	blockScales []float32
+	group       int
 }
 
 // NewTernary prepares a matrix of a ternary codec: reads its scale(s). data is
@@ -100,12 +105,17 @@ func (t *Ternary) Trits(dst []int8, r int) {
 	t.Codec.span(dst, t.Data, t.Rows, t.Cols, r, 0)
 }
 
-// BlockScales unpacks the scales of row r, one per Codec.BlockValues values.
+// BlockScales unpacks the scales of row r, one per Codec.BlockValues values
+// (of a copy of Repack, as many as the original's).
 // It is needed only when the matrix is not Uniform; the scales of I2_S are all
 // the same.
 func (t *Ternary) BlockScales(dst []float32, r int) {
-	values := t.Codec.BlockValues
+	values := t.scaleGroup()
 	checkRow(len(dst), t.Cols/values, t.Rows, r)
+	if t.scaledCopy() {
+		copy(dst, t.blockScales[r*len(dst):])
+		return
+	}
 	for i := range dst {
 		dst[i] = t.Codec.scale(t.Data, t.Rows, t.Cols, r, i*values)
 	}

@@ -84,7 +84,6 @@ func eachRow(v Values, fn func(r int, row []float32) error) error {
 func Strict(v Values) (src quantkern.TritSource, ok bool, err error) {
 	var mu sync.Mutex
 	scale := float32(0)
-	ok = true
 	err = eachRow(v, func(_ int, row []float32) error {
 		own := float32(0)
 		for _, x := range row {

@@ -3,6 +3,7 @@ package requant
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"tritflow/quantkern"
@@ -81,7 +82,8 @@ func encode(c *quantkern.Codec, dst []byte, src []float32, rows, cols int) error
 
 // placed moves the row of an error to where the piece is in its matrix.
 func placed(err error, row int) error {
-	if e, ok := err.(*quantkern.ValueError); ok {
+	var e *quantkern.ValueError
+	if errors.As(err, &e) {
 		at := *e
 		at.Row += row
 		return &at

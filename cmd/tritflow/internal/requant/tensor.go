@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -212,7 +213,8 @@ func valuesOf(src quantkern.TritSource) func(dst []float32, r int) error {
 }
 
 func shapeReason(err error) string {
-	if e, ok := err.(*quantkern.ShapeError); ok {
+	var e *quantkern.ShapeError
+	if errors.As(err, &e) {
 		return fmt.Sprintf("%d rows × %d columns do not fit: %s", e.Rows, e.Cols, e.Need)
 	}
 	return err.Error()
