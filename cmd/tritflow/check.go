@@ -115,6 +115,9 @@ func (a *app) check(ctx context.Context, f *checkFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.settle(ctx, a) != nil {
+		f.layout = "" // the report says why the file cannot be looked at
+	}
 	progress, done := a.progress("reading weights")
 	opt.Progress = progress
 	if f.repair != "" {

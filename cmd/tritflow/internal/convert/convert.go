@@ -9,6 +9,7 @@ import (
 	"math"
 	"strings"
 
+	"tritflow/cmd/tritflow/internal/requant"
 	"tritflow/gguf"
 	"tritflow/gguf/hf"
 	"tritflow/gguf/vocab"
@@ -126,13 +127,10 @@ func (j *job) types() (err error) {
 	return err
 }
 
-// fileTypes are the values of general.file_type.
-var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "Q8_0": 7, "TQ1_0": 36, "TQ2_0": 37, "I2_S": 40}
-
 // keys are the file's metadata.
 func (j *job) keys(tok *hf.Tokenizer) ([]graph.MetaValue, error) {
 	keys := append(j.net.shape.Metadata(), j.net.keys...)
-	if id, ok := fileTypes[j.matrices.codec.Name]; ok {
+	if id, ok := requant.FileType(j.matrices.typ); ok {
 		keys = append(keys, graph.MetaValue{Key: "general.file_type", Value: id})
 	}
 	keys = append(keys, graph.MetaValue{Key: "general.quantization_version", Value: uint32(2)})
@@ -195,12 +193,16 @@ func (s *step) scaleName() string { return strings.TrimSuffix(s.part.Name, ".wei
 // announce lists the tensors.
 func (j *job) announce(w *gguf.Writer) ([]*step, error) {
 	var steps []*step
+	var layouts requant.Layouts
 	for _, p := range j.parts {
 		s := &step{job: j, part: p, to: j.typeOf(p)}
 		if err := s.to.codec.Check(p.rows, p.cols); err != nil {
 			return nil, &Error{File: p.file(j), Tensor: p.Name, Reason: "it cannot be written as " + s.to.codec.Name, Err: err}
 		}
 		if err := w.Add(gguf.TensorInfo{Name: p.Name, Type: s.to.typ, Dims: p.Dims}); err != nil {
+			return nil, err
+		}
+		if err := layouts.See(s.to.typ, p.rows, p.cols); err != nil {
 			return nil, err
 		}
 		var err error
@@ -214,7 +216,9 @@ func (j *job) announce(w *gguf.Writer) ([]*step, error) {
 		}
 		steps = append(steps, s)
 	}
-	return steps, nil
+	var err error
+	layouts.Write(func(key string, value any) { err = firstError(err, w.Set(key, value)) })
+	return steps, err
 }
 
 func (p *part) file(j *job) string {

@@ -322,7 +322,7 @@ func meanOf(t *testing.T, f *gguf.File, x *gguf.Tensor, trits []int8, scale floa
 func TestSameLogits(t *testing.T) {
 	dir := folderOf(t, synthetic(t, shapeOf(t, "tiny", "bitnet-b1.58"), "I2_S"), hftest.Options{Style: hftest.Masters})
 	var want []float32
-	for _, typ := range []string{"i2_s", "tq2_0", "tq1_0"} {
+	for _, typ := range []string{"i2_s", "i2_s_b", "i2_s_c", "tl1", "tl2", "tq1_0", "tq2_0", "q2_0", "q2_0_128", "iq2_bn", "iq1_bn"} {
 		e, err := stages.New(t.Context(), mustConvert(t, dir, Options{Type: typ}), stages.Options{Devices: "cpu:1"})
 		if err != nil {
 			t.Fatal(err)
@@ -428,7 +428,7 @@ func TestTypesAndHeads(t *testing.T) {
 			t.Errorf("%s: %s, %s", head, got, m.Name)
 		}
 	}
-	for _, opt := range []Options{{Type: "q2_k"}, {Type: "i2_s_b"}, {Type: "I2_S_C"}, {Type: "nothing"}, {Head: "tq2_0"}, {Pre: "nothing"}} {
+	for _, opt := range []Options{{Type: "q2_k"}, {Type: "nothing"}, {Head: "tq2_0"}, {Pre: "nothing"}} {
 		if _, err := convert(t, dir, opt); err == nil {
 			t.Errorf("%+v was accepted", opt)
 		}

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"strings"
 
 	"tritflow/gguf"
 	"tritflow/graph"
@@ -20,9 +19,6 @@ func targetNamed(name string) (target, error) {
 	typ, ok := gguf.TypeByName(name)
 	if !ok {
 		return target{}, &Error{Reason: fmt.Sprintf("type %q is unknown: use i2_s, tq2_0, tq1_0, f16 or f32", name)}
-	}
-	if strings.HasPrefix(typ.String(), "I2_S_") { // readers would take it for the usual layout
-		return target{}, &Error{Reason: fmt.Sprintf("type %s cannot be written: a file does not say which layout of I2_S it has; use i2_s", typ)}
 	}
 	codec, err := quantkern.Lookup(typ.String())
 	if err != nil || !codec.CanEncode() {
