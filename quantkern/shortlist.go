@@ -42,6 +42,9 @@ func (l *Shortlist) OfferCoarse(s *Screen, a *ScreenActs, i, r0 int, uppers []fl
 }
 
 func (l *Shortlist) offer(s *Screen, widths []float32, r0 int, uppers []float32) {
+	if active.maxOf != nil && whole(len(uppers)) && active.maxOf(&uppers[0], uintptr(len(uppers)/Lanes)) < l.floor {
+		return // as nearly always
+	}
 	for j, u := range uppers[:min(len(uppers), s.rows-r0)] {
 		if u < l.floor {
 			continue

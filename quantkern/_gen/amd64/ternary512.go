@@ -108,25 +108,28 @@ func lastHalf(chunk func(k reg.Register)) {
 func ternaryTile(l layout, n int) {
 	w, a, acc := beginTile(l, n)
 	mask := constant(0x03030303)[0]
+	// Each line of codes is loaded once, because rows seldom begin at a line of
+	// the cache and a load that crosses one costs several. It takes registers
+	// that a sixth activation row would need.
 	chunk := func(k reg.Register) {
-		u := make([]reg.VecVirtual, tileRows)
-		for r := range u {
-			u[r] = ZMM()
+		var codes, u [tileRows]reg.VecVirtual
+		for r := range codes {
+			codes[r], u[r] = ZMM(), ZMM()
+			if k != nil {
+				VMOVDQU8_Z(w.row(r, 0), k, codes[r])
+			} else {
+				VMOVDQU32(w.row(r, 0), codes[r])
+			}
 		}
 		av := ZMM()
 		for q, shift := range l.shifts {
 			for r := range u {
-				switch {
-				case k != nil:
-					VMOVDQU8_Z(w.row(r, 0), k, u[r])
-					VPSRLW(U8(shift), u[r], u[r])
-					VPANDD(mask, u[r], u[r])
-				case shift == 0:
-					VPANDD(w.row(r, 0), mask, u[r])
-				default:
-					VPSRLW(U8(shift), w.row(r, 0), u[r])
-					VPANDD(mask, u[r], u[r])
+				if shift == 0 {
+					VPANDD(mask, codes[r], u[r])
+					continue
 				}
+				VPSRLW(U8(shift), codes[r], u[r])
+				VPANDD(mask, u[r], u[r])
 			}
 			for i := range acc {
 				VMOVDQU32(a.row(i, 64*q), av)
