@@ -67,6 +67,9 @@ type crossvalFlags struct {
 	json      bool
 
 	refModel, refDevices, refKV, refISA string
+
+	deterministic int
+	platform      string
 }
 
 func (a *app) crossvalCommand() *cobra.Command {
@@ -95,6 +98,8 @@ func (a *app) crossvalCommand() *cobra.Command {
 	fs.StringVar(&f.refDevices, "ref-devices", "", "tritflow as the reference: its devices (default: the same)")
 	fs.StringVar(&f.refKV, "ref-kv", "", "tritflow as the reference: its type of keys and values (default: the same)")
 	fs.StringVar(&f.refISA, "ref-isa", "", "tritflow as the reference: its kernels, for example generic (default: the same)")
+	fs.IntVar(&f.deterministic, "deterministic", 0, "compare so many runs of every prompt with each other instead, by SHA-256")
+	fs.StringVar(&f.platform, "platform", "", "compare with this baseline of another machine instead, or write it where it is not there")
 	return cmd
 }
 
@@ -105,6 +110,12 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	}
 	if f.n < 0 {
 		return usagef("-n %d is negative: give a number of tokens", f.n)
+	}
+	switch {
+	case f.deterministic != 0:
+		return f.repeats(ctx, a)
+	case f.platform != "":
+		return f.machines(ctx, a, tol)
 	}
 	dump, clean, err := f.dump(ctx, a)
 	if err != nil {
