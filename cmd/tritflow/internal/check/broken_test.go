@@ -304,7 +304,10 @@ func TestBrokenFiles(t *testing.T) {
 		want[name] = logitsOf(t, store(t, "good.gguf", data), gguf.Options{})
 	}
 	repaired := 0
-	for _, c := range brokenFiles {
+	for i, c := range brokenFiles {
+		if testing.Short() && i%8 != 0 {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			f := forgeOf(t, bases[c.base])
 			if c.how != nil {

@@ -34,6 +34,9 @@ func clean(t *testing.T, path string) {
 // TestNoFalseAlarmOnSynthetic: random weights of every type and architecture
 // prove nothing, and nothing must be read into them.
 func TestNoFalseAlarmOnSynthetic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	tiny, err := graph.ShapeByName("tiny")
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,9 @@ func TestTrainedWeightsTell(t *testing.T) {
 
 // TestRandomWeightsSayNothing in whatever order they are stored.
 func TestRandomWeightsSayNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	shape, err := graph.ShapeByName("small")
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +96,9 @@ func TestRandomWeightsSayNothing(t *testing.T) {
 
 // TestFewBlocksAreEnough: every block of a trained network tells by itself.
 func TestFewBlocksAreEnough(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	f, err := builtin.Open()
 	if err != nil {
 		t.Fatal(err)
