@@ -23,7 +23,7 @@ type chain struct {
 	hidden  device.Hidden
 }
 
-func openChain(ctx context.Context, m *graph.Model, list, kv string, ids []int32) (*chain, error) {
+func openChain(m *graph.Model, list, kv string, ids []int32) (*chain, error) {
 	devices, err := device.OpenList(list)
 	if err != nil {
 		return nil, err

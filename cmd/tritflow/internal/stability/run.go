@@ -73,7 +73,7 @@ func newWalker(ctx context.Context, m *graph.Model, r *Report, opt *Options) (w 
 		return nil, err
 	}
 	if opt.Devices != "" {
-		if w.device, err = openChain(ctx, m, opt.Devices, r.KV, opt.Tokens); err != nil {
+		if w.device, err = openChain(m, opt.Devices, r.KV, opt.Tokens); err != nil {
 			return nil, err
 		}
 	}
