@@ -46,6 +46,7 @@ type Info struct {
 	Memory     uint64   // bytes that may be planned with; 0 unknown
 	Rows       int      // rows that a Step should carry for this device to work at full speed, where there are so many; 0 = no wish
 	BlockCost  uint64   // what a block costs besides reading its weights, as the bytes read in that time
+	Driver     uint64   // host memory that its driver takes in this process, once for all devices of the kind
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block
 	KVTypes    []string // KV cache types it can hold: "f32", "f16", "q8_0", "q4_0"

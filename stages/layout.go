@@ -199,12 +199,17 @@ func (l *Layout) count(o Options) error {
 		Program: programBytes + tokenBytes*uint64(l.model.Vocab), Limit: o.MaxMemory,
 		Pages: l.kv.Pages, Wanted: o.most(),
 	}
+	drivers := map[string]bool{}
 	mapped := map[int]int{} // stage -> host devices that read it where it is mapped
 	tables := 0             // host devices with the embedding or a head tied to it
 	for _, r := range l.Replicas {
 		for i, part := range r.Plan.Parts() {
 			d := r.devices[i]
 			info := d.Info()
+			if !drivers[info.Kind] {
+				drivers[info.Kind] = true
+				l.Memory.Program += info.Driver
+			}
 			c := DeviceMemory{
 				Device: info.Name, Weights: part.WeightBytes, KV: part.KVBytes, Limit: o.limitOf(info), host: info.HostMemory,
 			}

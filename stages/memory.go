@@ -12,7 +12,7 @@ import (
 // loaded.
 type Memory struct {
 	Devices []DeviceMemory `json:"devices"`
-	Program uint64         `json:"program"` // the program itself and the vocabulary
+	Program uint64         `json:"program"` // the program itself, the vocabulary and the drivers of devices
 	Shared  uint64         `json:"shared"`  // weights that several devices read where they are mapped; counted once in Host
 	Host    uint64         `json:"host"`    // all in the host's memory
 	Limit   uint64         `json:"limit"`   // of Host; 0 = none given

@@ -16,7 +16,7 @@ type Limits struct {
 	ProductMSE         float64 `json:"product_mse"`         // most, relative to the product's variance
 	AbsMax             float64 `json:"absmax"`              // most, of any value
 	Saturated          float64 `json:"saturated"`           // most, share of codes ±127 of a product's input
-	Device             float64 `json:"device"`              // most, difference of a device from the plain walk
+	Device             float64 `json:"device"`              // most, difference of a device from the plain walk, relative to the largest value
 }
 
 // Tolerance is the limits of every stage.
@@ -27,7 +27,8 @@ type Tolerance struct {
 }
 
 // Standard is what a trained model keeps with room to spare. Devices other than
-// a CPU sum in another order, hence their bound.
+// a CPU sum in another order, and an activation is then rounded the other way now and again:
+// hence their bound.
 func Standard() Tolerance {
 	return Tolerance{Name: "default", Default: Limits{
 		Correlation: 0.999, RelativeMSE: 2e-3,

@@ -26,7 +26,7 @@ type Layer struct {
 	Points   []*Point   `json:"points"`
 	Products []*Product `json:"products"`
 	// Device is how far the device's result is from the plain walk's: the largest
-	// difference, 0 on a CPU. Nil without a device.
+	// difference over the largest magnitude, 0 on a CPU. Nil without a device.
 	Device *float64 `json:"device"`
 }
 

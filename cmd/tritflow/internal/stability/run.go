@@ -163,6 +163,13 @@ func (w *walker) onDevice(ctx context.Context, i int, logits []float32) error {
 	if f.NonFinite > 0 {
 		f.Max = math.MaxFloat64
 	}
+	most := float32(0)
+	for _, x := range want {
+		most = max(most, float32(math.Abs(float64(x))))
+	}
+	if f.Max > 0 && most > 0 {
+		f.Max /= float64(most)
+	}
 	w.layer.Device = &f.Max
 	return nil
 }
