@@ -24,8 +24,9 @@ type spanLayer struct {
 }
 
 type spanNorm struct {
-	weight      driver.Ptr
-	eps, unused float32
+	weight driver.Ptr
+	eps    float32
+	_      float32
 }
 
 type spanBlock struct {

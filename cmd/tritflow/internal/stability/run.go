@@ -37,7 +37,7 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	if r.KV == "" {
 		r.KV = "f16"
 	}
-	w, err := newWalker(ctx, m, r, &opt)
+	w, err := newWalker(m, r, &opt)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ type walker struct {
 	seen      map[walk.Point][]float32 // the quantized walk's tensors of this layer
 }
 
-func newWalker(ctx context.Context, m *graph.Model, r *Report, opt *Options) (w *walker, err error) {
+func newWalker(m *graph.Model, r *Report, opt *Options) (w *walker, err error) {
 	w = &walker{model: m, report: r, opt: opt}
 	if w.quantized, err = walk.New(m, opt.Tokens, walk.Options{KV: r.KV, Visit: w.keep, Product: w.product}); err != nil {
 		return nil, err
