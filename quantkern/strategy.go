@@ -17,7 +17,7 @@ const (
 )
 
 // Strategy says how something is multiplied: the kernel, as its package in
-// quantkern and its name ("avx512.I2Sx5" takes five activation rows), or
+// quantkern and its name ("avx512.I2Sx6" takes six activation rows), or
 // "generic" for plain Go, and what it reads. It is asked of the functions that
 // choose the kernels, not of a list beside them.
 type Strategy struct {

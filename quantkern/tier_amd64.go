@@ -27,8 +27,8 @@ var tierAVX512 = tier{
 	paired:   true,
 	quantize: avx512.Quantize,
 	tiles: map[string]tiles{
-		"I2_S":  {avx512.I2SRow, []ternaryTile{avx512.I2Sx1, avx512.I2Sx2, avx512.I2Sx3, avx512.I2Sx4, avx512.I2Sx5}},
-		"TQ2_0": {avx512.TQ2Row, []ternaryTile{avx512.TQ2x1, avx512.TQ2x2, avx512.TQ2x3, avx512.TQ2x4, avx512.TQ2x5}},
+		"I2_S":  {avx512.I2SRow, []ternaryTile{avx512.I2Sx1, avx512.I2Sx2, avx512.I2Sx3, avx512.I2Sx4, avx512.I2Sx5, avx512.I2Sx6}},
+		"TQ2_0": {avx512.TQ2Row, []ternaryTile{avx512.TQ2x1, avx512.TQ2x2, avx512.TQ2x3, avx512.TQ2x4, avx512.TQ2x5, avx512.TQ2x6}},
 	},
 	dotF32: denseTiles{avx512.DotF32, avx512.DotF32x1, avx512.DotF32x4},
 	dotF16: denseTiles{avx512.DotF16, avx512.DotF16x1, avx512.DotF16x4},

@@ -34,6 +34,11 @@ func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //go:noescape
 func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
 
+// I2Sx6 multiplies 4 rows of 2-bit codes with 6 rows of activations.
+//
+//go:noescape
+func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+
 // TQ2Row multiplies 1 row of 2-bit codes with 1 row of activations.
 //
 //go:noescape
@@ -63,6 +68,11 @@ func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //
 //go:noescape
 func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+
+// TQ2x6 multiplies 4 rows of 2-bit codes with 6 rows of activations.
+//
+//go:noescape
+func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
 
 // Quantize rounds x·s to int8 in the order of the ternary tiles and returns the sum.
 //

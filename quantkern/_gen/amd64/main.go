@@ -20,7 +20,7 @@ func main() {
 		wide = true
 		for _, l := range layouts {
 			ternaryStream(l)
-			for n := 1; n <= 5; n++ {
+			for n := 1; n <= 6; n++ {
 				ternaryTile(l, n)
 			}
 		}

@@ -109,12 +109,17 @@ func ternaryTile(l layout, n int) {
 	w, a, acc := beginTile(l, n)
 	mask := constant(0x03030303)[0]
 	// Each line of codes is loaded once, because rows seldom begin at a line of
-	// the cache and a load that crosses one costs several. It takes registers
-	// that a sixth activation row would need.
+	// the cache and a load that crosses one costs several. A sixth activation row
+	// takes the registers for that: it loads them for every part.
+	again := n > 5
 	chunk := func(k reg.Register) {
 		var codes, u [tileRows]reg.VecVirtual
 		for r := range codes {
-			codes[r], u[r] = ZMM(), ZMM()
+			u[r] = ZMM()
+			if again {
+				continue
+			}
+			codes[r] = ZMM()
 			if k != nil {
 				VMOVDQU8_Z(w.row(r, 0), k, codes[r])
 			} else {
@@ -124,12 +129,22 @@ func ternaryTile(l layout, n int) {
 		av := ZMM()
 		for q, shift := range l.shifts {
 			for r := range u {
-				if shift == 0 {
+				switch {
+				case again && k != nil:
+					VMOVDQU8_Z(w.row(r, 0), k, u[r])
+					VPSRLW(U8(shift), u[r], u[r])
+					VPANDD(mask, u[r], u[r])
+				case again && shift == 0:
+					VPANDD(w.row(r, 0), mask, u[r])
+				case again:
+					VPSRLW(U8(shift), w.row(r, 0), u[r])
+					VPANDD(mask, u[r], u[r])
+				case shift == 0:
 					VPANDD(mask, codes[r], u[r])
-					continue
+				default:
+					VPSRLW(U8(shift), codes[r], u[r])
+					VPANDD(mask, u[r], u[r])
 				}
-				VPSRLW(U8(shift), codes[r], u[r])
-				VPANDD(mask, u[r], u[r])
 			}
 			for i := range acc {
 				VMOVDQU32(a.row(i, 64*q), av)
