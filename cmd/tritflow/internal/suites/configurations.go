@@ -80,7 +80,7 @@ func (m *model) configurations(ctx context.Context) ([]Check, error) {
 		{"two threads", func(o *stages.Options) { o.Devices, o.Split = "cpu:2", nil }},
 		{"two devices, two steps in flight", func(o *stages.Options) { o.Devices, o.Split, o.Chunk = "cpu:1,cpu:1", nil, 5 }},
 		{"two replicas", func(o *stages.Options) { o.Devices, o.Split, o.Replicas = "cpu:1,cpu:1", nil, 2 }},
-		{"prompts cut to threes, no prefix cache", func(o *stages.Options) { o.Chunk, o.NoPrefixCache = 3, true }},
+		{"prompts cut to threes, no prefix cache", func(o *stages.Options) { o.Devices, o.Split, o.Chunk, o.NoPrefixCache = "cpu:1", nil, 3, true }},
 	} {
 		if c.change == nil && !m.cpu() {
 			checks = append(checks, skipped(c.name, "GPUs have other bits; their answers are compared with themselves"))
