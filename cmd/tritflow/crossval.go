@@ -24,8 +24,6 @@ of every layer. The first layer that diverges is named.
 --reference is one of
 
   FOLDER, FILE   a dump: float32 logits and ids, with an index (docs/crossval.md)
-  http://HOST    a llama.cpp server, or one that speaks OpenAI's API: tokens and
-                 their log-probabilities
   llama.cpp      llama.cpp itself, in a child process: --python names a Python with
                  the package llama-cpp-python
   tritflow       another configuration: --ref-model, --ref-devices, --ref-kv,
@@ -83,7 +81,7 @@ func (a *app) crossvalCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&f.reference, "reference", "", "a dump, http://HOST, llama.cpp or tritflow")
+	fs.StringVar(&f.reference, "reference", "", "a dump, llama.cpp or tritflow")
 	fs.StringVarP(&f.prompts, "file", "f", "", "file of prompts, one a line; - is standard input (default: eight short ones)")
 	fs.IntVarP(&f.n, "max-tokens", "n", 32, "greedy tokens after each prompt")
 	fs.StringVar(&f.tolerance, "tolerance", "default", "default, strict, or a JSON file of limits")
@@ -199,7 +197,7 @@ func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, cle
 	base := filepath.Base(f.path)
 	switch {
 	case f.reference == "":
-		return nil, nil, usagef("--reference is missing: name a dump, a server's address, llama.cpp or tritflow")
+		return nil, nil, usagef("--reference is missing: name a dump, llama.cpp or tritflow")
 	case f.reference != "llama.cpp" && f.reference != "tritflow":
 		d, err = crossval.OpenDump(f.reference, base, false)
 		if err != nil {
