@@ -8,5 +8,4 @@
 // What a reference knows it puts into a dump: a folder of float32 files and an
 // index. A dump that somebody else made, llama.cpp in a child process and
 // another configuration of tritflow therefore meet the same comparison.
-// A server tells tokens and a few log-probabilities only; Server compares these.
 package crossval
