@@ -56,8 +56,12 @@ func TestBitnetCpp(t *testing.T) {
 	if !r.Pass || len(r.Cases) != 4 {
 		t.Errorf("%d cases, %v", len(r.Cases), r.Problems)
 	}
-	for o, want := range map[string]string{"rope.freq_base=20000": "", "attn_sub_norm=off": "", "swap=gate,up": "", "1:swap=gate,up": ""} {
+	for o, want := range map[string]string{
+		"rope.freq_base=20000": "Qcur-0#1", "attn_sub_norm=off": "attn_sub_norm-0", "swap=gate,up": "ffn_gate-0", "1:swap=gate,up": "ffn_gate-1",
+	} {
 		r := against(t, dir, model, stages.Options{Network: crossval.Override([]string{o})}, crossval.Standard())
-		t.Log(o, want, r.Pass, r.Problems)
+		if r.Pass || r.First == nil || r.First.Point != want {
+			t.Errorf("%s: pass %v, first layer %+v, want %s", o, r.Pass, r.First, want)
+		}
 	}
 }
