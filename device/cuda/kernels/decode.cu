@@ -6,23 +6,8 @@
 //
 // The bits are those of place_rows, attn_chunks, attn_combine and norm.
 #include "chunk.cuh"
-#include "kept.cuh"
 #include "norm.cuh"
-
-// turn writes pair i of a head of D values, rotated by the rope of a, to two places of out.
-template <int D, typename Put> __device__ __forceinline__ void turn(const float *x, int i, const Shape &a, const float *cs, const float *sn, Put put) {
-    int half = (int)a.dims / 2;
-    if (a.kind == 0 || i >= half) { // not rotated; of neox heads these stand behind the pairs
-        int at = a.kind == 1 ? (int)a.dims + 2 * (i - half) : 2 * i;
-        put(at, x[at]);
-        put(at + 1, x[at + 1]);
-        return;
-    }
-    int one = a.kind == 1 ? i : 2 * i, two = a.kind == 1 ? i + half : 2 * i + 1;
-    float p = x[one], r = x[two], c = cs[i], s = sn[i];
-    put(one, __fsub_rn(__fmul_rn(p, c), __fmul_rn(r, s)));
-    put(two, __fadd_rn(__fmul_rn(p, s), __fmul_rn(r, c)));
-}
+#include "turn.cuh"
 
 // attn_decode is attn_chunks that takes queries, keys and values as they come from the
 // projections, float32 [rows][all heads]; the CTA whose chunk has the row's own position
@@ -45,13 +30,12 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
     Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos};
     int page = part_page(kv, warp, start);
     fetch_part<D>(kv, warp, start, page);
-    const float *cs = cosines + at.pos * (a.dims / 2), *sn = sines + at.pos * (a.dims / 2);
     const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     pdl_wait();
     if (at.pos - start < CHUNK) {
         int64_t slot = at.pos % a.pageSize, head = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
         const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
-        if (threadIdx.x < D / 2) turn<D>(key, threadIdx.x, a, cs, sn, [&](int i, float x) { k[head + slot * D + i] = __float2half_rn(x); });
+        if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int j, float x) { k[head + slot * D + j] = __float2half_rn(x); });
         for (int i = threadIdx.x; i < D; i += blockDim.x) v[head + i * a.pageSize + slot] = __float2half_rn(value[i]);
         __threadfence();
         __syncthreads();
@@ -61,8 +45,8 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
         int here = min(16, group - first);
         const float *mine = all + (int64_t)(kv.head * group + first) * D;
         for (int i = threadIdx.x; i < here * (D / 2); i += blockDim.x) {
-            int h = i / (D / 2);
-            turn<D>(mine + h * D, i % (D / 2), a, cs, sn, [&](int j, float x) { queries[h][j] = __float2half_rn(x); });
+            int h = i / (D / 2), pair = i % (D / 2);
+            turn(mine + h * D, pair, a, angle_of(cosines, sines, at.pos, pair, a), [&](int j, float x) { queries[h][j] = __float2half_rn(x); });
         }
         if (first == 0) {
             copies_done();

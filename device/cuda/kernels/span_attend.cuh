@@ -1,6 +1,7 @@
 // Attention of a span: chunks of 64 positions as attn_decode, folded as combine_head does.
 #pragma once
 #include "span.cuh"
+#include "turn.cuh"
 
 // SpanAttention is the shared memory of a chunk.
 template <int D> struct SpanAttention {
@@ -9,16 +10,6 @@ template <int D> struct SpanAttention {
     __half queries[8][D];
     float raw[10 * D]; // queries of up to eight heads, key, value
 };
-
-// span_turn writes pair i of a head of D values, rotated by an angle, through put.
-template <int D, typename Put> __device__ __forceinline__ void span_turn(const float *x, int i, const Shape &a, float c, float s, Put put) {
-    int half = (int)a.dims / 2;
-    bool turned = a.kind != 0 && i < half;
-    int one = turned && a.kind == 1 ? i : 2 * i, two = turned && a.kind == 1 ? i + half : one + 1;
-    float p = x[one], r = x[two];
-    put(one, turned ? __fsub_rn(__fmul_rn(p, c), __fmul_rn(r, s)) : p);
-    put(two, turned ? __fadd_rn(__fmul_rn(p, s), __fmul_rn(r, c)) : r);
-}
 
 // key_place and value_place say where dimension d of position p of a chunk stands among the
 // fragments (chunk.cuh), in halves.
@@ -42,9 +33,8 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
     Pages kv = {b.k, b.v, a.table + at.pages, kvHeads, head, size, at.pos - 1};
     if (warp < 4) copy_part<D>(m.frags, kv, warp, start, part_page(kv, warp, start));
     // A thread turns the same pair of every head.
-    const int pair = threadIdx.x % (D / 2), half = (int)s.dims / 2;
-    float c = 1, sn = 0;
-    if (s.kind != 0 && pair < half) c = a.cosines[at.pos * half + pair], sn = a.sines[at.pos * half + pair];
+    const int pair = threadIdx.x % (D / 2);
+    const Angle by = angle_of(a.cosines, a.sines, at.pos, pair, s);
     const uint32_t *all = qkv + row * (heads + 2 * kvHeads) * D;
     if (int i = threadIdx.x * 4; i < (group + (own ? 2 : 0)) * D) {
         // Queries, then a key, then a value.
@@ -60,13 +50,13 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
 #pragma unroll 1
     for (int i = threadIdx.x; i < group * (D / 2); i += spanThreads) {
         int h = i / (D / 2);
-        span_turn<D>(m.raw + h * D, pair, s, c, sn, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
+        turn(m.raw + h * D, pair, s, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
     }
     if (int i = (int)threadIdx.x - (spanThreads - D); own && i >= 0) {
         int slot = at.pos % size, p = at.pos - start;
         int64_t page = ((int64_t)kv.table[at.pos / size] * kvHeads + head) * size * D;
         __half *frags = (__half *)m.frags;
-        if (i < D / 2) span_turn<D>(m.raw + group * D, pair, s, c, sn, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
+        if (i < D / 2) turn(m.raw + group * D, pair, s, by, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
         frags[value_place<D>(p, i)] = b.v[page + i * size + slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
     }
     meet();
