@@ -4,8 +4,8 @@ package cuda
 
 import (
 	"bytes"
-	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"tritflow/device"
@@ -38,36 +38,6 @@ func TestAloneAndAmong64(t *testing.T) {
 // rows runs a step of n sequences, from the first one on, at one position.
 func (r *spanRig) rows(t *testing.T, p *blocks, first, n, pos, perSeq int, x []float32) []float32 {
 	t.Helper()
-	b := &device.Batch{}
-	for i := range n {
-		pages := make([]int32, pos/r.kv.PageSize+1)
-		for j := range pages {
-			pages[j] = int32((first+i)*perSeq + j)
-		}
-		b.Rows = append(b.Rows, device.Row{Seq: int32(i), Pos: int32(pos)})
-		b.Seqs = append(b.Seqs, device.Seq{ID: uint64(i), First: i, N: 1, Pages: pages})
-	}
-	h, err := r.g.newHidden(n, p.hidden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = r.g.queue.do(func() error {
-		if err := r.g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
-			return err
-		}
-		return r.g.ctx.Fill(h.bad(), 0xff, int64(4*n))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := p.Forward(context.Background(), b, h, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Release()
-	out := make([]float32, len(x))
-	if err := res.Host(out); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	b := r.batch(slices.Repeat([]int{pos}, n), func(seq, page int) int { return (first+seq)*perSeq + page })
+	return r.forward(t, p, b, x)
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // gpu is one CUDA device: a context, a stream in which all its work stands, and what is
-// loaded on it. Parts hand jobs to the queue; a Forward returns as soon as its job is handed
-// over, but for the head's, which has to bring numbers back.
+// loaded on it. Parts do their jobs in the order of the queue; a Forward returns as soon as its
+// work is in the stream, but for the head's, which has to bring numbers back.
 type gpu struct {
 	info   device.Info
 	props  *driver.Properties

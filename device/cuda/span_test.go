@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"tritflow/device"
@@ -66,41 +67,56 @@ func spanModel() (*gguf.File, error) {
 // step runs a step of single rows at the given positions through both parts.
 func (r *spanRig) step(t testing.TB, positions []int, x []float32) [2][]float32 {
 	t.Helper()
+	b := r.batch(positions, func(seq, page int) int { return seq + page*len(positions) })
 	var out [2][]float32
 	for i, p := range r.parts {
-		b := &device.Batch{}
-		for s, pos := range positions {
-			pages := make([]int32, pos/r.kv.PageSize+1)
-			for j := range pages {
-				pages[j] = int32(s + j*len(positions))
-			}
-			b.Rows = append(b.Rows, device.Row{Seq: int32(s), Pos: int32(pos)})
-			b.Seqs = append(b.Seqs, device.Seq{ID: uint64(s), First: s, N: 1, Pages: pages})
-		}
-		h, err := r.g.newHidden(len(positions), p.hidden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = r.g.queue.do(func() error {
-			if err := r.g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
-				return err
-			}
-			return r.g.ctx.Fill(h.bad(), 0xff, int64(4*len(positions)))
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := p.Forward(context.Background(), b, h, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[i] = make([]float32, len(x))
-		if err := res.Host(out[i]); err != nil {
-			t.Fatal(err)
-		}
-		res.Release()
+		out[i] = r.forward(t, p, b, x)
 	}
 	return out
+}
+
+// batch is a row of each of several sequences; page says which of the pages holds a page of one.
+func (r *spanRig) batch(positions []int, page func(seq, page int) int) *device.Batch {
+	b := &device.Batch{}
+	for s, pos := range positions {
+		pages := make([]int32, pos/r.kv.PageSize+1)
+		for j := range pages {
+			pages[j] = int32(page(s, j))
+		}
+		b.Rows = append(b.Rows, device.Row{Seq: int32(s), Pos: int32(pos)})
+		b.Seqs = append(b.Seqs, device.Seq{ID: uint64(s), First: s, N: 1, Pages: pages})
+	}
+	return b
+}
+
+// forward runs a step through one part.
+func (r *spanRig) forward(t testing.TB, p *blocks, b *device.Batch, x []float32) []float32 {
+	t.Helper()
+	h, err := r.g.newHidden(len(b.Rows), p.hidden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.g.queue.do(func() error { return h.fill(x) }); err != nil {
+		t.Fatal(err)
+	}
+	res, err := p.Forward(context.Background(), b, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Release()
+	out := make([]float32, len(x))
+	if err := res.Host(out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// fill gives activations their values, all rows fine. On the queue.
+func (h *hidden) fill(x []float32) error {
+	if err := h.g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
+		return err
+	}
+	return h.g.ctx.Fill(h.bad(), 0xff, int64(4*h.rows))
 }
 
 // One kernel for all blocks gives the bits of a kernel for each thing, and leaves the same keys
@@ -162,15 +178,7 @@ func BenchmarkSpan(b *testing.B) {
 	const positions = 512
 	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: 16 * positions / 32})
 	for _, rows := range []int{1, 2, 4, 8, 16} {
-		batch := &device.Batch{}
-		for i := range rows {
-			pages := make([]int32, positions/32)
-			for j := range pages {
-				pages[j] = int32(i*len(pages) + j)
-			}
-			batch.Rows = append(batch.Rows, device.Row{Seq: int32(i), Pos: positions - 1})
-			batch.Seqs = append(batch.Seqs, device.Seq{ID: uint64(i), First: i, N: 1, Pages: pages})
-		}
+		batch := r.batch(slices.Repeat([]int{positions - 1}, rows), func(seq, page int) int { return seq*positions/32 + page })
 		for i, p := range r.parts {
 			b.Run(fmt.Sprintf("rows=%d/%s", rows, []string{"span", "kernels"}[i]), func(b *testing.B) {
 				h, err := r.g.newHidden(rows, p.hidden)
@@ -187,49 +195,15 @@ func BenchmarkSpan(b *testing.B) {
 	}
 }
 
-// times reports how long a block takes.
+// times reports how long a block takes. On the queue.
 func (p *blocks) times(b *testing.B, t *tables, h *hidden) error {
-	g := p.g
 	rng := rand.New(rand.NewPCG(1, 2))
 	x := make([]float32, h.rows*h.width)
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
-	if err := g.ctx.CopyIn(h.values(), bytesOf(x)); err != nil {
+	if err := h.fill(x); err != nil {
 		return err
 	}
-	if err := g.ctx.Fill(h.bad(), 0xff, int64(4*h.rows)); err != nil {
-		return err
-	}
-	start, err := g.event()
-	if err != nil {
-		return err
-	}
-	end, err := g.event()
-	if err != nil {
-		return err
-	}
-	for range 3 {
-		if err := p.run(t, h); err != nil {
-			return err
-		}
-	}
-	if err := start.Record(g.stream); err != nil {
-		return err
-	}
-	for b.Loop() {
-		if err := p.run(t, h); err != nil {
-			return err
-		}
-	}
-	if err := end.Record(g.stream); err != nil {
-		return err
-	}
-	if err := g.stream.Synchronize(); err != nil {
-		return err
-	}
-	took, err := end.Since(start)
-	b.ReportMetric(took*1e6/float64(b.N*len(p.list)), "us/block")
-	b.ReportMetric(0, "ns/op")
-	return err
+	return p.perBlock(b, func() error { return p.run(t, h) })
 }

@@ -21,7 +21,8 @@ type model struct {
 
 // builtinReceipt is what the model inside the program answered when it was put there:
 //
-//	tritflow run --receipt builtin.json --devices cpu:1 -n 48 --temp 0 -p ... (see receipt_test.go)
+//	tritflow run --receipt builtin.json --devices cpu:1 -n 48 -p "Once upon a time" -p "The capital of France is" \
+//	  -p "27 + 15 =" -p "One day, a girl named Lily found a red ball in the park."
 //
 //go:embed builtin.json
 var builtinReceipt []byte
