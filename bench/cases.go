@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tritflow/stages"
@@ -18,7 +19,7 @@ var (
 
 const (
 	loadContext  = 512 // positions for load time and peak memory
-	batchContext = 512 // positions of a batch's sequences
+	batchAnswer  = 480 // positions of a batch's sequences beyond their prompts
 	batchPrompt  = 32
 	tailTokens   = 64 // at least so many of the context are left for what is measured
 	mostLoads    = 5
@@ -76,9 +77,9 @@ func (b *bencher) plan() []engineCase {
 		cases = append(cases, main)
 	}
 	if b.chosen("batch") {
-		c := engineCase{devices: all, positions: min(b.limit, batchContext), seqs: batchSizes[len(batchSizes)-1]}
-		for _, n := range batchSizes {
-			c.parts = append(c.parts, part{name: "batch", n: n, context: min(batchPrompt, b.limit/2)})
+		c := engineCase{devices: all, positions: min(b.limit, b.opt.BatchContext+batchAnswer), seqs: slices.Max(b.opt.Batches)}
+		for _, n := range b.opt.Batches {
+			c.parts = append(c.parts, part{name: "batch", n: n, context: min(b.opt.BatchContext, b.limit/2)})
 		}
 		cases = append(cases, c)
 	}

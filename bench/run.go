@@ -24,8 +24,12 @@ type Options struct {
 	Engine stages.Options // devices, split, KV type, log ...
 	Only   []string       // kinds of Kinds; nil = Defaults
 	Time   time.Duration  // for what is measured in all; reading the prompts before it is on top. 0 = 30 s
-	Step   func(done, total int)
-	probe  int // bytes of the read probe, 0 = probeBytes
+	// Batches are the numbers of sequences that decode at once, nil = 4, 8, 16 and 32, and
+	// BatchContext is the length of their prompts, 0 = 32.
+	Batches      []int
+	BatchContext int
+	Step         func(done, total int)
+	probe        int // bytes of the read probe, 0 = probeBytes
 }
 
 // Kinds of measurements. The probes and one load are always made.
@@ -70,6 +74,12 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	}
 	if opt.Time <= 0 {
 		opt.Time = 30 * time.Second
+	}
+	if opt.Batches == nil {
+		opt.Batches = batchSizes
+	}
+	if opt.BatchContext <= 0 {
+		opt.BatchContext = batchPrompt
 	}
 	if opt.probe == 0 {
 		opt.probe = probeBytes

@@ -143,6 +143,21 @@ func TestOnlyWhatWasChosen(t *testing.T) {
 	}
 }
 
+// TestBatches: the sizes and prompts that were asked for.
+func TestBatches(t *testing.T) {
+	opt := quick("batch")
+	opt.Batches, opt.BatchContext = []int{3, 1}, 9
+	r, err := Run(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range opt.Batches {
+		if len(r.Results) != 2 || r.Results[i].N != n || r.Results[i].Context != 9 {
+			t.Fatalf("results %+v", r.Results)
+		}
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	if _, err := Run(t.Context(), quick("speed")); !isA[*KindError](err) {
 		t.Errorf("error %v, want a KindError", err)

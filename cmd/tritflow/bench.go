@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,8 @@ const benchHelp = `Measure how fast a model runs here, and what the machine woul
 In one run this measures how fast memory is read and int8 values are multiplied
 with 1 to all threads, then decode (at a context of 0, 2048 and 4096, with fewer
 threads too), prefill (128, 512 and 2048 tokens) and decode of batches (4, 8, 16
-and 32 sequences). The limit of each is the time in which the bytes that it must
+and 32 sequences after 32 tokens, unless --batches and --batch-context say
+otherwise). The limit of each is the time in which the bytes that it must
 read could be read, or its products made, whichever is longer, with as many
 threads; fraction is the median's part of it. What does not fit the model's
 context is left out and named.
@@ -47,6 +49,9 @@ The exit code is 1 where a target is missed. ` + "`tritflow validate --all`" + `
 
 ` + exitHelp
 
+// mostBatch is how many sequences are measured at once at most.
+const mostBatch = 4096
+
 type benchFlags struct {
 	fileFlags
 	placementFlags
@@ -54,6 +59,9 @@ type benchFlags struct {
 	time time.Duration
 	json bool
 	svg  string
+
+	batches      []int
+	batchContext int
 	targetsFlag
 }
 
@@ -71,6 +79,8 @@ func (a *app) benchCommand() *cobra.Command {
 	f.placementFlags.add(fs)
 	fs.StringSliceVar(&f.only, "only", bench.Defaults, "what to measure: decode, prefill, batch, load, kernels")
 	fs.DurationVar(&f.time, "time", 30*time.Second, "how long to measure in all, about")
+	fs.IntSliceVar(&f.batches, "batches", []int{4, 8, 16, 32}, "how many sequences decode at once")
+	fs.IntVar(&f.batchContext, "batch-context", 32, "tokens of their prompts")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	f.targetsFlag.add(fs)
 	fs.StringVar(&f.svg, "svg", "", "draw speeds and limits into this file (SVG)")
@@ -80,6 +90,12 @@ func (a *app) benchCommand() *cobra.Command {
 func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if f.time <= 0 {
 		return usagef("--time %v: give a time greater than 0, for example 30s", f.time)
+	}
+	if len(f.batches) == 0 || slices.Min(f.batches) < 1 || slices.Max(f.batches) > mostBatch {
+		return usagef("--batches %v: give numbers from 1 to %d, for example 4,64", f.batches, mostBatch)
+	}
+	if f.batchContext < 1 {
+		return usagef("--batch-context %d: give the length of the prompts, for example 512", f.batchContext)
 	}
 	if err := f.readTargets(); err != nil {
 		return err
@@ -133,6 +149,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 	report, err := bench.Run(ctx, bench.Options{
 		Model: f.path, Engine: f.engine(a),
 		Only: f.only, Time: f.time, Step: progress,
+		Batches: f.batches, BatchContext: f.batchContext,
 	})
 	done()
 	if is[*bench.OpenError](err) {

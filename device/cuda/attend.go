@@ -74,11 +74,25 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 	return g.KeyDim == g.ValueDim && (g.KeyDim == 64 || g.KeyDim == 128) && pageSize%16 == 0
 }
 
-// folds tells whether a step's attention ends with the quantized input of the output layer:
-// all its rows decode, and nothing stands between but what attn_decode and attn_norm do.
-func (b *block) folds(s *step) bool {
-	return s.tables.decodeAll && b.cache.kept == keptHalves && b.qNorm == nil && b.kNorm == nil &&
-		!b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
+// decodes tells whether a step's attention takes queries, keys and values as the projections
+// leave them: all its rows decode, and nothing stands between but the rotation.
+func (b *block) decodes(s *step) bool {
+	return s.tables.decodeAll && b.cache.kept == keptHalves && b.qNorm == nil && b.kNorm == nil
+}
+
+// apart tells whether every KV head of a row is a block's work, all positions of it: where
+// there are as many as the GPU can have at work. (Else chunks of positions are.)
+func (b *block) apart(g *gpu, s *step) bool {
+	spec := &b.spec
+	return b.decodes(s) && spec.Heads/spec.KVHeads <= 16 && s.tables.rows*spec.KVHeads >= eachFrom*g.props.SMs
+}
+
+// eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
+const eachFrom = 2
+
+// folds tells whether a step's attention ends with the quantized input of the output layer.
+func (b *block) folds(g *gpu, s *step) bool {
+	return b.decodes(s) && !b.apart(g, s) && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
 }
 
 // decode is attention for a step that folds.
@@ -123,7 +137,11 @@ func (g *gpu) attend(b *block, s *step) error {
 	if spec.KeyDim == 64 {
 		k = &g.kern.attn64
 	}
-	if b.folds(s) {
+	if b.apart(g, s) {
+		return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
+			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, spec.AttnScale, &c.shape))
+	}
+	if b.folds(g, s) {
 		return g.decode(b, s, k, cos, sin)
 	}
 	wide := max(spec.KeyDim, spec.ValueDim)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"tritflow/device"
 	"tritflow/gguf"
@@ -41,7 +42,7 @@ func BenchmarkBlock(b *testing.B) {
 	}
 	defer part.Close()
 	p := part.(*blocks)
-	for _, rows := range []int{1, 4, 16, 64} {
+	for _, rows := range []int{1, 4, 16, 32, 64} {
 		batch := &device.Batch{}
 		for i := range rows {
 			pages := make([]int32, positions/pageSize)
@@ -57,8 +58,14 @@ func BenchmarkBlock(b *testing.B) {
 		}
 		s := &step{tables: newTables(batch, pageSize), h: h}
 		err = g.queue.do(func() (err error) {
+			if err := g.ctx.Fill(h.values(), 0, int64(4*rows*p.hidden)); err != nil {
+				return err
+			}
 			if s.at, err = g.upload(s.tables); err == nil {
 				s.space, err = p.sizes.place(g, s.tables)
+			}
+			if err == nil {
+				err = g.forward(p.list[0], s, false)
 			}
 			return err
 		})
@@ -79,6 +86,60 @@ func BenchmarkBlock(b *testing.B) {
 			}
 		}
 		h.Release()
+	}
+}
+
+// BenchmarkHead times the head for the likeliest tokens of so many rows, what the GPU works
+// for it and what a caller waits for it.
+func BenchmarkHead(b *testing.B) {
+	path := os.Getenv("TRITFLOW_BENCH_MODEL")
+	if path == "" {
+		b.Skip("TRITFLOW_BENCH_MODEL names no model")
+	}
+	f, err := gguf.Open(path, gguf.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	m, err := graph.Bind(f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := openGPU(b)
+	defer g.Close()
+	ctx := context.Background()
+	emb, err := g.LoadEmbed(ctx, &m.Embed)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer emb.Close()
+	h, err := g.LoadHead(ctx, &m.Head)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	for _, rows := range []int{1, 4, 16, 64} {
+		batch := &device.Batch{}
+		for i := range rows {
+			batch.Rows = append(batch.Rows, device.Row{Seq: int32(i), Token: int32(1000 + 977*i)})
+			batch.Seqs = append(batch.Seqs, device.Seq{ID: uint64(i), First: i, N: 1})
+			batch.Outputs = append(batch.Outputs, device.Output{Row: int32(i), TopK: 1})
+		}
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			var worked time.Duration
+			for b.Loop() {
+				x, err := emb.Forward(ctx, batch, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				l, err := h.Forward(ctx, batch, x, func(start, end time.Time) { worked += end.Sub(start) })
+				if err != nil {
+					b.Fatal(err)
+				}
+				l.Release()
+			}
+			b.ReportMetric(float64(worked.Microseconds())/float64(b.N), "us/head")
+		})
 	}
 }
 

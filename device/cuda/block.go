@@ -116,7 +116,7 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 		return err
 	}
 	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage}
-	if b.folds(s) {
+	if b.folds(g, s) {
 		in := input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}
 		if err := g.mul(b.o, in, sum); err != nil {
 			return err

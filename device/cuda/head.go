@@ -94,8 +94,8 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 
 // headSpace is scratch memory of the head, all [outputs, …].
 type headSpace struct {
-	ids, best, noted           driver.Ptr // answers
-	states, counts             driver.Ptr // of screening
+	noted, ids, best           driver.Ptr // answers, one behind the other
+	states, counts             driver.Ptr // of screening, behind them
 	x, norm, q, s, sum, logits driver.Ptr
 	screenSpace                // of a pass
 }
@@ -104,14 +104,28 @@ type headSpace struct {
 func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error) {
 	stride := ceilDiv(p.hidden, chunkCols) * chunkCols
 	parts := []sized{
-		{&sp.ids, 4 * n * most}, {&sp.best, 4 * n * most}, {&sp.noted, 4 * n}, {&sp.states, 4 * n}, {&sp.counts, 4 * n},
+		{&sp.noted, 4 * answerWords(n, most, true)},
 		{&sp.x, 4 * n * p.hidden}, {&sp.norm, 4 * n * p.hidden}, {&sp.q, n * stride}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
 		{&sp.logits, 4 * whole * p.vocab},
 	}
 	if screened {
 		parts = append(parts, p.screen.room(&sp.screenSpace, min(n, screenRows), most)...)
 	}
-	return sp, p.g.scratch.place(parts)
+	err = p.g.scratch.place(parts)
+	at := sp.noted.Offset(int64(4 * n))
+	sp.ids, sp.best = at, at.Offset(int64(4*n*most))
+	sp.states = sp.best.Offset(int64(4 * n * most))
+	sp.counts = sp.states.Offset(int64(4 * n))
+	return sp, err
+}
+
+// answerWords is how many words the answers of n rows are, with those of screening.
+func answerWords(n, most int, screened bool) int {
+	words := n * (1 + 2*most)
+	if screened {
+		words += 2 * n
+	}
+	return words
 }
 
 // screenable tells whether bounds can answer all outputs at hand.
@@ -218,26 +232,12 @@ func (p *head) full(in input, sp *headSpace, most int, want driver.Ptr) error {
 // until the next call.
 func (p *head) read(l *logits, sp *headSpace, screened bool) (states []int32, err error) {
 	g, n := p.g, len(l.computed)
-	if err := g.hostRoom(&g.answers, 4*n*(2*l.most+3)); err != nil {
+	at := answerWords(n, l.most, screened)
+	if err := g.hostRoom(&g.answers, 4*at); err != nil {
 		return nil, err
 	}
-	at := 0
-	type piece struct {
-		from  driver.Ptr
-		words int
-	}
-	parts := []piece{{sp.noted, n}, {sp.ids, n * l.most}, {sp.best, n * l.most}}
-	if screened {
-		parts = append(parts, piece{sp.states, n}, piece{sp.counts, n})
-	}
-	for _, part := range parts {
-		if part.words == 0 {
-			continue
-		}
-		if err := g.stream.CopyOutAsync(g.answers.At(4*at), part.from, int64(4*part.words)); err != nil {
-			return nil, g.fail("copying answers", err)
-		}
-		at += part.words
+	if err := g.stream.CopyOutAsync(g.answers.At(0), sp.noted, int64(4*at)); err != nil {
+		return nil, g.fail("copying answers", err)
 	}
 	if err := g.stream.Synchronize(); err != nil {
 		return nil, g.fail("computing answers", err)

@@ -17,6 +17,7 @@ type kernel struct {
 	l         *driver.Launch
 	dependent bool // the GPU can start it before the kernel before it has ended
 	together  bool // its blocks wait for each other: all must run at the same time
+	cluster   int  // blocks of a cluster, 0: none
 }
 
 // out are the words of the structure Out of kernels/ternary.cuh.
@@ -73,7 +74,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 			panic(fmt.Sprintf("cuda: parameter %d of %s is a %T", i, k.f.Name(), a))
 		}
 	}
-	k.l.Configure(driver.Config{Grid: grid, Block: driver.Dim{X: threads}, Shared: shared, Dependent: dependent && k.dependent, Cooperative: k.together})
+	k.l.Configure(driver.Config{Grid: grid, Block: driver.Dim{X: threads}, Shared: shared, Dependent: dependent && k.dependent, Cooperative: k.together,
+		Cluster: driver.Dim{X: k.cluster}})
 	return k.l.Run(s)
 }
 
@@ -85,7 +87,7 @@ func (k *kernel) free() {
 }
 
 // attention are the kernels for one head dimension.
-type attention struct{ chunks, combine, rows, decode, fold12, fold32 kernel }
+type attention struct{ chunks, combine, rows, decode, each, fold12, fold32 kernel }
 
 // kernelSet are all that the device uses.
 type kernelSet struct {
@@ -95,7 +97,10 @@ type kernelSet struct {
 	norm12, norm32, normWide                  kernel
 	one1, one2, one4                          kernel
 	oneMost                                   int // dynamic shared memory that these may have
+	short8, short16                           kernel
 	few8, few16, few32, few64, full64, many   kernel
+	batch                                     [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
+	batchMost                                 int                                     // shared memory that these may have
 	dense                                     [len(denseRoutes)][len(denseTypes)]kernel
 	gateRows                                  kernel
 	placeRows, attendAny                      kernel
@@ -107,6 +112,7 @@ type kernelSet struct {
 	spanOne64, spanOne128                     kernel // without code where spanned is false
 	spanFew64, spanFew128                     kernel
 	spanned                                   bool
+	exact                                     bool // the card has the capability that cubins for 9.0 alone are for
 }
 
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
@@ -122,7 +128,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		"lookup":        {"embed_rows": &k.embedRows, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
 		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
 		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
-		"ternary_few":   {"ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},
+		"ternary_few":   {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},
 		"ternary_many":  {"ternary_many": &k.many},
 		"dense":         {},
 		"gate":          {"gate_rows": &k.gateRows},
@@ -150,11 +156,20 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		at("attention", "attn_combine", &a.combine)
 		at("attention", "attn_rows", &a.rows)
 		at("decode", "attn_decode", &a.decode)
+		at("decode", "attn_each", &a.each)
 		at("decode", "attn_norm12", &a.fold12)
 		at("decode", "attn_norm32", &a.fold32)
 	}
 	if k.spanned {
 		all["span"] = map[string]*kernel{"span_one_64": &k.spanOne64, "span_one_128": &k.spanOne128, "span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
+	}
+	if k.exact {
+		all["ternary_batch"] = map[string]*kernel{}
+		for i, rows := range batchRows {
+			for j, tiles := range batchTiles {
+				all["ternary_batch"][batchName(rows, tiles)] = &k.batch[i][j]
+			}
+		}
 	}
 	return all
 }
@@ -178,7 +193,7 @@ const (
 
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
-	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative}
+	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
 	for _, kn := range []*kernel{&k.spanOne64, &k.spanOne128, &k.spanFew64, &k.spanFew128} {
 		kn.together = true
 	}
@@ -202,8 +217,18 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			return nil, errors.Join(err, k.unload())
 		}
 	}
+	if k.exact {
+		k.batchMost = p.SharedOptin - 4<<10
+		for _, list := range k.batch {
+			for i := range list {
+				if err := list[i].f.AllowShared(k.batchMost); err != nil {
+					return nil, errors.Join(err, k.unload())
+				}
+			}
+		}
+	}
 	// Two buffers of keys and values of 64 positions.
-	return k, k.attn128.rows.f.AllowShared(64 << 10)
+	return k, errors.Join(k.attn128.rows.f.AllowShared(64<<10), k.attn128.each.f.AllowShared(64<<10))
 }
 
 func (k *kernelSet) unload() error {

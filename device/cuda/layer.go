@@ -132,6 +132,9 @@ func (g *gpu) mul(l *layer, in input, to result) error {
 
 // mulTernary picks the kernel by the number of rows. All give the same bits.
 func (g *gpu) mulTernary(t *ternary, in input, to result) error {
+	if c, ok := g.cutFor(t, in.rows); ok {
+		return g.mulBatch(t, c, in, to)
+	}
 	o := t.out(to)
 	k := &g.kern.few64
 	tiles := 2
@@ -140,8 +143,14 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
 	case in.rows <= 8:
 		k, tiles = &g.kern.few8, 1
+		if t.chunks <= shortMost {
+			k = &g.kern.short8
+		}
 	case in.rows <= 16:
 		k, tiles = &g.kern.few16, 1
+		if t.chunks <= shortMost {
+			k = &g.kern.short16
+		}
 	case in.rows <= 32:
 		k = &g.kern.few32
 	case in.rows > fewMost:
@@ -155,10 +164,11 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
-// Rows up to which ternary_few is the better kernel, tiles from which two of its blocks
+// Rows up to which ternary_few is the better kernel, chunks that its short kernels take, tiles from which two of its blocks
 // should share a multiprocessor, and sizes of the blocks of ternary_many.
 const (
 	fewMost   = 64
+	shortMost = 24
 	fullFrom  = 480
 	manyRows  = 64
 	manyTiles = 8

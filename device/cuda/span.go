@@ -155,7 +155,7 @@ func (sp *span) area(n int) int {
 
 // spanFew is for how many rows one kernel for all is faster than a kernel for each thing
 // (BenchmarkSpan).
-const spanFew = 3
+const spanFew = 1
 
 // takes tells whether a step goes this way.
 func (sp *span) takes(t *tables) bool {

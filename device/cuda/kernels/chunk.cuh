@@ -21,6 +21,18 @@ template <int D> struct Frags {
     static constexpr int bytes = all * 512;
 };
 
+// key_at and value_at are where a dimension of a position of the chunk lies among the halves
+// of the fragments.
+template <int D> __device__ __forceinline__ int key_at(int position, int d) {
+    int j = position >> 5, in = position & 31, lane = 4 * (2 * (in >> 3) + (in & 1)) + ((d & 31) >> 3);
+    return (((4 * j + ((in & 7) >> 1)) * (D / 32) + (d >> 5)) * 32 + lane) * 8 + (d & 7);
+}
+
+template <int D> __device__ __forceinline__ int value_at(int position, int d) {
+    int j = position >> 5, lane = 4 * (d & 7) + ((position & 31) >> 3);
+    return ((Frags<D>::keys + 2 * (d >> 3) + j) * 32 + lane) * 8 + (position & 7);
+}
+
 // Pages is one KV head of one sequence.
 struct Pages {
     const __half *k, *v;

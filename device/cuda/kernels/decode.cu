@@ -27,20 +27,15 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
         if (chunk == 0) pdl_wait(); // a grid may not end before the one before it
         return;
     }
-    Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos};
-    int page = part_page(kv, warp, start);
-    fetch_part<D>(kv, warp, start, page);
+    // What earlier steps left is brought before the projections are there, the row's own
+    // keys and values come from them.
+    Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos - 1};
+    copy_part<D>(frags, kv, warp, start, part_page(kv, warp, start));
+    const bool own = at.pos - start < CHUNK;
+    int64_t slot = 0, page = 0;
+    if (own) slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
     const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     pdl_wait();
-    if (at.pos - start < CHUNK) {
-        int64_t slot = at.pos % a.pageSize, head = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
-        const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
-        if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int j, float x) { k[head + slot * D + j] = __float2half_rn(x); });
-        for (int i = threadIdx.x; i < D; i += blockDim.x) v[head + i * a.pageSize + slot] = __float2half_rn(value[i]);
-        __threadfence();
-        __syncthreads();
-    }
-    copy_part<D>(frags, kv, warp, start, page);
     for (int first = 0; first < group; first += 16) {
         int here = min(16, group - first);
         const float *mine = all + (int64_t)(kv.head * group + first) * D;
@@ -51,6 +46,16 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
         if (first == 0) {
             copies_done();
             trim_part<D>(frags, kv, warp, start);
+            if (own) {
+                __syncthreads();
+                const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
+                __half *to = (__half *)frags;
+                const int at_chunk = at.pos - start;
+                if (int i = threadIdx.x; i < D / 2)
+                    turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
+                         [&](int d, float x) { to[key_at<D>(at_chunk, d)] = k[page + slot * D + d] = __float2half_rn(x); });
+                for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(at_chunk, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+            }
         }
         __syncthreads();
         uint32_t qf[D / 16][4];
@@ -114,11 +119,102 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
 
+// attn_each is attn_decode for many rows: a CTA goes through all chunks of a KV head of a
+// row, one being brought while another is used, and writes the finished heads, float32.
+template <int D>
+__device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+                                          const float *sines, float *att, float scale, const Shape &a) {
+    constexpr int tiles = D / 32;
+    extern __shared__ uint4 buffers[];
+    __shared__ float4 exchange[8][32];
+    __shared__ __align__(16) __half queries[16][D];
+    int row = blockIdx.y, group = (int)(a.heads / a.kvHeads);
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    Row at = rows[row];
+    pdl_release();
+    if (at.seq < 0) {
+        pdl_wait();
+        return;
+    }
+    Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.x, (int)a.pageSize, at.pos - 1};
+    copy_part<D>(buffers, kv, warp, 0, part_page(kv, warp, 0));
+    int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+    const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
+    pdl_wait();
+    const float *mine = all + (int64_t)(kv.head * group) * D;
+    for (int i = threadIdx.x; i < group * (D / 2); i += blockDim.x) {
+        int h = i / (D / 2), pair = i % (D / 2);
+        turn(mine + h * D, pair, a, angle_of(cosines, sines, at.pos, pair, a), [&](int j, float x) { queries[h][j] = __float2half_rn(x); });
+    }
+    __syncthreads();
+    uint32_t qf[D / 16][4];
+    load_queries<D>(qf, g < group ? queries[g] : nullptr, g + 8 < group ? queries[g + 8] : nullptr);
+    float out[tiles][4] = {}, top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
+    const float factor = scale * 1.44269504088896341f;
+    for (int start = 0; start <= at.pos; start += CHUNK) {
+        uint4 *frags = buffers + (start / CHUNK & 1) * (Frags<D>::all * 32);
+        copies_done();
+        if (start + CHUNK > at.pos) {
+            trim_part<D>(frags, kv, warp, start);
+            __syncthreads();
+            const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
+            __half *to = (__half *)frags;
+            const int in = at.pos - start;
+            if (int i = threadIdx.x; i < D / 2)
+                turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
+                     [&](int d, float x) { to[key_at<D>(in, d)] = k[page + slot * D + d] = __float2half_rn(x); });
+            for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(in, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+        }
+        __syncthreads();
+        if (int next = start + CHUNK; next <= at.pos) copy_part<D>(buffers + (next / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, next, part_page(kv, warp, next));
+        float s[8][4];
+        chunk_scores<D, 2>(s, qf, frags, 2 * warp);
+#pragma unroll
+        for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
+        __syncthreads();
+#pragma unroll
+        for (int x = 0; x < 8; x++) {
+            float4 e = exchange[x][lane];
+            s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
+        }
+        int see = min(at.pos - start, CHUNK - 1);
+        int seen[2] = {see, see};
+        Weights w;
+        chunk_softmax(w, s, seen, factor);
+        float part[tiles][4], x[2], y[2];
+        chunk_values<D, tiles>(part, w, frags, tiles * warp);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            fold_weights(top[r], w.m[r], x[r], y[r]);
+            sum[r] = fold(sum[r], w.l[r], x[r], y[r]);
+        }
+#pragma unroll
+        for (int i = 0; i < tiles; i++) {
+#pragma unroll
+            for (int c = 0; c < 4; c++) out[i][c] = fold(out[i][c], part[i][c], x[c >> 1], y[c >> 1]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        int h = g + 8 * r;
+        if (h >= group) continue;
+        float *to = att + ((int64_t)row * a.heads + kv.head * group + h) * D;
+#pragma unroll
+        for (int i = 0; i < tiles; i++)
+            *(float2 *)(to + 8 * (tiles * warp + i) + 2 * t) = make_float2(__fdiv_rn(out[i][2 * r], sum[r]), __fdiv_rn(out[i][2 * r + 1], sum[r]));
+    }
+}
+
 #define DECODE(D)                                                                                                                         \
     extern "C" __global__ void __launch_bounds__(128)                                                                                     \
         attn_decode_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,              \
                         const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                     \
         attn_decode<D>(qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);                                       \
+    }                                                                                                                                     \
+    extern "C" __global__ void __launch_bounds__(128)                                                                                     \
+        attn_each_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,                \
+                      const float *sines, float *att, float scale, Shape a) {                                                             \
+        attn_each<D>(qkv, k, v, rows, table, cosines, sines, att, scale, a);                                                              \
     }
 
 #define FOLD(name, D, V)                                                                                                                  \

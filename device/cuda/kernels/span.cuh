@@ -22,6 +22,7 @@
 //
 // The bits are those of the kernels that do one thing each.
 #pragma once
+#include "bulk.cuh"
 #include "chunk.cuh"
 #include "kept.cuh"
 #include "norm.cuh"
@@ -142,22 +143,6 @@ __device__ __forceinline__ void clear(uint32_t *p, int words, uint32_t with) {
 // fence_gpu lets what this thread has told be seen before what it tells next.
 __device__ __forceinline__ void fence_gpu() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
-// Weights on their way to shared memory: a barrier counts their bytes.
-__device__ __forceinline__ void barrier_init(uint64_t *bar) {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
-}
-
-__device__ __forceinline__ void barrier_expect(uint64_t *bar, uint32_t bytes) {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
-}
-
-__device__ __forceinline__ void barrier_arrive(uint64_t *bar) {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
-}
-
 __device__ __forceinline__ void barrier_wait(uint64_t *bar, uint32_t parity) {
     uint32_t at = (uint32_t)__cvta_generic_to_shared(bar), done = 0;
     Patience patience;
@@ -171,12 +156,6 @@ __device__ __forceinline__ void barrier_wait(uint64_t *bar, uint32_t parity) {
 __device__ __forceinline__ void copy8(void *dst, const void *src) {
     uint32_t to = (uint32_t)__cvta_generic_to_shared(dst);
     asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(src) : "memory");
-}
-
-__device__ __forceinline__ void bulk_copy(void *dst, const void *src, uint32_t bytes, uint64_t *bar) {
-    uint32_t to = (uint32_t)__cvta_generic_to_shared(dst), at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(src), "r"(bytes), "r"(at)
-                 : "memory");
 }
 
 constexpr int spanTiles = 7; // of a layer that a CTA may have

@@ -10,7 +10,9 @@ constexpr int warpsOf = 8;
 template <int NT, int MT, int PF, int EPI>
 __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int8_t *q, const float *s, const int32_t *sum,
                                     int64_t rows, int64_t chunks, const Out &o) {
-    __shared__ int red[MT * NT * 128];
+    // Sums of the warps: side by side where there is room, else added up in place.
+    constexpr int apart = MT * NT <= 8 ? warpsOf : 1;
+    __shared__ __align__(16) int red[apart][MT * NT * 128];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     const int64_t tile0 = (int64_t)blockIdx.x * MT;
     const uint4 *mine = weights + (tile0 * chunks) * 32 + lane;
@@ -24,7 +26,8 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
             if (c < chunks) w[m][i] = stream_load(mine + (m * chunks + c) * 32);
     }
     pdl_release();
-    for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[i] = 0;
+    if (apart == 1)
+        for (int i = threadIdx.x; i < MT * NT * 128; i += blockDim.x) red[0][i] = 0;
     Finish f; // this thread's outputs are g and g + 8 of each tile
     if (MT == 1) f.prepare(o, (int)tile0, g);
     const int8_t *rowq = q + g * (int)chunks * 128 + 32 * t;
@@ -73,8 +76,12 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
         for (int n = 0; n < NT; n++)
 #pragma unroll
             for (int c = 0; c < 4; c++) {
+                int *to = &red[apart == 1 ? 0 : warp][((m * NT + n) * 4 + c) * 32 + lane];
                 // A column beyond the rows is of no interest.
-                if (8 * n + 2 * t + (c & 1) < rows) atomicAdd(&red[((m * NT + n) * 4 + c) * 32 + lane], acc[m][n][c]);
+                if (apart > 1)
+                    *to = acc[m][n][c];
+                else if (8 * n + 2 * t + (c & 1) < rows)
+                    atomicAdd(to, acc[m][n][c]);
             }
     __syncthreads();
 #pragma unroll
@@ -83,10 +90,14 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
         for (int e = threadIdx.x; e < NT * 64; e += blockDim.x) {
             int c = e >> 5 & 1, n = e / 64, row = 8 * n + 2 * t + c;
             if (row >= rows) continue;
-            const int *r = red + (m * NT + n) * 128 + c * 32 + lane;
-            int total = sum[row];
+            int total = sum[row], lo = 0, hi = 0;
             f.fetch<EPI>(o, row);
-            f.done<EPI>(o, row, r[0] - total, (r[64] >> 2) - total, s[row]);
+#pragma unroll
+            for (int w = 0; w < apart; w++) {
+                const int *r = red[w] + (m * NT + n) * 128 + c * 32 + lane;
+                lo += r[0], hi += r[64];
+            }
+            f.done<EPI>(o, row, lo - total, (hi >> 2) - total, s[row]);
         }
     }
 }
@@ -103,7 +114,9 @@ __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int
     }
 
 FEW(ternary_few8, 1, 1, 8, 2)
+FEW(ternary_short8, 1, 1, 3, 4) // for up to 24 chunks: all weights in registers at once
 FEW(ternary_few16, 2, 1, 8, 2)
+FEW(ternary_short16, 2, 1, 3, 3)
 FEW(ternary_few32, 4, 2, 4, 1)
 FEW(ternary_few64, 8, 2, 2, 1)
 FEW(ternary_full64, 8, 2, 1, 2)

@@ -80,7 +80,7 @@ __device__ __forceinline__ void many(const uint4 *__restrict__ weights, const in
                 if (row >= rows) continue;
                 int total = sum[row];
                 f.fetch<EPI>(o, row);
-                f.done<EPI>(o, row, acc[m][n][c] - total, (acc[m][n][c + 2] >> 2) - total, s[row]);
+                f.end<EPI>(o, row, __fdiv_rn((float)(acc[m][n][c] - total), s[row]), __fdiv_rn((float)((acc[m][n][c + 2] >> 2) - total), s[row]));
             }
     }
 }

@@ -1,0 +1,60 @@
+// Bulk copies to shared memory, and what blocks of a cluster share (capability 9.0).
+#pragma once
+#include <cstdint>
+
+// Weights on their way to shared memory: a barrier counts their bytes.
+__device__ __forceinline__ void barrier_init(uint64_t *bar) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
+}
+
+__device__ __forceinline__ void barrier_expect(uint64_t *bar, uint32_t bytes) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
+}
+
+__device__ __forceinline__ void barrier_arrive(uint64_t *bar) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
+}
+
+__device__ __forceinline__ void bulk_copy(void *dst, const void *src, uint32_t bytes, uint64_t *bar) {
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(dst), at = (uint32_t)__cvta_generic_to_shared(bar);
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(src), "r"(bytes), "r"(at)
+                 : "memory");
+}
+
+// barrier_landed tells whether the phase of that parity is over.
+__device__ __forceinline__ bool barrier_landed(uint64_t *bar, uint32_t parity) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(bar), done;
+    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}" : "=r"(done) : "r"(at), "r"(parity) : "memory");
+    return done;
+}
+
+__device__ __forceinline__ uint32_t cluster_rank() {
+    uint32_t r;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+    return r;
+}
+
+__device__ __forceinline__ uint32_t cluster_size() {
+    uint32_t n;
+    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
+    return n;
+}
+
+// cluster_sync waits for all blocks of the cluster; what they wrote is seen.
+__device__ __forceinline__ void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// peer_int4 reads the same variable in another block of the cluster.
+__device__ __forceinline__ int4 peer_int4(const int4 *p, uint32_t rank) {
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
+    int4 v;
+    asm volatile("{\n.reg .u32 a;\nmapa.shared::cluster.u32 a, %4, %5;\nld.shared::cluster.v4.s32 {%0, %1, %2, %3}, [a];\n}"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(at), "r"(rank)
+                 : "memory");
+    return v;
+}
