@@ -1,0 +1,294 @@
+package crossval_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"tritflow/cmd/tritflow/internal/compare"
+	"tritflow/gguf/vocab"
+	"tritflow/quantkern"
+	"tritflow/stages"
+)
+
+// fake is a server that computes its answers with an engine, and writes them as
+// others do. The zero value of each flag is the newest form.
+type fake struct {
+	*stages.Engine
+	t testing.TB
+
+	old bool // llama.cpp before December 2024: no ids, probabilities
+
+	noIDs, noEcho, noNames bool // an OpenAI-compatible server that refuses these
+	few                    bool // and more than 5 log-probabilities
+	content                bool // the lists in the form of the chat interface
+
+	shift func(position int, id int32, logProb float64) float64 // lies about a log-probability
+	draw  func(position int, id int32) int32                    // lies about a token
+	vocab int                                                   // size that it tells; 0 = none
+}
+
+// said is a token with its log-probability.
+type said struct {
+	id      int32
+	logProb float64
+}
+
+// generate continues a prompt, and lists the likeliest tokens after every
+// position: lists[i] after ids[i].
+func (f *fake) generate(r *http.Request, prompt []int32, n, top int) (answer []int32, lists [][]said) {
+	s, err := f.Submit(r.Context(), stages.Request{Tokens: prompt, MaxTokens: n})
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	for tok, err := range s.Tokens() {
+		if err != nil {
+			f.t.Error(err)
+			return
+		}
+		id := tok.ID
+		if f.draw != nil {
+			id = f.draw(len(prompt)-1+len(answer), id)
+		}
+		answer = append(answer, id)
+	}
+	all := append(prompt[:len(prompt):len(prompt)], answer...)
+	for row, err := range f.Logits(r.Context(), all, false) {
+		if err != nil {
+			f.t.Error(err)
+			return
+		}
+		ids, logits := quantkern.TopK(row, top, nil, nil)
+		sum := compare.LogSum(row)
+		var list []said
+		for i, id := range ids {
+			p := float64(logits[i]) - sum
+			if f.shift != nil {
+				p = f.shift(len(lists), id, p)
+			}
+			list = append(list, said{id, p})
+		}
+		lists = append(lists, list)
+	}
+	return answer, lists
+}
+
+func (f *fake) text(id int32) string { return string(f.Vocab().Piece(id, true)) }
+
+// valid is a text as llama.cpp writes it: without what is not yet UTF-8.
+func (f *fake) valid(id int32) string { return strings.ToValidUTF8(f.text(id), "") }
+
+func write(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, body any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+type object = map[string]any
+
+// entry writes a token as llama.cpp does.
+func (f *fake) entry(x said) object {
+	bytes := []int{}
+	for _, b := range []byte(f.text(x.id)) {
+		bytes = append(bytes, int(b))
+	}
+	return object{"id": x.id, "token": f.valid(x.id), "bytes": bytes, "logprob": x.logProb}
+}
+
+func (f *fake) entries(list []said) (all []object) {
+	for _, x := range list {
+		all = append(all, f.entry(x))
+	}
+	return all
+}
+
+// llama serves llama.cpp's own interface.
+func (f *fake) llama() *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /props", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, object{"default_generation_settings": object{"n_ctx": 4096}, "model_path": "/models/fake.gguf", "build_info": "b1-fake"})
+	})
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
+		m := object{"id": "fake.gguf", "meta": nil}
+		if f.vocab > 0 {
+			m["meta"] = object{"n_vocab": f.vocab}
+		}
+		write(w, object{"data": []any{m}})
+	})
+	mux.HandleFunc("POST /tokenize", func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Content string `json:"content"`
+			Special bool   `json:"add_special"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&q)
+		write(w, object{"tokens": f.Vocab().Encode(q.Content, vocab.EncodeOptions{AddSpecial: q.Special, ParseSpecial: true})})
+	})
+	mux.HandleFunc("POST /completion", func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Prompt      []int32 `json:"prompt"`
+			N           int     `json:"n_predict"`
+			Probs       int     `json:"n_probs"`
+			Temperature float64 `json:"temperature"`
+			Cache       *bool   `json:"cache_prompt"`
+			Tokens      bool    `json:"return_tokens"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Temperature > 0 || q.Cache == nil || *q.Cache || !q.Tokens {
+			refuse(w, 400, object{"error": object{"code": 400, "message": fmt.Sprintf("not a greedy request of ids: %+v %v", q, err)}})
+			return
+		}
+		answer, lists := f.generate(r, q.Prompt, q.N, q.Probs)
+		out := object{"content": f.Vocab().Decode(answer, true), "tokens": answer, "truncated": false, "stop": true,
+			"timings": object{"prompt_n": len(q.Prompt), "prompt_ms": 10, "predicted_n": len(answer), "predicted_ms": 20}}
+		var rows []object
+		for i, list := range lists[len(q.Prompt)-1:] {
+			if i == q.N {
+				break
+			}
+			id := list[0].id // the last is the end, which is not among the tokens
+			if i < len(answer) {
+				id = answer[i]
+			}
+			if !f.old {
+				row := f.entry(said{id, list[0].logProb})
+				row["top_logprobs"] = f.entries(list)
+				rows = append(rows, row)
+				continue
+			}
+			var probs []object
+			for k, x := range list {
+				p := math.Exp(x.logProb)
+				if q.Temperature == 0 {
+					p = 0
+					if k == 0 {
+						p = 1
+					}
+				}
+				probs = append(probs, object{"tok_str": f.valid(x.id), "prob": p})
+			}
+			content := f.valid(id)
+			if i == len(answer) {
+				content = ""
+			}
+			rows = append(rows, object{"content": content, "probs": probs})
+		}
+		if f.old {
+			delete(out, "tokens")
+		}
+		out["completion_probabilities"] = rows
+		write(w, out)
+	})
+	return f.start(mux)
+}
+
+func (f *fake) start(h http.Handler) *httptest.Server {
+	s := httptest.NewServer(h)
+	f.t.Cleanup(s.Close)
+	return s
+}
+
+// openai serves /v1/completions as vLLM does, or with less.
+func (f *fake) openai() *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, object{"object": "list", "data": []any{object{"id": "fake", "object": "model"}}})
+	})
+	mux.HandleFunc("POST /v1/completions", func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Model    string          `json:"model"`
+			Prompt   json.RawMessage `json:"prompt"`
+			N        int             `json:"max_tokens"`
+			Top      int             `json:"logprobs"`
+			Echo     bool            `json:"echo"`
+			Names    *bool           `json:"return_tokens_as_token_ids"`
+			Tempered *float64        `json:"temperature"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Tempered == nil || *q.Tempered != 0 || q.Model != "fake" {
+			refuse(w, 400, object{"error": object{"message": fmt.Sprintf("not a greedy request: %+v %v", q, err)}})
+			return
+		}
+		var ids []int32
+		if json.Unmarshal(q.Prompt, &ids) != nil {
+			var text string
+			_ = json.Unmarshal(q.Prompt, &text)
+			ids = f.Vocab().Encode(text, vocab.EncodeOptions{AddSpecial: true, ParseSpecial: true})
+		} else if f.noIDs {
+			refuse(w, 422, object{"detail": []any{object{"loc": []any{"body", "prompt", "str"}, "msg": "Input should be a valid string"}}})
+			return
+		}
+		switch {
+		case f.noNames && q.Names != nil:
+			refuse(w, 400, object{"error": object{"message": "Unrecognized request argument supplied: return_tokens_as_token_ids"}})
+			return
+		case f.noEcho && q.Echo:
+			refuse(w, 400, object{"error": object{"code": 400, "message": "Only no echo is supported", "type": "invalid_request_error"}})
+			return
+		case f.few && q.Top > 5:
+			refuse(w, 400, object{"error": "logprobs must be 5 or less"})
+			return
+		}
+		answer, lists := f.generate(r, ids, q.N, q.Top)
+		write(w, object{"object": "text_completion", "choices": []any{object{
+			"index": 0, "text": f.Vocab().Decode(answer, true), "logprobs": f.logprobs(ids, answer, lists, q.Echo, q.Names != nil),
+		}}, "usage": object{"prompt_tokens": len(ids), "completion_tokens": len(answer)}})
+	})
+	return f.start(mux)
+}
+
+func (f *fake) logprobs(ids, answer []int32, lists [][]said, echo, names bool) object {
+	if f.content {
+		var rows []object
+		for i, id := range answer {
+			row := f.entry(said{id, lists[len(ids)-1+i][0].logProb})
+			row["top_logprobs"] = f.entries(lists[len(ids)-1+i])
+			rows = append(rows, row)
+		}
+		return object{"content": rows}
+	}
+	name := func(id int32) string {
+		if names {
+			return fmt.Sprintf("token_id:%d", id)
+		}
+		return strings.ToValidUTF8(f.text(id), "\ufffd")
+	}
+	var tokens []string
+	var chosen, top []any
+	all := append(ids[:len(ids):len(ids)], answer...)
+	for i, id := range all {
+		if i < len(ids) && !echo {
+			continue
+		}
+		tokens = append(tokens, name(id))
+		if i == 0 {
+			chosen, top = append(chosen, nil), append(top, nil)
+			continue
+		}
+		of := json.RawMessage("{")
+		p := math.Inf(-1)
+		for k, x := range lists[i-1] {
+			key, _ := json.Marshal(name(x.id))
+			if k > 0 {
+				of = append(of, ',')
+			}
+			of = append(of, fmt.Sprintf("%s:%v", key, x.logProb)...)
+			if x.id == id {
+				p = x.logProb
+			}
+		}
+		top = append(top, append(of, '}'))
+		if math.IsInf(p, -1) {
+			chosen = append(chosen, nil) // not listed: left open
+		} else {
+			chosen = append(chosen, p)
+		}
+	}
+	return object{"tokens": tokens, "token_logprobs": chosen, "top_logprobs": top}
+}
