@@ -17,6 +17,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/crossval/remote"
+	"tritflow/cmd/tritflow/internal/crossval/servertest"
 	"tritflow/stages"
 )
 
@@ -35,6 +36,12 @@ func builtin(t testing.TB) *stages.Engine {
 		}
 	})
 	return e
+}
+
+// open is a server's address, for as long as the test runs.
+func open(t testing.TB, s *httptest.Server) string {
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // prompts are two texts and one of ids.
@@ -79,8 +86,8 @@ func TestServers(t *testing.T) {
 	e := builtin(t)
 	for _, c := range []struct {
 		name    string
-		fake    fake
-		serve   func(*fake) *httptest.Server
+		fake    servertest.Server
+		serve   func(*servertest.Server) *httptest.Server
 		path    string // after the address
 		about   string
 		note    string
@@ -88,20 +95,20 @@ func TestServers(t *testing.T) {
 		ends    bool // so is the position before the end
 		few     bool
 	}{
-		{name: "llama.cpp", serve: (*fake).llama, ends: true, about: "llama.cpp server"},
-		{name: "llama.cpp under /v1", fake: fake{vocab: 1536}, serve: (*fake).llama, ends: true, path: "/v1/", about: "build b1-fake, model fake.gguf"},
-		{name: "llama.cpp of old", fake: fake{old: true}, serve: (*fake).llama, ends: true, about: "llama.cpp server"},
-		{name: "vLLM", serve: (*fake).openai, about: "model fake", prompts: true, note: "whole requests"},
-		{name: "texts", fake: fake{noNames: true}, serve: (*fake).openai, about: "OpenAI-compatible", prompts: true},
-		{name: "texts alone", fake: fake{noNames: true, noIDs: true}, serve: (*fake).openai, prompts: true, note: "sent as texts"},
-		{name: "no echo", fake: fake{noEcho: true}, serve: (*fake).openai},
-		{name: "chat form", fake: fake{noEcho: true, content: true}, serve: (*fake).openai},
-		{name: "nothing but the least", fake: fake{noNames: true, noEcho: true, noIDs: true, few: true}, serve: (*fake).openai, few: true, note: "5 are compared"},
+		{name: "llama.cpp", serve: (*servertest.Server).Llama, ends: true, about: "llama.cpp server"},
+		{name: "llama.cpp under /v1", fake: servertest.Server{Vocab: 1536}, serve: (*servertest.Server).Llama, ends: true, path: "/v1/", about: "build b1-fake, model fake.gguf"},
+		{name: "llama.cpp of old", fake: servertest.Server{Old: true}, serve: (*servertest.Server).Llama, ends: true, about: "llama.cpp server"},
+		{name: "vLLM", serve: (*servertest.Server).OpenAI, about: "model fake", prompts: true, note: "whole requests"},
+		{name: "texts", fake: servertest.Server{NoNames: true}, serve: (*servertest.Server).OpenAI, about: "OpenAI-compatible", prompts: true},
+		{name: "texts alone", fake: servertest.Server{NoNames: true, NoIDs: true}, serve: (*servertest.Server).OpenAI, prompts: true, note: "sent as texts"},
+		{name: "no echo", fake: servertest.Server{NoEcho: true}, serve: (*servertest.Server).OpenAI},
+		{name: "chat form", fake: servertest.Server{NoEcho: true, Content: true}, serve: (*servertest.Server).OpenAI},
+		{name: "nothing but the least", fake: servertest.Server{NoNames: true, NoEcho: true, NoIDs: true, Few: true}, serve: (*servertest.Server).OpenAI, few: true, note: "5 are compared"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := c.fake
-			f.Engine, f.t = e, t
-			r, err := beside(t, e, c.serve(&f).URL+c.path, remote.Auto, exact())
+			f.Engine, f.Fail = e, func(err error) { t.Error(err) }
+			r, err := beside(t, e, open(t, c.serve(&f))+c.path, remote.Auto, exact())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,16 +180,16 @@ func saysSo(t *testing.T, r *crossval.Report) {
 func TestLyingServers(t *testing.T) {
 	e := builtin(t)
 	given := len(prompts(t, e)[0].Tokens)
-	for _, serve := range []func(*fake) *httptest.Server{(*fake).llama, (*fake).openai} {
+	for _, serve := range []func(*servertest.Server) *httptest.Server{(*servertest.Server).Llama, (*servertest.Server).OpenAI} {
 		at := given + 3
-		f := &fake{Engine: e, t: t, noEcho: true}
-		f.shift = func(position int, _ int32, p float64) float64 {
+		f := &servertest.Server{Engine: e, NoEcho: true}
+		f.Shift = func(position int, _ int32, p float64) float64 {
 			if position == at {
 				return p - 0.2
 			}
 			return p
 		}
-		r, err := beside(t, e, serve(f).URL, remote.Auto, crossval.Strict())
+		r, err := beside(t, e, open(t, serve(f)), remote.Auto, crossval.Strict())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,13 +198,13 @@ func TestLyingServers(t *testing.T) {
 			math.Abs(r.Listed.Max-0.2) > 1e-3 {
 			t.Errorf("shifted: pass %v, %v, worst %+v", r.Pass, r.Problems, r.Listed.Worst)
 		}
-		f = &fake{Engine: e, t: t, noEcho: true, draw: func(position int, id int32) int32 {
+		f = &servertest.Server{Engine: e, NoEcho: true, Draw: func(position int, id int32) int32 {
 			if position == at {
 				return id + 1
 			}
 			return id
 		}}
-		if r, err = beside(t, e, serve(f).URL, remote.Auto, crossval.Standard()); err != nil {
+		if r, err = beside(t, e, open(t, serve(f)), remote.Auto, crossval.Standard()); err != nil {
 			t.Fatal(err)
 		}
 		if r.Pass || !strings.Contains(r.Problems[0].Error(), "not the likeliest of its own list") || !strings.Contains(r.Problems[0].Error(), place) || r.Tokens.Equal == r.Tokens.Tokens {
@@ -220,8 +227,8 @@ func TestOtherModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer wrong.Close()
-	f := &fake{Engine: wrong, t: t}
-	r, err := beside(t, e, f.llama().URL, remote.Auto, crossval.Standard())
+	f := &servertest.Server{Engine: wrong}
+	r, err := beside(t, e, open(t, f.Llama()), remote.Auto, crossval.Standard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,9 +239,9 @@ func TestOtherModel(t *testing.T) {
 	if err := r.WriteText(&text, false); err != nil || !strings.Contains(text.String(), "first difference: ") || !strings.Contains(text.String(), "FAIL crossval: all cases: share of equal likeliest tokens") {
 		t.Errorf("%v\n%s", err, &text)
 	}
-	f = &fake{Engine: e, t: t, vocab: 32000}
+	f = &servertest.Server{Engine: e, Vocab: 32000}
 	var v *remote.VocabularyError
-	if _, err := beside(t, e, f.llama().URL, remote.Auto, crossval.Standard()); !errors.As(err, &v) || !strings.Contains(err.Error(), "32000 tokens, this model has 1536") {
+	if _, err := beside(t, e, open(t, f.Llama()), remote.Auto, crossval.Standard()); !errors.As(err, &v) || !strings.Contains(err.Error(), "32000 tokens, this model has 1536") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -244,18 +251,12 @@ func TestServerCancelled(t *testing.T) {
 	e := builtin(t)
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	f := &fake{Engine: e, t: t, draw: func(_ int, id int32) int32 { cancel(cause); return id }}
-	s := crossval.Server{Options: remote.Options{Address: f.llama().URL, Top: 3, Vocab: e.Vocab()}}
-	f.t = discard{t}
+	f := &servertest.Server{Engine: e, Draw: func(_ int, id int32) int32 { cancel(cause); return id }}
+	s := crossval.Server{Options: remote.Options{Address: open(t, f.Llama()), Top: 3, Vocab: e.Vocab()}}
 	if err := s.Write(ctx, t.TempDir(), prompts(t, e), answers); !errors.Is(err, cause) {
 		t.Errorf("got %v", err)
 	}
 }
-
-// discard ignores what a server complains of when its client has gone.
-type discard struct{ testing.TB }
-
-func (discard) Error(...any) {}
 
 // TestRealServer runs against a server that somebody has started with this model:
 //

@@ -68,7 +68,7 @@ func (o *openai) complete(ctx context.Context, p Prompt, n int) (*Answer, error)
 	if len(lp.Content) > 0 {
 		err = o.content(url, p, a, lp.Content)
 	} else {
-		err = o.lists(url, p, a, lp, got, n)
+		err = o.lists(url, p, a, lp, got)
 	}
 	if err != nil {
 		return nil, err
@@ -89,6 +89,7 @@ func (o *openai) complete(ctx context.Context, p Prompt, n int) (*Answer, error)
 
 // request asks, and asks again without what the server refuses.
 func (o *openai) request(ctx context.Context, url string, p Prompt, n int) (*choices, error) {
+	var refused error
 	for {
 		body := map[string]any{"prompt": p.Tokens, "max_tokens": n, "temperature": 0, "logprobs": o.top}
 		if o.model != "" {
@@ -96,8 +97,11 @@ func (o *openai) request(ctx context.Context, url string, p Prompt, n int) (*cho
 		}
 		if !o.can.ids {
 			text, err := o.text(p)
-			if err != nil {
+			switch {
+			case err != nil && (refused == nil || strings.Contains(refused.Error(), "prompt")):
 				return nil, err
+			case err != nil:
+				return nil, refused
 			}
 			body["prompt"] = text
 		}
@@ -112,6 +116,7 @@ func (o *openai) request(ctx context.Context, url string, p Prompt, n int) (*cho
 		if err == nil || !o.without(err) {
 			return &got, err
 		}
+		refused = err
 	}
 }
 
@@ -182,7 +187,7 @@ func (o *openai) content(url string, p Prompt, a *Answer, rows []entry) error {
 }
 
 // lists reads OpenAI's four lists.
-func (o *openai) lists(url string, p Prompt, a *Answer, lp *logProbs, got *choices, n int) error {
+func (o *openai) lists(url string, p Prompt, a *Answer, lp *logProbs, got *choices) error {
 	total := len(lp.Tokens)
 	if total == 0 && got.Choices[0].Text == "" {
 		return nil // the end at once
@@ -193,15 +198,12 @@ func (o *openai) lists(url string, p Prompt, a *Answer, lp *logProbs, got *choic
 	if len(lp.Top) != total || len(lp.Chosen) != total {
 		return &AnswerError{url, fmt.Sprintf("it lists %d tokens with %d and %d log-probabilities", total, len(lp.Chosen), len(lp.Top)), nil}
 	}
-	generated := min(total, n)
-	if o.can.echo {
-		if u := got.Usage; u != nil && u.Completion <= total {
-			generated = u.Completion
-		} else {
-			generated = max(total-len(p.Tokens), 0)
-		}
+	echoed := 0
+	if u := got.Usage; o.can.echo && u != nil && u.Completion <= total {
+		echoed = total - u.Completion
+	} else if o.can.echo {
+		echoed = o.begins(p, lp.Tokens)
 	}
-	echoed := total - generated
 	shift := o.echo(p, a, lp.Tokens[:echoed])
 	for j := range total {
 		at := j + shift // among all tokens, ours
@@ -240,6 +242,32 @@ func (o *openai) lists(url string, p Prompt, a *Answer, lp *logProbs, got *choic
 	return o.foreign(url, lp.Top)
 }
 
+// begins tells how many texts are the prompt's, all of them or none, where the
+// server does not count.
+func (o *openai) begins(p Prompt, texts []string) int {
+	for _, shift := range []int{0, 1} {
+		n := len(p.Tokens) - shift
+		if n > 0 && n <= len(texts) && o.same(p, texts[:n], shift) {
+			return n
+		}
+	}
+	return 0
+}
+
+// same tells whether texts may be the prompt's tokens, after so many of them.
+func (o *openai) same(p Prompt, texts []string, shift int) bool {
+	bos, ok := o.opt.Vocab.BOS()
+	if shift != 0 && (shift != 1 || !ok || p.Tokens[0] != bos) {
+		return false
+	}
+	for j, text := range texts {
+		if !slices.Contains(o.names.of(text), p.Tokens[j+shift]) {
+			return false
+		}
+	}
+	return true
+}
+
 // echo finds where the prompt that came back begins in ours: 0, or 1 where the
 // server leaves out the token that begins every text. −1: it is not the same,
 // and nothing of it is compared.
@@ -247,15 +275,8 @@ func (o *openai) echo(p Prompt, a *Answer, texts []string) (shift int) {
 	if len(texts) == 0 {
 		return -1
 	}
-	shift = len(p.Tokens) - len(texts)
-	if bos, ok := o.opt.Vocab.BOS(); shift == 0 || shift == 1 && ok && p.Tokens[0] == bos {
-		same := true
-		for j, text := range texts {
-			same = same && slices.Contains(o.names.of(text), p.Tokens[j+shift])
-		}
-		if same {
-			return shift
-		}
+	if shift = len(p.Tokens) - len(texts); o.same(p, texts, shift) {
+		return shift
 	}
 	var theirs []int32
 	for _, text := range texts {

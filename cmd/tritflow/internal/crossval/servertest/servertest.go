@@ -1,4 +1,6 @@
-package crossval_test
+// Package servertest has servers for tests of what asks servers: they compute
+// their answers with an engine, and write them as llama.cpp and vLLM do.
+package servertest
 
 import (
 	"encoding/json"
@@ -7,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"testing"
 
 	"tritflow/cmd/tritflow/internal/compare"
 	"tritflow/gguf/vocab"
@@ -15,21 +16,21 @@ import (
 	"tritflow/stages"
 )
 
-// fake is a server that computes its answers with an engine, and writes them as
-// others do. The zero value of each flag is the newest form.
-type fake struct {
+// Server computes answers with an engine. The zero value of each flag is the
+// newest form that servers have.
+type Server struct {
 	*stages.Engine
-	t testing.TB
+	Fail func(error) // is told what should not happen; nil: nothing is said
 
-	old bool // llama.cpp before December 2024: no ids, probabilities
+	Old bool // llama.cpp before December 2024: no ids, probabilities
 
-	noIDs, noEcho, noNames bool // an OpenAI-compatible server that refuses these
-	few                    bool // and more than 5 log-probabilities
-	content                bool // the lists in the form of the chat interface
+	NoIDs, NoEcho, NoNames bool // an OpenAI-compatible server that refuses these
+	Few                    bool // and more than 5 log-probabilities
+	Content                bool // the lists in the form of the chat interface
 
-	shift func(position int, id int32, logProb float64) float64 // lies about a log-probability
-	draw  func(position int, id int32) int32                    // lies about a token
-	vocab int                                                   // size that it tells; 0 = none
+	Shift func(position int, id int32, logProb float64) float64 // lies about a log-probability
+	Draw  func(position int, id int32) int32                    // lies about a token
+	Vocab int                                                   // size that it tells; 0 = none
 }
 
 // said is a token with its log-probability.
@@ -40,36 +41,36 @@ type said struct {
 
 // generate continues a prompt, and lists the likeliest tokens after every
 // position: lists[i] after ids[i].
-func (f *fake) generate(r *http.Request, prompt []int32, n, top int) (answer []int32, lists [][]said) {
+func (f *Server) generate(r *http.Request, prompt []int32, n, top int) (answer []int32, lists [][]said) {
 	s, err := f.Submit(r.Context(), stages.Request{Tokens: prompt, MaxTokens: n})
 	if err != nil {
-		f.t.Error(err)
-		return
+		f.fail(err)
+		return nil, nil
 	}
 	for tok, err := range s.Tokens() {
 		if err != nil {
-			f.t.Error(err)
-			return
+			f.fail(err)
+			return nil, nil
 		}
 		id := tok.ID
-		if f.draw != nil {
-			id = f.draw(len(prompt)-1+len(answer), id)
+		if f.Draw != nil {
+			id = f.Draw(len(prompt)-1+len(answer), id)
 		}
 		answer = append(answer, id)
 	}
 	all := append(prompt[:len(prompt):len(prompt)], answer...)
 	for row, err := range f.Logits(r.Context(), all, false) {
 		if err != nil {
-			f.t.Error(err)
-			return
+			f.fail(err)
+			return nil, nil
 		}
 		ids, logits := quantkern.TopK(row, top, nil, nil)
 		sum := compare.LogSum(row)
 		var list []said
 		for i, id := range ids {
 			p := float64(logits[i]) - sum
-			if f.shift != nil {
-				p = f.shift(len(lists), id, p)
+			if f.Shift != nil {
+				p = f.Shift(len(lists), id, p)
 			}
 			list = append(list, said{id, p})
 		}
@@ -78,10 +79,16 @@ func (f *fake) generate(r *http.Request, prompt []int32, n, top int) (answer []i
 	return answer, lists
 }
 
-func (f *fake) text(id int32) string { return string(f.Vocab().Piece(id, true)) }
+func (f *Server) fail(err error) {
+	if f.Fail != nil {
+		f.Fail(err)
+	}
+}
+
+func (f *Server) text(id int32) string { return string(f.Engine.Vocab().Piece(id, true)) }
 
 // valid is a text as llama.cpp writes it: without what is not yet UTF-8.
-func (f *fake) valid(id int32) string { return strings.ToValidUTF8(f.text(id), "") }
+func (f *Server) valid(id int32) string { return strings.ToValidUTF8(f.text(id), "") }
 
 func write(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
@@ -96,7 +103,7 @@ func refuse(w http.ResponseWriter, status int, body any) {
 type object = map[string]any
 
 // entry writes a token as llama.cpp does.
-func (f *fake) entry(x said) object {
+func (f *Server) entry(x said) object {
 	bytes := []int{}
 	for _, b := range []byte(f.text(x.id)) {
 		bytes = append(bytes, int(b))
@@ -104,23 +111,23 @@ func (f *fake) entry(x said) object {
 	return object{"id": x.id, "token": f.valid(x.id), "bytes": bytes, "logprob": x.logProb}
 }
 
-func (f *fake) entries(list []said) (all []object) {
+func (f *Server) entries(list []said) (all []object) {
 	for _, x := range list {
 		all = append(all, f.entry(x))
 	}
 	return all
 }
 
-// llama serves llama.cpp's own interface.
-func (f *fake) llama() *httptest.Server {
+// Llama serves llama.cpp's own interface. The caller closes it.
+func (f *Server) Llama() *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /props", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, object{"default_generation_settings": object{"n_ctx": 4096}, "model_path": "/models/fake.gguf", "build_info": "b1-fake"})
 	})
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		m := object{"id": "fake.gguf", "meta": nil}
-		if f.vocab > 0 {
-			m["meta"] = object{"n_vocab": f.vocab}
+		if f.Vocab > 0 {
+			m["meta"] = object{"n_vocab": f.Vocab}
 		}
 		write(w, object{"data": []any{m}})
 	})
@@ -130,7 +137,7 @@ func (f *fake) llama() *httptest.Server {
 			Special bool   `json:"add_special"`
 		}
 		_ = json.NewDecoder(r.Body).Decode(&q)
-		write(w, object{"tokens": f.Vocab().Encode(q.Content, vocab.EncodeOptions{AddSpecial: q.Special, ParseSpecial: true})})
+		write(w, object{"tokens": f.Engine.Vocab().Encode(q.Content, vocab.EncodeOptions{AddSpecial: q.Special, ParseSpecial: true})})
 	})
 	mux.HandleFunc("POST /completion", func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
@@ -146,7 +153,7 @@ func (f *fake) llama() *httptest.Server {
 			return
 		}
 		answer, lists := f.generate(r, q.Prompt, q.N, q.Probs)
-		out := object{"content": f.Vocab().Decode(answer, true), "tokens": answer, "truncated": false, "stop": true,
+		out := object{"content": f.Engine.Vocab().Decode(answer, true), "tokens": answer, "truncated": false, "stop": true,
 			"timings": object{"prompt_n": len(q.Prompt), "prompt_ms": 10, "predicted_n": len(answer), "predicted_ms": 20}}
 		var rows []object
 		for i, list := range lists[len(q.Prompt)-1:] {
@@ -157,7 +164,7 @@ func (f *fake) llama() *httptest.Server {
 			if i < len(answer) {
 				id = answer[i]
 			}
-			if !f.old {
+			if !f.Old {
 				row := f.entry(said{id, list[0].logProb})
 				row["top_logprobs"] = f.entries(list)
 				rows = append(rows, row)
@@ -180,23 +187,17 @@ func (f *fake) llama() *httptest.Server {
 			}
 			rows = append(rows, object{"content": content, "probs": probs})
 		}
-		if f.old {
+		if f.Old {
 			delete(out, "tokens")
 		}
 		out["completion_probabilities"] = rows
 		write(w, out)
 	})
-	return f.start(mux)
+	return httptest.NewServer(mux)
 }
 
-func (f *fake) start(h http.Handler) *httptest.Server {
-	s := httptest.NewServer(h)
-	f.t.Cleanup(s.Close)
-	return s
-}
-
-// openai serves /v1/completions as vLLM does, or with less.
-func (f *fake) openai() *httptest.Server {
+// OpenAI serves /v1/completions as vLLM does, or with less. The caller closes it.
+func (f *Server) OpenAI() *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, object{"object": "list", "data": []any{object{"id": "fake", "object": "model"}}})
@@ -219,32 +220,32 @@ func (f *fake) openai() *httptest.Server {
 		if json.Unmarshal(q.Prompt, &ids) != nil {
 			var text string
 			_ = json.Unmarshal(q.Prompt, &text)
-			ids = f.Vocab().Encode(text, vocab.EncodeOptions{AddSpecial: true, ParseSpecial: true})
-		} else if f.noIDs {
+			ids = f.Engine.Vocab().Encode(text, vocab.EncodeOptions{AddSpecial: true, ParseSpecial: true})
+		} else if f.NoIDs {
 			refuse(w, 422, object{"detail": []any{object{"loc": []any{"body", "prompt", "str"}, "msg": "Input should be a valid string"}}})
 			return
 		}
 		switch {
-		case f.noNames && q.Names != nil:
+		case f.NoNames && q.Names != nil:
 			refuse(w, 400, object{"error": object{"message": "Unrecognized request argument supplied: return_tokens_as_token_ids"}})
 			return
-		case f.noEcho && q.Echo:
+		case f.NoEcho && q.Echo:
 			refuse(w, 400, object{"error": object{"code": 400, "message": "Only no echo is supported", "type": "invalid_request_error"}})
 			return
-		case f.few && q.Top > 5:
+		case f.Few && q.Top > 5:
 			refuse(w, 400, object{"error": "logprobs must be 5 or less"})
 			return
 		}
 		answer, lists := f.generate(r, ids, q.N, q.Top)
 		write(w, object{"object": "text_completion", "choices": []any{object{
-			"index": 0, "text": f.Vocab().Decode(answer, true), "logprobs": f.logprobs(ids, answer, lists, q.Echo, q.Names != nil),
+			"index": 0, "text": f.Engine.Vocab().Decode(answer, true), "logprobs": f.logprobs(ids, answer, lists, q.Echo, q.Names != nil),
 		}}, "usage": object{"prompt_tokens": len(ids), "completion_tokens": len(answer)}})
 	})
-	return f.start(mux)
+	return httptest.NewServer(mux)
 }
 
-func (f *fake) logprobs(ids, answer []int32, lists [][]said, echo, names bool) object {
-	if f.content {
+func (f *Server) logprobs(ids, answer []int32, lists [][]said, echo, names bool) object {
+	if f.Content {
 		var rows []object
 		for i, id := range answer {
 			row := f.entry(said{id, lists[len(ids)-1+i][0].logProb})
