@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -15,7 +12,6 @@ import (
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/crossval/remote"
 	"tritflow/gguf/atomicfile"
-	"tritflow/quantkern"
 	"tritflow/stages"
 )
 
@@ -205,138 +201,4 @@ func (f *engineFlags) configuration(e *stages.Engine) string {
 		on = append(on, s)
 	}
 	return fmt.Sprintf("tritflow %s on %s, KV cache %s", version(), strings.Join(on, " and "), f.kv)
-}
-
-// dump opens the reference's dump, or lets the reference make one. The engine is
-// not loaded yet: kernels may be switched, and memory is the reference's.
-func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, clean func() error, err error) {
-	clean = func() error { return nil }
-	base := filepath.Base(f.path)
-	switch {
-	case f.reference == "":
-		return nil, nil, usagef("--reference is missing: name a dump, llama.cpp, tritflow or the address of a server")
-	case f.reference != "llama.cpp" && f.reference != "tritflow" && !remote.IsAddress(f.reference):
-		d, err = crossval.OpenDump(f.reference, base, false)
-		if err != nil {
-			return nil, nil, &usageError{err}
-		}
-		return d, clean, nil
-	}
-	dir := f.keep
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "tritflow-crossval-"); err != nil {
-			return nil, nil, err
-		}
-		clean = func() error { return os.RemoveAll(dir) }
-	} else if err = os.MkdirAll(dir, 0o777); err != nil {
-		return nil, nil, &usageError{err}
-	}
-	defer func() {
-		if err != nil {
-			err = firstError(err, clean())
-		}
-	}()
-	prompts, err := f.cases(ctx, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	switch f.reference {
-	case "tritflow":
-		err = f.other(ctx, a, dir, prompts)
-	case "llama.cpp":
-		err = f.llama(ctx, dir, prompts)
-	default:
-		err = f.server(ctx, a, dir, prompts)
-	}
-	if err == nil {
-		d, err = crossval.OpenDump(dir, base, false)
-	}
-	return d, clean, err
-}
-
-// cases reads the prompts.
-func (f *crossvalFlags) cases(ctx context.Context, a *app) ([]crossval.Prompt, error) {
-	text, name := crossval.Prompts, "the program's prompts"
-	if f.prompts != "" {
-		var err error
-		if text, name, err = a.textFile(ctx, f.prompts); err != nil {
-			return nil, err
-		}
-	}
-	v, err := f.vocab(a)
-	if err != nil {
-		return nil, err
-	}
-	prompts, err := crossval.ReadPrompts(name, text, v)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	return prompts, nil
-}
-
-// llama runs llama.cpp.
-func (f *crossvalFlags) llama(ctx context.Context, dir string, prompts []crossval.Prompt) error {
-	l := crossval.Llama{Python: f.python, Model: f.path, Threads: f.threads, KV: f.kv, Tensors: true}
-	if l.Threads <= 0 {
-		l.Threads = runtime.GOMAXPROCS(0)
-	}
-	if f.path == "" {
-		return usagef("--reference llama.cpp reads a file: name one with -m (it does not know the types of the model inside this program)")
-	}
-	return l.Write(ctx, dir, prompts, f.n)
-}
-
-// server asks a model server.
-func (f *crossvalFlags) server(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) error {
-	if f.n < 1 {
-		return usagef("-n %d: a server tells log-probabilities of the tokens that it generates; let it generate 1 or more", f.n)
-	}
-	if f.timeout <= 0 {
-		return usagef("--ref-timeout %v: give an answer some time", f.timeout)
-	}
-	v, err := f.vocab(a)
-	if err != nil {
-		return err
-	}
-	s := crossval.Server{Options: remote.Options{
-		Address: f.reference, Dialect: f.api, Key: os.Getenv(remote.KeyVariable), Model: f.refName, Top: f.top, Timeout: f.timeout, Vocab: v,
-	}}
-	var done func()
-	s.Progress, done = a.progress("asking the server")
-	defer done()
-	return s.Write(ctx, dir, prompts, f.n)
-}
-
-// other runs another configuration of this program.
-func (f *crossvalFlags) other(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) (err error) {
-	o := f.engineFlags
-	if f.refModel != "" {
-		o.path = f.refModel
-	}
-	if f.refDevices != "" {
-		o.devices, o.split = f.refDevices, nil
-	}
-	if f.refKV != "" {
-		o.kv = f.refKV
-	}
-	if f.refISA != "" {
-		restore, err := quantkern.UseTier(f.refISA)
-		if err != nil {
-			return &usageError{err}
-		}
-		defer restore()
-	}
-	e, err := o.load(ctx, a, nil)
-	if err != nil {
-		return err
-	}
-	defer closeEngine(e, &err)
-	s := crossval.Source{Engine: e, Name: o.configuration(e), KV: o.kv, Tensors: true}
-	if f.path != "" {
-		s.Model = filepath.Base(f.path)
-	}
-	if f.refModel != "" {
-		s.Name += ", " + f.refModel
-	}
-	return s.Write(ctx, dir, prompts, f.n)
 }
