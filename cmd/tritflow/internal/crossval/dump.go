@@ -106,6 +106,9 @@ func OpenDump(path, model string, steps bool) (*Dump, error) {
 			break
 		}
 	}
+	if i := slices.Index(d.Items, nil); i >= 0 {
+		return fail(fmt.Sprintf("item %d is null", i), nil)
+	}
 	d.Items = pick(d.Items, model, steps)
 	if len(d.Items) == 0 {
 		return fail(fmt.Sprintf("has nothing of model %s", model), nil)
@@ -139,7 +142,8 @@ func (d *Dump) check(it *Item) error {
 	if it.Top != nil {
 		return it.checkTop()
 	}
-	if len(it.Shape) != 2 || it.Shape[0] != len(it.Tokens) || it.Shape[1] < 1 {
+	const most = 1 << 24 // tokens that a vocabulary may have
+	if len(it.Shape) != 2 || it.Shape[0] != len(it.Tokens) || it.Shape[1] < 1 || it.Shape[1] > most {
 		return fmt.Errorf("the shape %v is not [%d tokens, vocabulary]", it.Shape, len(it.Tokens))
 	}
 	if err := it.checkGiven(); err != nil {
@@ -245,7 +249,10 @@ func (d *Dump) tensors(it *Item) (map[string]*tensor, error) {
 		return nil, &DumpError{path, "the index of tensors cannot be read", err}
 	}
 	all, turns := map[string]*tensor{}, map[string]int{}
-	for _, t := range list {
+	for i, t := range list {
+		if t == nil {
+			return nil, &DumpError{path, fmt.Sprintf("tensor %d is null", i), nil}
+		}
 		if t.Step != 0 {
 			continue // the prompt in one call is what the walk computes
 		}

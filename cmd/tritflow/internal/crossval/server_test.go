@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// builtin opens the model inside the program.
-func builtin(t testing.TB) *stages.Engine {
+// builtinEngine opens the model inside the program.
+func builtinEngine(t testing.TB) *stages.Engine {
 	t.Helper()
 	e, err := stages.Open(t.Context(), "", stages.Options{Devices: "cpu"})
 	if err != nil {
@@ -83,7 +83,7 @@ func exact() crossval.Tolerance {
 
 // TestServers: every dialect brings the same numbers, to the last digit that it writes.
 func TestServers(t *testing.T) {
-	e := builtin(t)
+	e := builtinEngine(t)
 	for _, c := range []struct {
 		name    string
 		fake    servertest.Server
@@ -178,7 +178,7 @@ func saysSo(t *testing.T, r *crossval.Report) {
 
 // TestLyingServers: a number or a token that is not the model's is found, with its place.
 func TestLyingServers(t *testing.T) {
-	e := builtin(t)
+	e := builtinEngine(t)
 	given := len(prompts(t, e)[0].Tokens)
 	for _, serve := range []func(*servertest.Server) *httptest.Server{(*servertest.Server).Llama, (*servertest.Server).OpenAI} {
 		at := given + 3
@@ -221,7 +221,7 @@ func itoa(n int) string {
 // TestOtherModel: a server with other weights gives other numbers; one with another
 // vocabulary is refused.
 func TestOtherModel(t *testing.T) {
-	e := builtin(t)
+	e := builtinEngine(t)
 	wrong, err := stages.Open(t.Context(), "", stages.Options{Devices: "cpu", Network: crossval.Override([]string{"rope.freq_base=100"})})
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +248,7 @@ func TestOtherModel(t *testing.T) {
 
 // TestServerCancelled: the end of the context ends the request, with its cause.
 func TestServerCancelled(t *testing.T) {
-	e := builtin(t)
+	e := builtinEngine(t)
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	f := &servertest.Server{Engine: e, Draw: func(_ int, id int32) int32 { cancel(cause); return id }}

@@ -61,6 +61,20 @@ func ToleranceNamed(name string) (Tolerance, error) {
 	if err := d.Decode(&t); err != nil {
 		return Tolerance{}, fmt.Errorf("tolerance file %s: %w", name, err)
 	}
+	if d.More() {
+		return Tolerance{}, fmt.Errorf("tolerance file %s: it has more than one object", name)
+	}
+	for _, l := range []struct {
+		name  string
+		limit float64
+	}{
+		{"agreement", t.Agreement}, {"generated", t.Generated}, {"correlation", t.Correlation}, {"max", t.Max}, {"logprob", t.LogProb}, {"mean", t.Mean},
+		{"mse", t.MSE}, {"kl", t.KL}, {"perplexity", t.Perplexity}, {"layer", t.Layer}, {"tie", t.Tie},
+	} {
+		if l.limit < 0 {
+			return Tolerance{}, fmt.Errorf("tolerance file %s: %s is %g, which would be no limit: write 0 for none", name, l.name, l.limit)
+		}
+	}
 	t.Name = name
 	return t, nil
 }
