@@ -1,11 +1,10 @@
 package crossval
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
+
+	"tritflow/cmd/tritflow/internal/tolerance"
 )
 
 // Tolerance is how far numbers may be from a reference's. 0 is no limit. Where a
@@ -45,38 +44,10 @@ func Strict() Tolerance {
 // ToleranceNamed is "default", "strict", or a JSON file that begins with what
 // "default" says.
 func ToleranceNamed(name string) (Tolerance, error) {
-	switch name {
-	case "", "default":
-		return Standard(), nil
-	case "strict":
-		return Strict(), nil
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return Tolerance{}, fmt.Errorf("tolerance %s is neither default nor strict nor a file: %w", name, err)
-	}
-	t := Standard()
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields() // a misspelt limit is no limit
-	if err := d.Decode(&t); err != nil {
-		return Tolerance{}, fmt.Errorf("tolerance file %s: %w", name, err)
-	}
-	if d.More() {
-		return Tolerance{}, fmt.Errorf("tolerance file %s: it has more than one object", name)
-	}
-	for _, l := range []struct {
-		name  string
-		limit float64
-	}{
-		{"agreement", t.Agreement}, {"generated", t.Generated}, {"correlation", t.Correlation}, {"max", t.Max}, {"logprob", t.LogProb}, {"mean", t.Mean},
-		{"mse", t.MSE}, {"kl", t.KL}, {"perplexity", t.Perplexity}, {"layer", t.Layer}, {"tie", t.Tie},
-	} {
-		if l.limit < 0 {
-			return Tolerance{}, fmt.Errorf("tolerance file %s: %s is %g, which would be no limit: write 0 for none", name, l.name, l.limit)
-		}
-	}
-	t.Name = name
-	return t, nil
+	return tolerance.Named(name, Standard(), Strict(), func(data []byte, t *Tolerance) error {
+		t.Name = name
+		return tolerance.Decode(data, t)
+	})
 }
 
 // DivergenceError is a figure beyond its limit.
