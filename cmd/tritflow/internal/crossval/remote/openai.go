@@ -131,7 +131,7 @@ func (o *openai) without(err error) bool {
 	said := strings.ToLower(s.Message)
 	echo := o.can.echo && strings.Contains(said, "echo")
 	switch {
-	case s.Status >= 500 && echo: // older llama.cpp
+	case s.Status >= 500 && (echo || strings.Contains(said, "validation error")): // older llama.cpp; llama-cpp-python
 	case s.Status != http.StatusBadRequest && s.Status != http.StatusUnprocessableEntity:
 		return false
 	}
@@ -296,10 +296,13 @@ func (o *openai) echo(p Prompt, a *Answer, texts []string) (shift int) {
 // after it cannot be compared.
 func (o *openai) chosen(url, text string) (id int32, ok bool, err error) {
 	all := o.names.of(text)
-	switch len(all) {
-	case 1:
+	switch {
+	case text == "": // a control token, whose text servers leave out
+		o.note("the server has generated a token that it writes as no text: that answer is compared up to there")
+		return 0, false, nil
+	case len(all) == 1:
 		return all[0], true, nil
-	case 0:
+	case len(all) == 0:
 		return 0, false, &VocabularyError{url, fmt.Sprintf("it has generated %q, which is no token of this model", text)}
 	}
 	o.note("the server names tokens by their text, and %q may be one of several: that answer is compared up to there", text)
@@ -312,7 +315,7 @@ func (o *openai) foreign(url string, top []pairs) error {
 	for _, list := range top {
 		for _, e := range list {
 			all++
-			if len(o.names.of(e.text)) == 0 {
+			if e.text != "" && len(o.names.of(e.text)) == 0 {
 				strange++
 			}
 		}

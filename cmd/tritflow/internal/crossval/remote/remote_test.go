@@ -362,3 +362,35 @@ func TestIncomplete(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// TestLlamaCppPython: it answers 500 to prompts of ids, and writes control tokens
+// as no text.
+func TestLlamaCppPython(t *testing.T) {
+	v := vocabulary(t)
+	p := remote.Prompt{Text: "Once", Tokens: v.Encode("Once", vocab.EncodeOptions{AddSpecial: true})}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.URL.Path == "/v1/models":
+			_, _ = io.WriteString(w, list)
+		case r.URL.Path != "/v1/completions":
+			http.NotFound(w, r)
+		case strings.Contains(string(body), `"prompt":[`):
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, `{"error": {"message": "2 validation errors:\n  {'loc': ('body', 'prompt', 'str'), 'msg': 'Input should be a valid string'}", "type": "internal_server_error"}}`)
+		default:
+			_, _ = fmt.Fprintf(w, `{"choices": [{"text": "Once upon", "logprobs": {"tokens": ["Once", " upon", ""], "token_logprobs": [null, -0.1, -0.2],
+				"top_logprobs": [null, {" upon": -0.1, "": -3}, {"": -0.2}]}}], "usage": {"prompt_tokens": %d, "completion_tokens": 2}}`, len(p.Tokens))
+		}
+	}))
+	t.Cleanup(s.Close)
+	a, notes, err := ask(t.Context(), t, remote.Options{Address: s.URL, Vocab: v}, p)
+	if err != nil || len(a.Tokens) != 1 || v.Text(a.Tokens[0]) != "Ġupon" || len(a.Rows) != 1 || a.Rows[0].Position != len(p.Tokens)-1 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	for _, want := range []string{"sent as texts", "writes as no text"} {
+		if !strings.Contains(strings.Join(notes, "\n"), want) {
+			t.Errorf("%q lacks %q", notes, want)
+		}
+	}
+}
