@@ -67,15 +67,12 @@ type oddity struct {
 
 // rows are the positions that were compared, and those with the same likeliest
 // token.
-func (r *Report) rows() (equal, rows int) { return sum(r.Logits, r.Listed) }
-func (c *Case) rows() (equal, rows int)   { return sum(c.Logits, c.Listed) }
-
-func sum(a *compare.LogitFigures, b *compare.ListedFigures) (equal, rows int) {
-	if a != nil {
-		equal, rows = a.Equal, a.Rows
+func (r *Report) rows() (equal, rows int) {
+	if f := r.Logits; f != nil {
+		equal, rows = f.Equal, f.Rows
 	}
-	if b != nil {
-		equal, rows = equal+b.Equal, rows+b.Rows
+	if f := r.Listed; f != nil {
+		equal, rows = equal+f.Equal, rows+f.Rows
 	}
 	return equal, rows
 }

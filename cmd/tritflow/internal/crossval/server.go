@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"tritflow/cmd/tritflow/internal/crossval/remote"
 )
@@ -40,7 +41,7 @@ func (s *Server) Write(ctx context.Context, dir string, prompts []Prompt, n int)
 			continue
 		}
 		d.Items = append(d.Items, &Item{
-			File: fmt.Sprintf("case%d", i), Prompt: p.Text, Given: len(p.Tokens), Tokens: append(p.Tokens[:len(p.Tokens):len(p.Tokens)], a.Tokens...),
+			File: fmt.Sprintf("case%d", i), Prompt: p.Text, Given: len(p.Tokens), Tokens: slices.Concat(p.Tokens, a.Tokens),
 			Tokenized: a.Tokenized, Top: a.Rows, PrefillTS: a.PrefillTS, DecodeTS: a.DecodeTS,
 		})
 		if s.Progress != nil {

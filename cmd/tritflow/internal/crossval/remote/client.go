@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,17 +98,14 @@ func (c *Client) Complete(ctx context.Context, p Prompt, n int) (*Answer, error)
 // Notes is what a reader of the report must know: what the server did not
 // understand, what was left out.
 func (c *Client) Notes() []string {
-	return append(c.notes[:len(c.notes):len(c.notes)], c.names.notes()...)
+	return slices.Concat(c.notes, c.names.notes())
 }
 
 func (c *Client) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	for _, n := range c.notes {
-		if n == text {
-			return
-		}
+	if !slices.Contains(c.notes, text) {
+		c.notes = append(c.notes, text)
 	}
-	c.notes = append(c.notes, text)
 }
 
 // get asks for a small object.

@@ -65,12 +65,11 @@ func (c *Client) detect(ctx context.Context) error {
 // isLlama tells whether the server is llama.cpp's, and sets the client up for it.
 func (c *Client) isLlama(ctx context.Context) (bool, error) {
 	var p props
-	err := c.get(ctx, c.base.native+"/props", &p)
 	forced := c.opt.Dialect == Llama
-	switch {
-	case err != nil && (!elsewhere(err) || forced && !missing(err)):
+	if err := c.get(ctx, c.base.native+"/props", &p); err != nil && (!elsewhere(err) || forced && !missing(err)) {
 		return false, err
-	case !forced && (err != nil || p.Settings == nil):
+	}
+	if !forced && p.Settings == nil {
 		return false, nil
 	}
 	var list models

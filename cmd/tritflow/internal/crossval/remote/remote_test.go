@@ -376,7 +376,7 @@ func TestLlamaCppPython(t *testing.T) {
 		case r.URL.Path != "/v1/completions":
 			http.NotFound(w, r)
 		case strings.Contains(string(body), `"prompt":[`):
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = io.WriteString(w, `{"error": {"message": "2 validation errors:\n  {'loc': ('body', 'prompt', 'str'), 'msg': 'Input should be a valid string'}", "type": "internal_server_error"}}`)
 		default:
 			_, _ = fmt.Fprintf(w, `{"choices": [{"text": "Once upon", "logprobs": {"tokens": ["Once", " upon", ""], "token_logprobs": [null, -0.1, -0.2],

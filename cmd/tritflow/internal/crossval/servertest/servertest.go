@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 
 	"tritflow/cmd/tritflow/internal/compare"
@@ -58,7 +59,7 @@ func (f *Server) generate(r *http.Request, prompt []int32, n, top int) (answer [
 		}
 		answer = append(answer, id)
 	}
-	all := append(prompt[:len(prompt):len(prompt)], answer...)
+	all := slices.Concat(prompt, answer)
 	for row, err := range f.Logits(r.Context(), all, false) {
 		if err != nil {
 			f.fail(err)
@@ -262,7 +263,7 @@ func (f *Server) logprobs(ids, answer []int32, lists [][]said, echo, names bool)
 	}
 	var tokens []string
 	var chosen, top []any
-	all := append(ids[:len(ids):len(ids)], answer...)
+	all := slices.Concat(ids, answer)
 	for i, id := range all {
 		if i < len(ids) && !echo {
 			continue
