@@ -66,8 +66,10 @@ func (c *Client) detect(ctx context.Context) error {
 func (c *Client) isLlama(ctx context.Context) (bool, error) {
 	var p props
 	forced := c.opt.Dialect == Llama
-	if err := c.get(ctx, c.base.native+"/props", &p); err != nil && (!elsewhere(err) || forced && !missing(err)) {
-		return false, err
+	if err := c.get(ctx, c.base.native+"/props", &p); err != nil {
+		if forced && !missing(err) || !forced && !refuses(err) && !elsewhere(err) {
+			return false, err
+		}
 	}
 	if !forced && p.Settings == nil {
 		return false, nil
@@ -110,6 +112,13 @@ func (c *Client) choose(list *models) error {
 		return &VocabularyError{c.base.native, fmt.Sprintf("%d tokens, this model has %d", c.size, size)}
 	}
 	return nil
+}
+
+// refuses tells that a server answers, and refuses for no reason that holds for
+// every address: gateways say so in many ways.
+func refuses(err error) bool {
+	var s *StatusError
+	return errors.As(err, &s) && !s.Temporary() && s.Status != http.StatusUnauthorized && s.Status != http.StatusForbidden
 }
 
 // elsewhere tells that a server answers, and has nothing of use at that address.
