@@ -116,11 +116,11 @@ func (n *names) entry(e *entry) (int32, bool) {
 }
 
 // agrees tells whether a text may be that of a token. Servers leave out control
-// tokens, and what is not yet whole UTF-8.
+// tokens, and keep what is not yet whole UTF-8 for the token after it.
 func (n *names) agrees(e *entry, id int32) bool {
 	s, raw := e.text()
 	piece := string(n.v.Piece(id, true))
-	if s == "" || s == piece {
+	if s == "" || piece != "" && strings.HasSuffix(s, piece) {
 		return true
 	}
 	return !raw && !utf8.ValidString(piece) && (strings.HasPrefix(piece, s) || strings.Contains(s, "\ufffd"))

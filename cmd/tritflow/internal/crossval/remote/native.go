@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // native speaks llama.cpp's own interface.
@@ -110,7 +112,8 @@ func degenerate(rows []entry) bool {
 // not whole UTF-8 has no row.
 func (l *native) rows(url string, p Prompt, a *Answer, rows []entry, n int) error {
 	if len(a.Tokens) == 0 {
-		if err := l.drawn(url, a, rows); err != nil {
+		var err error
+		if rows, err = l.drawn(url, a, rows); err != nil {
 			return err
 		}
 	}
@@ -154,24 +157,34 @@ func (l *native) rows(url string, p Prompt, a *Answer, rows []entry, n int) erro
 	return nil
 }
 
-// drawn takes the generated tokens from their rows: older servers return no ids.
-func (l *native) drawn(url string, a *Answer, rows []entry) error {
+// drawn takes the generated tokens from their rows, where a server returns no
+// ids, and gives the rows whose place is known.
+func (l *native) drawn(url string, a *Answer, rows []entry) ([]entry, error) {
 	for i := range rows {
 		text, _ := rows[i].text()
 		id, ok := l.names.entry(&rows[i])
 		switch {
+		case ok && len(text) > len(l.opt.Vocab.Piece(id, true)) && l.names.agrees(&rows[i], id),
+			!ok && len(l.names.of(text)) == 0 && !isASCII(text):
+			// The text begins with bytes of tokens that have no row.
+			l.note("the server does not tell of tokens that are parts of a character: answers are compared up to the first")
+			return rows[:i], nil
 		case ok:
 			a.Tokens = append(a.Tokens, id)
 		case text == "":
-			return nil // an end token
+			return rows[:i+1], nil // an end token
 		case len(l.names.of(text)) == 0:
-			return &VocabularyError{url, fmt.Sprintf("it has generated %q, which is no token of this model", text)}
+			return nil, &VocabularyError{url, fmt.Sprintf("it has generated %q, which is no token of this model", text)}
 		default:
 			l.note("the server names tokens by their text, and %q may be one of several: that answer is compared up to there", text)
-			return nil
+			return rows[:i+1], nil
 		}
 	}
-	return nil
+	return rows, nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // tokenize asks for the prompt's ids by the server's tokenizer.

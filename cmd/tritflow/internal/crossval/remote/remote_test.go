@@ -357,7 +357,7 @@ func TestIncomplete(t *testing.T) {
 	if len(ids) != 2 {
 		t.Skipf("é is %d tokens of this vocabulary", len(ids))
 	}
-	body := fmt.Sprintf(`{"tokens": [%d, %d], "completion_probabilities": [{"id": %d, "token": "", "bytes": [169], "top_logprobs": [{"id": %d, "logprob": -0.1}]}]}`, ids[0], ids[1], ids[1], ids[1])
+	body := fmt.Sprintf(`{"tokens": [%d, %d], "completion_probabilities": [{"id": %d, "token": "\u00e9", "bytes": [195, 169], "top_logprobs": [{"id": %d, "logprob": -0.1}]}]}`, ids[0], ids[1], ids[1], ids[1])
 	a, _, err := ask(t.Context(), t, remote.Options{Address: serve(t, llama(reply{body: body})), Vocab: v}, remote.Prompt{Tokens: []int32{422}})
 	if err != nil || !slices.Equal(a.Tokens, ids) || len(a.Rows) != 1 || a.Rows[0].Position != 1 {
 		t.Errorf("%+v, %v", a, err)
@@ -393,5 +393,24 @@ func TestLlamaCppPython(t *testing.T) {
 		if !strings.Contains(strings.Join(notes, "\n"), want) {
 			t.Errorf("%q lacks %q", notes, want)
 		}
+	}
+}
+
+// TestNoParts: in the form of the chat interface a token that is part of a
+// character is not told of; what comes after it stands in no known place.
+func TestNoParts(t *testing.T) {
+	v := vocabulary(t)
+	ids := v.Encode("é", vocab.EncodeOptions{})
+	if len(ids) != 2 {
+		t.Skipf("é is %d tokens of this vocabulary", len(ids))
+	}
+	row := func(id int32, text string, bytes string) string {
+		return fmt.Sprintf(`{"id": %d, "token": %q, "bytes": %s, "logprob": -0.1, "top_logprobs": [{"id": %d, "logprob": -0.1}]}`, id, text, bytes, id)
+	}
+	day := v.Encode(" day", vocab.EncodeOptions{})[0]
+	body := `{"choices": [{"text": "x", "logprobs": {"content": [` + row(day, " day", "[32, 100, 97, 121]") + "," + row(ids[1], "é", "[195, 169]") + "," + row(day, " day", "[32, 100, 97, 121]") + `]}}]}`
+	a, notes, err := ask(t.Context(), t, remote.Options{Address: serve(t, openai(reply{body: body})), Vocab: v}, remote.Prompt{Tokens: []int32{422}})
+	if err != nil || !slices.Equal(a.Tokens, []int32{day}) || len(a.Rows) != 1 || a.Rows[0].Position != 0 || !strings.Contains(strings.Join(notes, "\n"), "parts of a character") {
+		t.Errorf("%+v, %q, %v", a, notes, err)
 	}
 }
