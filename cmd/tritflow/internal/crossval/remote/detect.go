@@ -54,7 +54,7 @@ func (c *Client) detect(ctx context.Context) error {
 	if err := c.choose(&list); err != nil {
 		return err
 	}
-	c.speak = &openai{Client: c, can: features{ids: true, echo: true, names: true}, top: c.opt.Top}
+	c.speak = &openai{Client: c, can: features{ids: true, echo: true, extra: true}, top: c.opt.Top}
 	c.about = "OpenAI-compatible server " + c.base.openai
 	if c.model != "" {
 		c.about += ", model " + c.model

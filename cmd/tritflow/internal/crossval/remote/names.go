@@ -132,7 +132,7 @@ func (n *names) notes() []string {
 	for _, part := range []struct {
 		texts map[string]int
 		what  string
-	}{{n.ambiguous, "several tokens of this model"}, {n.unknown, "no token of this model"}} {
+	}{{n.ambiguous, "several tokens of this model"}, {n.unknown, "no token of this model, or one that is written as no text"}} {
 		times, first := 0, ""
 		for text, k := range part.texts {
 			times += k

@@ -27,7 +27,7 @@ type openai struct {
 type features struct {
 	ids   bool // prompts as token ids
 	echo  bool // the prompt's log-probabilities
-	names bool // tokens as "token_id:N"
+	extra bool // what OpenAI does not know
 }
 
 // choices is what is read of the answer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,11 +12,31 @@ import (
 	"tritflow/gguf/vocab"
 )
 
+// extras are fields of several servers; each leaves out those that it does not
+// know, or refuses them all. Penalties for repetition are on by default in
+// llama-cpp-python, and may be in vLLM by a model's generation_config.json.
+var extras = map[string]any{
+	"return_tokens_as_token_ids": true,  // vLLM: ids instead of texts
+	"repetition_penalty":         1,     // vLLM
+	"repeat_penalty":             1,     // llama.cpp, llama-cpp-python
+	"cache_prompt":               false, // llama.cpp
+}
+
+// isExtra tells whether a refusal names one of the extras.
+func isExtra(said string) bool {
+	for name := range extras {
+		if strings.Contains(said, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // request asks, and asks again without what the server refuses.
 func (o *openai) request(ctx context.Context, url string, p Prompt, n int) (*choices, error) {
 	var refused error
 	for {
-		body := map[string]any{"prompt": p.Tokens, "max_tokens": n, "temperature": 0, "logprobs": o.top}
+		body := map[string]any{"prompt": p.Tokens, "max_tokens": n, "temperature": 0, "logprobs": o.top, "presence_penalty": 0, "frequency_penalty": 0, "top_p": 1}
 		if o.model != "" {
 			body["model"] = o.model
 		}
@@ -32,8 +53,8 @@ func (o *openai) request(ctx context.Context, url string, p Prompt, n int) (*cho
 		if o.can.echo {
 			body["echo"] = true
 		}
-		if o.can.names {
-			body["return_tokens_as_token_ids"] = true
+		if o.can.extra {
+			maps.Copy(body, extras)
 		}
 		var got choices
 		err := o.ask(ctx, http.MethodPost, url, body, &got, o.sizeOf(len(p.Tokens)+n))
@@ -62,15 +83,15 @@ func (o *openai) without(err error) bool {
 	switch {
 	case echo:
 		o.drop(&o.can.echo)
-	case o.can.names && strings.Contains(said, "return_tokens_as_token_ids"):
-		o.can.names = false
+	case o.can.extra && (strings.Contains(said, "unrecognized") || isExtra(said)):
+		o.can.extra = false
 	case o.top > 5 && strings.Contains(said, "logprobs"):
 		o.top = 5
 		o.note("the server refuses %d log-probabilities a position: 5 are compared", o.opt.Top)
 	case o.can.ids && strings.Contains(said, "prompt"):
 		o.drop(&o.can.ids)
-	case o.can.names:
-		o.can.names = false
+	case o.can.extra:
+		o.can.extra = false
 	case o.can.echo:
 		o.drop(&o.can.echo)
 	case o.can.ids:
