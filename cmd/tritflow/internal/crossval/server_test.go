@@ -246,6 +246,28 @@ func TestOtherModel(t *testing.T) {
 	}
 }
 
+// TestOtherTokenizer: a server that tokenizes prompts in another way fails, also
+// where its numbers for our tokens are the same; one that leaves out the token
+// which begins every text does not.
+func TestOtherTokenizer(t *testing.T) {
+	e := builtinEngine(t)
+	f := &servertest.Server{Engine: e, Split: func(ids []int32) []int32 { return append(ids, 5) }}
+	r, err := beside(t, e, open(t, f.Llama()), remote.Auto, crossval.Standard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Pass || len(r.Problems) != 2 || !strings.Contains(r.Problems[0].Error(), "case0: prompts that are tokenized differently") || r.Cases[2].Tokenized != nil {
+		t.Errorf("pass %v, %v", r.Pass, r.Problems)
+	}
+	if bos, ok := e.Vocab().BOS(); !ok || prompts(t, e)[0].Tokens[0] != bos {
+		t.Fatal("the built-in model begins no text with a token of its own")
+	}
+	f.Split = func(ids []int32) []int32 { return ids[1:] }
+	if r, err = beside(t, e, open(t, f.Llama()), remote.Auto, crossval.Standard()); err != nil || !r.Pass {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestServerCancelled: the end of the context ends the request, with its cause.
 func TestServerCancelled(t *testing.T) {
 	e := builtinEngine(t)

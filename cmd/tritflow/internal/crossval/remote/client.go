@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"tritflow/gguf/vocab"
 )
@@ -218,8 +219,20 @@ func message(data []byte, h http.Header) string {
 	if to := h.Get("Location"); to != "" {
 		text = "it sends on to " + to + ", which is not followed: name that address if it is meant"
 	}
+	return plain(text)
+}
+
+// plain makes one short line of what a server says, without anything that a
+// terminal would obey.
+func plain(text string) string {
 	const most = 300
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	text = strings.Join(strings.Fields(text), " ")
 	if r := []rune(text); len(r) > most {
 		text = string(r[:most-1]) + "…"
 	}

@@ -57,7 +57,7 @@ func (c *Client) detect(ctx context.Context) error {
 	c.speak = &openai{Client: c, can: features{ids: true, echo: true, extra: true}, top: c.opt.Top}
 	c.about = "OpenAI-compatible server " + c.base.openai
 	if c.model != "" {
-		c.about += ", model " + c.model
+		c.about += ", model " + plain(c.model)
 	}
 	return nil
 }
@@ -84,10 +84,10 @@ func (c *Client) isLlama(ctx context.Context) (bool, error) {
 	c.speak = &native{Client: c}
 	c.about = "llama.cpp server " + c.base.native
 	if p.Build != "" {
-		c.about += ", build " + p.Build
+		c.about += ", build " + plain(p.Build)
 	}
 	if p.ModelPath != "" {
-		c.about += ", model " + path.Base(strings.ReplaceAll(p.ModelPath, `\`, "/"))
+		c.about += ", model " + plain(path.Base(strings.ReplaceAll(p.ModelPath, `\`, "/")))
 	}
 	return true, nil
 }
@@ -106,7 +106,7 @@ func (c *Client) choose(list *models) error {
 		}
 	}
 	if len(ids) > 1 && c.opt.Model == "" {
-		c.note("the server has %d models, %s is compared; --ref-name names another", len(ids), c.model)
+		c.note("the server has %d models, %s is compared; --ref-name names another", len(ids), plain(c.model))
 	}
 	if size := c.opt.Vocab.Size(); c.size > 0 && c.size != size {
 		return &VocabularyError{c.base.native, fmt.Sprintf("%d tokens, this model has %d", c.size, size)}

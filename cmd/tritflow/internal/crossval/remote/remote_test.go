@@ -137,7 +137,7 @@ func TestBadAnswers(t *testing.T) {
 		"loading":             {replies: map[string]reply{"/props": {503, `{"error": {"code": 503, "message": "Loading model"}}`}}, want: failure{as: &status, says: "Loading model", try: true}},
 		"no key":              {replies: map[string]reply{"/props": {401, `{"error": {"message": "Invalid API Key"}}`}}, want: failure{as: &status, says: "Invalid API Key; the environment variable TRITFLOW_API_KEY"}},
 		"FastAPI":             {replies: openai(reply{404, `{"detail": "no model m"}`}), want: failure{as: &status, says: "no model m"}},
-		"text":                {replies: llama(reply{400, "<html>\n  bad   gateway\n</html>"}), want: failure{as: &status, says: "<html> bad gateway </html>"}},
+		"text":                {replies: llama(reply{400, "<html>\n  bad \x1b \x07 gateway\n</html>"}), want: failure{as: &status, says: "<html> bad gateway </html>"}},
 		"prompt too long":     {replies: llama(reply{400, `{"error": {"message": "the request exceeds the available context size"}}`}), want: failure{as: &status, says: "exceeds the available context"}},
 		"OpenAI, not at all":  {replies: openai(reply{400, `{"error": {"message": "no"}}`}), want: failure{as: &status, says: "400 Bad Request: no"}},
 		"server fails":        {replies: openai(reply{500, `{"error": "out of memory"}`}), want: failure{as: &status, says: "out of memory", try: true}},

@@ -32,6 +32,7 @@ type Server struct {
 	Shift func(position int, id int32, logProb float64) float64 // lies about a log-probability
 	Draw  func(position int, id int32) int32                    // lies about a token
 	Vocab int                                                   // size that it tells; 0 = none
+	Split func(ids []int32) []int32                             // its tokenizer gives other ids
 }
 
 // said is a token with its log-probability.
@@ -138,7 +139,11 @@ func (f *Server) Llama() *httptest.Server {
 			Special bool   `json:"add_special"`
 		}
 		_ = json.NewDecoder(r.Body).Decode(&q)
-		write(w, object{"tokens": f.Engine.Vocab().Encode(q.Content, vocab.EncodeOptions{AddSpecial: q.Special, ParseSpecial: true})})
+		ids := f.Engine.Vocab().Encode(q.Content, vocab.EncodeOptions{AddSpecial: q.Special, ParseSpecial: true})
+		if f.Split != nil {
+			ids = f.Split(ids)
+		}
+		write(w, object{"tokens": ids})
 	})
 	mux.HandleFunc("POST /completion", func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
