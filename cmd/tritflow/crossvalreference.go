@@ -8,6 +8,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/crossval/remote"
+	"tritflow/gguf/vocab"
 	"tritflow/quantkern"
 )
 
@@ -23,7 +24,7 @@ func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, cle
 		}
 		return d, func() error { return nil }, nil
 	}
-	prompts, err := f.cases(ctx, a)
+	prompts, v, err := f.cases(ctx, a)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -31,7 +32,7 @@ func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, cle
 	if err != nil {
 		return nil, nil, err
 	}
-	if d, err = f.make(ctx, a, dir, prompts); err != nil {
+	if d, err = f.make(ctx, a, dir, prompts, v); err != nil {
 		return nil, nil, firstError(err, clean())
 	}
 	return d, clean, nil
@@ -52,7 +53,7 @@ func (f *crossvalFlags) folder() (dir string, clean func() error, err error) {
 }
 
 // make lets the reference make a dump.
-func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) (*crossval.Dump, error) {
+func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []crossval.Prompt, v *vocab.Vocab) (*crossval.Dump, error) {
 	var err error
 	switch f.reference {
 	case "tritflow":
@@ -60,7 +61,7 @@ func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []
 	case "llama.cpp":
 		err = f.llama(ctx, dir, prompts)
 	default:
-		err = f.server(ctx, a, dir, prompts)
+		err = f.server(ctx, a, dir, prompts, v)
 	}
 	if err != nil {
 		return nil, err
@@ -68,24 +69,24 @@ func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []
 	return crossval.OpenDump(dir, filepath.Base(f.path), false)
 }
 
-// cases reads the prompts.
-func (f *crossvalFlags) cases(ctx context.Context, a *app) ([]crossval.Prompt, error) {
+// cases reads the prompts, and the vocabulary that makes tokens of them.
+func (f *crossvalFlags) cases(ctx context.Context, a *app) ([]crossval.Prompt, *vocab.Vocab, error) {
 	text, name := crossval.Prompts, "the program's prompts"
 	if f.prompts != "" {
 		var err error
 		if text, name, err = a.textFile(ctx, f.prompts); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	v, err := f.vocab(a)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	prompts, err := crossval.ReadPrompts(name, text, v)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, nil, &usageError{err}
 	}
-	return prompts, nil
+	return prompts, v, nil
 }
 
 // llama runs llama.cpp.
@@ -101,16 +102,12 @@ func (f *crossvalFlags) llama(ctx context.Context, dir string, prompts []crossva
 }
 
 // server asks a model server.
-func (f *crossvalFlags) server(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) error {
+func (f *crossvalFlags) server(ctx context.Context, a *app, dir string, prompts []crossval.Prompt, v *vocab.Vocab) error {
 	if f.n < 1 {
 		return usagef("-n %d: a server tells log-probabilities of the tokens that it generates; let it generate 1 or more", f.n)
 	}
 	if f.timeout <= 0 {
 		return usagef("--ref-timeout %v: give an answer some time", f.timeout)
-	}
-	v, err := f.vocab(a)
-	if err != nil {
-		return err
 	}
 	s := crossval.Server{Options: remote.Options{
 		Address: f.reference, Dialect: f.api, Key: os.Getenv(remote.KeyVariable), Model: f.refName, Top: f.top, Timeout: f.timeout, Vocab: v,
