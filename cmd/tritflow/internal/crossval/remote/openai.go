@@ -101,7 +101,7 @@ func (o *openai) lists(url string, p Prompt, a *Answer, lp *logProbs, got *choic
 		return &AnswerError{url, fmt.Sprintf("it lists %d tokens with %d and %d log-probabilities", total, len(lp.Chosen), len(lp.Top)), nil}
 	}
 	echoed := 0
-	if u := got.Usage; o.can.echo && u != nil && u.Completion <= total {
+	if u := got.Usage; o.can.echo && u != nil && u.Completion >= 0 && u.Completion <= total {
 		echoed = total - u.Completion
 	} else if o.can.echo {
 		echoed = o.begins(p, lp.Tokens)
