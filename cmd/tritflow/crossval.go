@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/cmd/tritflow/internal/crossval/remote"
 	"tritflow/gguf/atomicfile"
-	"tritflow/quantkern"
 	"tritflow/stages"
 )
 
@@ -28,14 +26,21 @@ of every layer. The first layer that diverges is named.
                  the package llama-cpp-python
   tritflow       another configuration: --ref-model, --ref-devices, --ref-kv,
                  --ref-isa
+  http://HOST:PORT, https://HOST/PATH
+                 a server: llama.cpp's, or any with OpenAI's /v1/completions. It is
+                 asked which one it is (--ref-api says it instead), and for greedy
+                 tokens and the --ref-top likeliest of each position. A key that it
+                 wants is read from the environment variable ` + remote.KeyVariable + `.
 
 -f FILE has one prompt a line (text, or {"tokens": [...]}); a dump has its own. The
 reference continues each by -n greedy tokens; both are then compared at every
 position with the same tokens before it, and our own answer with the reference's.
+Of a server, only what it lists can be compared: there is no correlation then, no
+MSE, no layer.
 
 --tolerance is default (room for activations that are rounded the other way),
 strict (float32 against float32), or a JSON file with some of: agreement generated
-correlation max mean mse kl perplexity layer tie. --override makes a mistake on
+correlation max mean mse kl logprob perplexity layer tie. --override makes a mistake on
 purpose, such as rope.freq_base=1000, swap=gate,up or 2:attn_sub_norm=off.
 
 --deterministic N computes every prompt N times, alone, in company and one token at
@@ -66,6 +71,10 @@ type crossvalFlags struct {
 
 	refModel, refDevices, refKV, refISA string
 
+	api, refName string
+	top          int
+	timeout      time.Duration
+
 	deterministic int
 	platform      string
 }
@@ -81,7 +90,7 @@ func (a *app) crossvalCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&f.reference, "reference", "", "a dump, llama.cpp or tritflow")
+	fs.StringVar(&f.reference, "reference", "", "a dump, llama.cpp, tritflow or the address of a server")
 	fs.StringVarP(&f.prompts, "file", "f", "", "file of prompts, one a line; - is standard input (default: eight short ones)")
 	fs.IntVarP(&f.n, "max-tokens", "n", 32, "greedy tokens after each prompt")
 	fs.StringVar(&f.tolerance, "tolerance", "default", "default, strict, or a JSON file of limits")
@@ -96,6 +105,10 @@ func (a *app) crossvalCommand() *cobra.Command {
 	fs.StringVar(&f.refDevices, "ref-devices", "", "tritflow as the reference: its devices (default: the same)")
 	fs.StringVar(&f.refKV, "ref-kv", "", "tritflow as the reference: its type of keys and values (default: the same)")
 	fs.StringVar(&f.refISA, "ref-isa", "", "tritflow as the reference: its kernels, for example generic (default: the same)")
+	fs.StringVar(&f.api, "ref-api", remote.Auto, "a server as the reference: what it speaks, llama.cpp or openai (auto: it is asked)")
+	fs.StringVar(&f.refName, "ref-name", "", "a server as the reference: the model's name there (default: the first that it lists)")
+	fs.IntVar(&f.top, "ref-top", 20, "a server as the reference: log-probabilities of each position to ask for")
+	fs.DurationVar(&f.timeout, "ref-timeout", 10*time.Minute, "a server as the reference: how long one answer may take")
 	fs.IntVar(&f.deterministic, "deterministic", 0, "compare so many runs of every prompt with each other instead, by SHA-256")
 	fs.StringVar(&f.platform, "platform", "", "compare with this baseline of another machine instead, or write it where it is not there")
 	return cmd
@@ -188,114 +201,4 @@ func (f *engineFlags) configuration(e *stages.Engine) string {
 		on = append(on, s)
 	}
 	return fmt.Sprintf("tritflow %s on %s, KV cache %s", version(), strings.Join(on, " and "), f.kv)
-}
-
-// dump opens the reference's dump, or lets the reference make one. The engine is
-// not loaded yet: kernels may be switched, and memory is the reference's.
-func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, clean func() error, err error) {
-	clean = func() error { return nil }
-	base := filepath.Base(f.path)
-	switch {
-	case f.reference == "":
-		return nil, nil, usagef("--reference is missing: name a dump, llama.cpp or tritflow")
-	case f.reference != "llama.cpp" && f.reference != "tritflow":
-		d, err = crossval.OpenDump(f.reference, base, false)
-		if err != nil {
-			return nil, nil, &usageError{err}
-		}
-		return d, clean, nil
-	}
-	dir := f.keep
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "tritflow-crossval-"); err != nil {
-			return nil, nil, err
-		}
-		clean = func() error { return os.RemoveAll(dir) }
-	} else if err = os.MkdirAll(dir, 0o777); err != nil {
-		return nil, nil, &usageError{err}
-	}
-	defer func() {
-		if err != nil {
-			err = firstError(err, clean())
-		}
-	}()
-	prompts, err := f.cases(ctx, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	if f.reference == "tritflow" {
-		err = f.other(ctx, a, dir, prompts)
-	} else {
-		err = f.llama(ctx, dir, prompts)
-	}
-	if err == nil {
-		d, err = crossval.OpenDump(dir, base, false)
-	}
-	return d, clean, err
-}
-
-// cases reads the prompts.
-func (f *crossvalFlags) cases(ctx context.Context, a *app) ([]crossval.Prompt, error) {
-	text, name := crossval.Prompts, "the program's prompts"
-	if f.prompts != "" {
-		var err error
-		if text, name, err = a.textFile(ctx, f.prompts); err != nil {
-			return nil, err
-		}
-	}
-	v, err := f.vocab(a)
-	if err != nil {
-		return nil, err
-	}
-	prompts, err := crossval.ReadPrompts(name, text, v)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	return prompts, nil
-}
-
-// llama runs llama.cpp.
-func (f *crossvalFlags) llama(ctx context.Context, dir string, prompts []crossval.Prompt) error {
-	l := crossval.Llama{Python: f.python, Model: f.path, Threads: f.threads, KV: f.kv, Tensors: true}
-	if l.Threads <= 0 {
-		l.Threads = runtime.GOMAXPROCS(0)
-	}
-	if f.path == "" {
-		return usagef("--reference llama.cpp reads a file: name one with -m (it does not know the types of the model inside this program)")
-	}
-	return l.Write(ctx, dir, prompts, f.n)
-}
-
-// other runs another configuration of this program.
-func (f *crossvalFlags) other(ctx context.Context, a *app, dir string, prompts []crossval.Prompt) (err error) {
-	o := f.engineFlags
-	if f.refModel != "" {
-		o.path = f.refModel
-	}
-	if f.refDevices != "" {
-		o.devices, o.split = f.refDevices, nil
-	}
-	if f.refKV != "" {
-		o.kv = f.refKV
-	}
-	if f.refISA != "" {
-		restore, err := quantkern.UseTier(f.refISA)
-		if err != nil {
-			return &usageError{err}
-		}
-		defer restore()
-	}
-	e, err := o.load(ctx, a, nil)
-	if err != nil {
-		return err
-	}
-	defer closeEngine(e, &err)
-	s := crossval.Source{Engine: e, Name: o.configuration(e), KV: o.kv, Tensors: true}
-	if f.path != "" {
-		s.Model = filepath.Base(f.path)
-	}
-	if f.refModel != "" {
-		s.Name += ", " + f.refModel
-	}
-	return s.Write(ctx, dir, prompts, f.n)
 }

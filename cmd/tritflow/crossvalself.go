@@ -20,7 +20,7 @@ func (f *crossvalFlags) repeats(ctx context.Context, a *app) (err error) {
 	if f.deterministic < 2 {
 		return usagef("--deterministic %d compares nothing: give 2 or more runs", f.deterministic)
 	}
-	prompts, err := f.cases(ctx, a)
+	prompts, _, err := f.cases(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (f *crossvalFlags) machines(ctx context.Context, a *app, tol crossval.Toler
 	}
 	var prompts []crossval.Prompt
 	if first {
-		prompts, err = f.cases(ctx, a)
+		prompts, _, err = f.cases(ctx, a)
 	} else {
 		prompts = was.Prompts()
 	}

@@ -11,6 +11,7 @@ import (
 	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/convert"
 	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/cmd/tritflow/internal/crossval/remote"
 	"tritflow/cmd/tritflow/internal/receipt"
 	"tritflow/cmd/tritflow/internal/score"
 	"tritflow/cmd/tritflow/internal/targets"
@@ -107,7 +108,7 @@ func refused(err error) bool {
 	return is[*usageError](err) || is[*modelError](err) ||
 		is[*stages.RequestError](err) || is[*stages.KindError](err) || is[*sample.ParamError](err) || is[*device.SpecError](err) || is[*device.UnavailableError](err) ||
 		is[*vocab.UnsupportedError](err) || is[*bench.KindError](err) || batch.Refused(err) || is[*score.TextError](err) || is[*hf.Error](err) || is[*convert.Error](err) ||
-		is[*crossval.DumpError](err) || is[*crossval.OverrideError](err) || is[*receipt.FileError](err) || is[*targets.FileError](err)
+		is[*crossval.DumpError](err) || is[*crossval.OverrideError](err) || remote.Refused(err) || is[*receipt.FileError](err) || is[*targets.FileError](err)
 }
 
 func is[E error](err error) bool {

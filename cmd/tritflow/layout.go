@@ -75,7 +75,7 @@ func (a *app) inspectLayout(ctx context.Context, f *inspectFlags) error {
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, v)
 	if len(v.Scores) > 0 {
-		fmt.Fprintf(t, "\nlayout\trows and columns\tnats a token (chance %.2f)\n", v.Chance)
+		fmt.Fprintf(t, "\nlayout\tnats of the weights\tnats a token (chance %.2f)\n", v.Chance)
 	}
 	for _, s := range v.Scores {
 		pass := fmt.Sprintf("%.3f", s.Loss)

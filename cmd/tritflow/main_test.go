@@ -44,12 +44,14 @@ func TestScripts(t *testing.T) {
 			"flipbit":     flipbit,
 			"benchreport": benchreport,
 			"transcript":  transcript,
+			"serve":       serve,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
 			env.Setenv("LLAMA", llama)
+			env.Setenv("TESTDATA", filepath.Dir(llama))
 			env.Setenv("EMBEDDING", filepath.Join(filepath.Dir(llama), "tiny-qwen3-embedding.gguf"))
 			return err
 		},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tritflow/cmd/tritflow/internal/layout/i2slayout"
 	"tritflow/gguf"
 	"tritflow/gguf/vocab"
 )
@@ -125,7 +126,7 @@ func (e *Engine) types(rules *engineRules, f *gguf.File) {
 		case i2s && rules.name == "bitnet.cpp":
 			e.layout(t.Type.String())
 		case i2s && t.Type.String() != "I2_S":
-			e.garble("it reads I2_S in layout A, the file has %s", letter(t.Type.String()))
+			e.garble("it reads I2_S in layout A, the file has %s", i2slayout.Letter(t.Type.String()))
 		}
 	}
 }

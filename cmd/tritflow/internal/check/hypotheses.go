@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"tritflow/cmd/tritflow/internal/check/i2slayout"
+	"tritflow/cmd/tritflow/internal/layout/i2slayout"
 	"tritflow/gguf"
 	"tritflow/gguf/vocab"
 	"tritflow/graph"
@@ -29,7 +29,7 @@ func (r *Report) byteOrders(m *graph.Model) {
 		return
 	}
 	p := r.wrong("values", "i2s-layout", "", "the I2_S weights are stored in layout %s, and are read as %s: columns agree with norms and with the rows that feed them only in layout %s (by %.0f nats)",
-		letter(v.Layout), letter(label), letter(v.Layout), v.Odds)
+		i2slayout.Letter(v.Layout), i2slayout.Letter(label), i2slayout.Letter(v.Layout), v.Odds)
 	p.Message += ". " + map[string]string{
 		"I2_S":   "It is the usual one; leave --i2s-layout out",
 		"I2_S_B": "ARM builds of bitnet.cpp since November 2025 write it; --i2s-layout B runs the file as it is",
@@ -37,10 +37,6 @@ func (r *Report) byteOrders(m *graph.Model) {
 	}[v.Layout]
 	p.Sure = v.Sure()
 	p.Fix = fixLayout(v.Layout)
-}
-
-func letter(layout string) string {
-	return map[string]string{"I2_S": "A", "I2_S_B": "B", "I2_S_C": "C"}[layout]
 }
 
 // fixLayout stores every I2_S tensor in layout A.

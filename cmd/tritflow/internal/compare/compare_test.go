@@ -80,3 +80,58 @@ func TestLogProb(t *testing.T) {
 		t.Errorf("best is %d", b)
 	}
 }
+
+// TestListed: by hand, with a distribution of halves.
+func TestListed(t *testing.T) {
+	ln := math.Log
+	f32 := func(p ...float64) (row []float32) {
+		for _, x := range p {
+			row = append(row, float32(ln(x)+7)) // logits are not normalized
+		}
+		return row
+	}
+	const impossible = -9000
+	var l compare.Listed
+	// Ours 1/2 1/4 1/8 1/8; the reference lists 1/4 and 1/2 and leaves 1/4.
+	r := l.Add(1, 4, f32(.5, .25, .125, .125), []int32{0, 1}, []float64{ln(.25), ln(.5)}, impossible)
+	want := .25*ln(.25/.5) + .5*ln(.5/.25) // and a quarter remains to both
+	if r.Same || math.Abs(r.KL-want) > 1e-6 || math.Abs(r.Gap-ln(2)) > 1e-9 {
+		t.Errorf("%+v, want KL %v", r, want)
+	}
+	full := .25*ln(.25/.5) + .5*ln(.5/.25) + .2*ln(.2/.125) + .05*ln(.05/.125)
+	if r.KL > full {
+		t.Errorf("%v is more than the whole divergence, %v", r.KL, full)
+	}
+	// The same distribution; an impossible token is no difference.
+	r = l.Add(1, 5, f32(.5, .25, .125, .125), []int32{0, 3, 2}, []float64{ln(.5), ln(.125), -9999}, impossible)
+	if !r.Same || r.KL > 1e-6 {
+		t.Errorf("the same: %+v", r)
+	}
+	// Ours is not listed: the gap is more than that to the last of the list.
+	r = l.Add(2, 6, f32(.1, .2, .1, .6), []int32{0, 1}, []float64{ln(.6), ln(.3)}, impossible)
+	if r.Same || !math.IsInf(r.Gap, 1) {
+		t.Errorf("%+v", r)
+	}
+	f := l.Figures()
+	d := f.First
+	if f.Rows != 3 || f.Equal != 1 || f.Values != 6 || f.Least != 2 || f.Most != 2 || f.Worst.Case != 2 || f.Worst.Position != 6 || f.Worst.Token != 0 ||
+		math.Abs(f.Max-ln(6)) > 1e-6 || math.Abs(f.Mean-(2*ln(2)+ln(6)+ln(1.5))/6) > 1e-6 || math.Abs(f.Mass-(.75+.625+.9)/3) > 1e-6 {
+		t.Errorf("%+v", f)
+	}
+	if d == nil || d.Case != 1 || d.Position != 4 || d.Token != 0 || d.Reference != 1 || d.AtLeast || math.Abs(d.Gap-ln(2)) > 1e-6 || math.Abs(d.OurGap-ln(2)) > 1e-6 {
+		t.Errorf("%+v", d)
+	}
+	var far compare.Listed
+	far.Add(0, 0, f32(.1, .2, .1, .6), []int32{0, 1}, []float64{ln(.6), ln(.3)}, impossible)
+	if d := far.Figures().First; d == nil || !d.AtLeast || math.Abs(d.Gap-ln(2)) > 1e-6 {
+		t.Errorf("%+v", d)
+	}
+	// What is not finite is counted, and the report can be written.
+	nan := float32(math.NaN())
+	far.Add(0, 1, []float32{nan, 1, 2}, []int32{0, 1}, []float64{-1, -2}, impossible)
+	if f := far.Figures(); f.NonFinite != 2 {
+		t.Errorf("%+v", f)
+	} else if _, err := json.Marshal(f); err != nil {
+		t.Error(err)
+	}
+}

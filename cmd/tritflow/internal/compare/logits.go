@@ -47,10 +47,11 @@ type Logits struct {
 type Divergence struct {
 	Case          int     `json:"case"`
 	Position      int     `json:"position"`
-	Token         int32   `json:"token"`     // ours
-	Reference     int32   `json:"reference"` // theirs
-	Gap           float64 `json:"gap"`       // by how much theirs beats ours in the reference's logits
-	OurGap        float64 `json:"our_gap"`   // by how much ours beats theirs in our logits
+	Token         int32   `json:"token"`                     // ours
+	Reference     int32   `json:"reference"`                 // theirs
+	Gap           float64 `json:"gap"`                       // by how much theirs beats ours in the reference's logits
+	AtLeast       bool    `json:"gap_is_at_least,omitempty"` // the reference does not list ours: the gap is larger
+	OurGap        float64 `json:"our_gap"`                   // by how much ours beats theirs in our logits
 	Prompt        string  `json:"prompt,omitempty"`
 	TokenText     string  `json:"token_text,omitempty"`
 	ReferenceText string  `json:"reference_text,omitempty"`

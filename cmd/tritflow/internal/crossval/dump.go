@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"tritflow/cmd/tritflow/internal/crossval/remote"
 )
 
 // IndexName is the index of a dump's folder.
@@ -22,6 +24,7 @@ const IndexName = "reference.json"
 type Dump struct {
 	Engine string            `json:"engine"`
 	Note   string            `json:"note,omitempty"`
+	Notes  []string          `json:"notes,omitempty"`  // for the report
 	Models map[string]string `json:"models,omitempty"` // file name: SHA-256
 	Items  []*Item           `json:"items"`
 
@@ -43,6 +46,10 @@ type Item struct {
 	Tokenized []int32 `json:"tokenized,omitempty"` // the prompt's tokens by the reference's own tokenizer
 	PrefillTS float64 `json:"prefill_tok_s,omitempty"`
 	DecodeTS  float64 `json:"decode_tok_s,omitempty"`
+
+	// Top has the likeliest tokens of some positions, by ascending position, where
+	// the reference tells no more: there is no file of logits then, and no shape.
+	Top []remote.Row `json:"top,omitempty"`
 }
 
 // DumpError: a dump cannot be used.
@@ -99,6 +106,9 @@ func OpenDump(path, model string, steps bool) (*Dump, error) {
 			break
 		}
 	}
+	if i := slices.Index(d.Items, nil); i >= 0 {
+		return fail(fmt.Sprintf("item %d is null", i), nil)
+	}
 	d.Items = pick(d.Items, model, steps)
 	if len(d.Items) == 0 {
 		return fail(fmt.Sprintf("has nothing of model %s", model), nil)
@@ -129,14 +139,15 @@ func (d *Dump) check(it *Item) error {
 	if len(it.Tokens) == 0 {
 		return errors.New("has no tokens")
 	}
-	if len(it.Shape) != 2 || it.Shape[0] != len(it.Tokens) || it.Shape[1] < 1 {
+	if it.Top != nil {
+		return it.checkTop()
+	}
+	const most = 1 << 24 // tokens that a vocabulary may have
+	if len(it.Shape) != 2 || it.Shape[0] != len(it.Tokens) || it.Shape[1] < 1 || it.Shape[1] > most {
 		return fmt.Errorf("the shape %v is not [%d tokens, vocabulary]", it.Shape, len(it.Tokens))
 	}
-	if it.Given < 0 || it.Given > len(it.Tokens) {
-		return fmt.Errorf("%d tokens of %d cannot be the prompt", it.Given, len(it.Tokens))
-	}
-	if it.Given == 0 {
-		it.Given = len(it.Tokens)
+	if err := it.checkGiven(); err != nil {
+		return err
 	}
 	info, err := os.Stat(filepath.Join(d.dir, it.File))
 	if err != nil {
@@ -155,6 +166,35 @@ func (d *Dump) check(it *Item) error {
 		}
 	}
 	return nil
+}
+
+func (it *Item) checkGiven() error {
+	if it.Given < 0 || it.Given > len(it.Tokens) {
+		return fmt.Errorf("%d tokens of %d cannot be the prompt", it.Given, len(it.Tokens))
+	}
+	if it.Given == 0 {
+		it.Given = len(it.Tokens)
+	}
+	return nil
+}
+
+// checkTop refuses lists that contradict themselves.
+func (it *Item) checkTop() error {
+	at := -1
+	for i := range it.Top {
+		r := &it.Top[i]
+		if r.Position <= at || r.Position >= len(it.Tokens) {
+			return fmt.Errorf("list %d is of position %d, after %d and among %d tokens", i, r.Position, at, len(it.Tokens))
+		}
+		at = r.Position
+		if len(r.IDs) == 0 {
+			return fmt.Errorf("position %d has an empty list", at)
+		}
+		if err := r.Check(); err != nil {
+			return fmt.Errorf("position %d: %w", at, err)
+		}
+	}
+	return it.checkGiven()
 }
 
 // logits reads rows of an item, one after the other.
@@ -209,7 +249,10 @@ func (d *Dump) tensors(it *Item) (map[string]*tensor, error) {
 		return nil, &DumpError{path, "the index of tensors cannot be read", err}
 	}
 	all, turns := map[string]*tensor{}, map[string]int{}
-	for _, t := range list {
+	for i, t := range list {
+		if t == nil {
+			return nil, &DumpError{path, fmt.Sprintf("tensor %d is null", i), nil}
+		}
 		if t.Step != 0 {
 			continue // the prompt in one call is what the walk computes
 		}

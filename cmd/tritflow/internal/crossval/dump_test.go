@@ -44,7 +44,7 @@ func TestBitnetCpp(t *testing.T) {
 	dir := reference(t)
 	model := filepath.Join(dir, "tiny-i2_s-seed1.gguf")
 	r := against(t, dir, model, stages.Options{}, crossval.Standard())
-	f := &r.Logits
+	f := r.Logits
 	t.Logf("%d rows, agreement %.4f, correlation %.6f, MSE %.3g, mean %.3g, max %.3g, KL %.3g; perplexity %.4f and %.4f", f.Rows, f.Agreement,
 		f.Correlation, f.MSE, f.Mean, f.Max, f.KL, r.Text.Perplexity, r.Text.Reference)
 	for _, c := range r.Cases {

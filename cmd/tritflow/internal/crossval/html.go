@@ -14,12 +14,18 @@ import (
 var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"title":   (*Case).title,
-	"answers": func(c *Case) int { return len(c.Tokens) - c.Given },
-	"g":       func(x float64) string { return fmt.Sprintf("%.4g", x) },
-	"f8":      func(x float64) string { return fmt.Sprintf("%.8f", x) },
-	"percent": func(x float64) string { return fmt.Sprintf("%+.4f %%", 100*x) },
-	"speed":   speed,
+	"title":    (*Case).title,
+	"answered": (*Case).answered,
+	"same": func(r *Report) string {
+		equal, rows := r.rows()
+		return fmt.Sprintf("%d of %d", equal, rows)
+	},
+	"g":        func(x float64) string { return fmt.Sprintf("%.4g", x) },
+	"f8":       func(x float64) string { return fmt.Sprintf("%.8f", x) },
+	"percent":  func(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) },
+	"relative": func(x float64) string { return fmt.Sprintf("%+.4f %%", 100*x) },
+	"span":     span,
+	"speed":    speed,
 }).Parse(pageText))
 
 // WriteHTML writes one page with the figures and plots, without references to

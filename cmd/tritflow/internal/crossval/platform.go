@@ -87,7 +87,7 @@ func ReadBaseline(path string) (*Baseline, error) {
 		return nil, &DumpError{path, "is no baseline", err}
 	}
 	for _, c := range b.Cases {
-		if len(c.TopIDs) != len(c.Top) || len(c.Tokens) == 0 {
+		if c == nil || len(c.TopIDs) != len(c.Top) || len(c.Tokens) == 0 {
 			return nil, &DumpError{path, "is no baseline: a case contradicts itself", nil}
 		}
 	}

@@ -38,7 +38,7 @@ func render(p *plot.Plot, w io.Writer) error {
 	return err
 }
 
-// plotLogits draws our logits over the reference's, some of every case.
+// plotLogits draws our logits, or log-probabilities, over the reference's, some of every case.
 func (r *Report) plotLogits(w io.Writer) error {
 	var points plotter.XYs
 	lo, hi := math.Inf(1), math.Inf(-1)
@@ -55,7 +55,11 @@ func (r *Report) plotLogits(w io.Writer) error {
 	if len(points) == 0 || lo == hi {
 		return nil
 	}
-	p := newPlot("Logits", "reference", "ours")
+	title := "Logits"
+	if r.Logits == nil {
+		title = "Log-probabilities that the reference lists"
+	}
+	p := newPlot(title, "reference", "ours")
 	equal, err := plotter.NewLine(plotter.XYs{{X: lo, Y: lo}, {X: hi, Y: hi}})
 	if err != nil {
 		return err
@@ -75,6 +79,9 @@ func (r *Report) plotKL(w io.Writer) error {
 	var points plotter.XYs
 	for _, c := range r.Cases {
 		for pos, kl := range c.KL {
+			if c.Positions != nil {
+				pos = c.Positions[pos]
+			}
 			points = append(points, plotter.XY{X: float64(pos), Y: logarithmic(kl)})
 		}
 	}

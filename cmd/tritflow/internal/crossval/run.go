@@ -80,6 +80,7 @@ type comparison struct {
 	report *Report
 
 	total             compare.Logits
+	listed            compare.Listed
 	ours, theirs      float64 // log-probabilities
 	predicted         int
 	prefill, decode   rate
@@ -107,7 +108,7 @@ func (r *rate) perSecond() float64 {
 
 func (c *comparison) item(ctx context.Context, index int, it *Item) error {
 	m := c.opt.Engine.Model()
-	if it.Shape[1] != m.Vocab {
+	if it.Top == nil && it.Shape[1] != m.Vocab {
 		return &DumpError{it.File, fmt.Sprintf("has logits of %d tokens, the model has %d: it is of another model", it.Shape[1], m.Vocab), nil}
 	}
 	entry := &Case{Name: it.File, Prompt: it.Prompt, Tokens: it.Tokens, Given: it.Given, KL: []float64{}, Answer: []int32{}}
@@ -115,9 +116,15 @@ func (c *comparison) item(ctx context.Context, index int, it *Item) error {
 	if it.Tokenized != nil && !slices.Equal(it.Tokenized, it.Tokens[:it.Given]) {
 		entry.Tokenized = it.Tokenized
 	}
-	if err := c.logits(ctx, index, it, entry); err != nil {
+	compareRows := c.logits
+	if it.Top != nil {
+		compareRows = c.top
+	}
+	if err := compareRows(ctx, index, it, entry); err != nil {
 		return err
 	}
+	c.prefill2.add(it.Given, seconds(it.Given, it.PrefillTS))
+	c.decode2.add(len(it.Tokens)-it.Given, seconds(len(it.Tokens)-it.Given, it.DecodeTS))
 	if err := c.answer(ctx, it, entry); err != nil {
 		return err
 	}
@@ -164,10 +171,9 @@ func (c *comparison) logits(ctx context.Context, index int, it *Item, entry *Cas
 		entry.pick(got, want)
 		pos++
 	}
-	c.prefill2.add(it.Given, seconds(it.Given, it.PrefillTS))
-	c.decode2.add(len(it.Tokens)-it.Given, seconds(len(it.Tokens)-it.Given, it.DecodeTS))
-	entry.Logits = own.Figures()
-	c.words(entry.Logits.First)
+	f := own.Figures()
+	entry.Logits = &f
+	c.words(f.First)
 	return nil
 }
 
@@ -262,10 +268,20 @@ func (c *comparison) layers(ctx context.Context, it *Item) error {
 
 func (c *comparison) finish() {
 	r := c.report
-	r.Logits = c.total.Figures()
-	c.words(r.Logits.First)
+	if f := c.total.Figures(); f.Rows > 0 {
+		r.Logits = &f
+		c.words(f.First)
+	}
+	if f := c.listed.Figures(); f.Rows > 0 {
+		r.Listed = &f
+		c.place(&f)
+	}
+	r.Notes = append(r.Notes, c.dump.Notes...)
+	if r.Logits == nil {
+		r.Notes = append(r.Notes, unknown)
+	}
 	if n := float64(c.predicted); n > 0 {
-		r.Text = Text{Tokens: c.predicted, Perplexity: math.Exp(-c.ours / n), Reference: math.Exp(-c.theirs / n)}
+		r.Text = &Text{Tokens: c.predicted, Perplexity: math.Exp(-c.ours / n), Reference: math.Exp(-c.theirs / n)}
 		r.Text.Relative = math.Exp((c.theirs-c.ours)/n) - 1
 		for _, v := range []*float64{&r.Text.Perplexity, &r.Text.Reference, &r.Text.Relative} {
 			if *v-*v != 0 {

@@ -29,18 +29,34 @@ func (r *Report) WriteText(w io.Writer, layers bool) error {
 
 func (r *Report) cases(b *strings.Builder) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "case\ttokens\tsame likeliest\tgreedy answer\tcorrelation\tMSE\tmean diff\tmax diff\tKL\t")
-	for _, c := range r.Cases {
-		answer := ""
-		if n := len(c.Tokens) - c.Given; n > 0 {
-			answer = fmt.Sprintf("%d/%d", c.Equal, n)
+	if r.Logits != nil {
+		fmt.Fprintln(t, "case\ttokens\tsame likeliest\tgreedy answer\tcorrelation\tMSE\tmean diff\tmax diff\tKL\t")
+		for _, c := range r.Cases {
+			if f := c.Logits; f != nil {
+				fmt.Fprintf(t, "%s\t%d\t%d/%d\t%s\t%.8f\t%.3g\t%.3g\t%.3g\t%.3g\t\n", c.title(), len(c.Tokens), f.Equal, f.Rows, c.answered(),
+					f.Correlation, f.MSE, f.Mean, f.Max, f.KL)
+			}
 		}
-		f := &c.Logits
-		fmt.Fprintf(t, "%s\t%d\t%d/%d\t%s\t%.8f\t%.3g\t%.3g\t%.3g\t%.3g\t\n", c.title(), len(c.Tokens), f.Equal, f.Rows, answer,
-			f.Correlation, f.MSE, f.Mean, f.Max, f.KL)
+	}
+	if r.Listed != nil {
+		fmt.Fprintln(t, "case\ttokens\tsame likeliest\tgreedy answer\tlisted\tmean diff\tmax diff\tKL, at least\t")
+		for _, c := range r.Cases {
+			if f := c.Listed; f != nil {
+				fmt.Fprintf(t, "%s\t%d\t%d/%d\t%s\t%d\t%.3g\t%.3g\t%.3g\t\n", c.title(), len(c.Tokens), f.Equal, f.Rows, c.answered(), f.Values, f.Mean, f.Max, f.KL)
+			}
+		}
 	}
 	_ = t.Flush() // to a strings.Builder, which takes everything
 	b.WriteString("\n")
+}
+
+// answered is how much of the reference's answer is ours too, "" without one.
+func (c *Case) answered() string {
+	n := len(c.Tokens) - c.Given
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", c.Equal, n)
 }
 
 // title is the prompt's beginning, or the name of the file.
@@ -98,22 +114,43 @@ func (r *Report) layers(b *strings.Builder, all bool) {
 }
 
 func (r *Report) summary(b *strings.Builder) {
-	f := &r.Logits
-	fmt.Fprintf(b, "tokens     the likeliest is the same at %d of %d positions", f.Equal, f.Rows)
+	equal, rows := r.rows()
+	fmt.Fprintf(b, "tokens     the likeliest is the same at %d of %d positions", equal, rows)
 	if r.Tokens.Tokens > 0 {
 		fmt.Fprintf(b, "; greedy answers: %d of %d tokens", r.Tokens.Equal, r.Tokens.Tokens)
 	}
 	b.WriteString("\n")
-	if d := f.First; d != nil {
-		fmt.Fprintf(b, "           first difference: %s, position %d: %d %q, the reference %d %q, whose logits are %.4g apart there (ours %.4g)\n",
-			r.Cases[d.Case].title(), d.Position, d.Token, d.TokenText, d.Reference, d.ReferenceText, d.Gap, d.OurGap)
+	if d := r.first(); d != nil {
+		least := ""
+		if d.AtLeast {
+			least = "at least "
+		}
+		fmt.Fprintf(b, "           first difference: %s, position %d: %d %q, the reference %d %q, whose logits are %s%.4g apart there (ours %.4g)\n",
+			r.Cases[d.Case].title(), d.Position, d.Token, d.TokenText, d.Reference, d.ReferenceText, least, d.Gap, d.OurGap)
 	}
-	fmt.Fprintf(b, "logits     correlation %.8f, MSE %.4g, mean difference %.4g, largest %.4g, KL %.4g nats (most %.4g)\n", f.Correlation, f.MSE, f.Mean, f.Max, f.KL, f.KLMax)
-	if r.Text.Tokens > 0 {
-		fmt.Fprintf(b, "perplexity %.5g, the reference %.5g (%+.4f %%) over %d tokens\n", r.Text.Perplexity, r.Text.Reference, 100*r.Text.Relative, r.Text.Tokens)
+	if f := r.Logits; f != nil {
+		fmt.Fprintf(b, "logits     correlation %.8f, MSE %.4g, mean difference %.4g, largest %.4g, KL %.4g nats (most %.4g)\n", f.Correlation, f.MSE, f.Mean, f.Max, f.KL, f.KLMax)
+	}
+	if f := r.Listed; f != nil {
+		fmt.Fprintf(b, "listed     %d log-probabilities, %s a position, with %.4g %% of the probability: mean difference %.4g, largest %.4g\n", f.Values, span(f.Least, f.Most), 100*f.Mass, f.Mean, f.Max)
+		if f.Max > 0 {
+			fmt.Fprintf(b, "           %s\n", r.worstListed())
+		}
+		fmt.Fprintf(b, "           KL of the listed tokens and of the remainder as one more: %.4g nats (most %.4g); the whole divergence is no less\n", f.KL, f.KLMax)
+	}
+	if x := r.Text; x != nil {
+		fmt.Fprintf(b, "perplexity %.5g, the reference %.5g (%+.4f %%) over %d tokens\n", x.Perplexity, x.Reference, 100*x.Relative, x.Tokens)
 	}
 	fmt.Fprintf(b, "speed      prefill with all logits %s tok/s, the reference %s; decode %s, the reference %s\n", speed(r.Speed.Prefill), speed(r.Speed.ReferencePrefill),
 		speed(r.Speed.Decode), speed(r.Speed.ReferenceDecode))
+}
+
+// span is "20", or "3 to 20".
+func span(least, most int) string {
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
 }
 
 func speed(x float64) string {

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"tritflow/cmd/tritflow/internal/layout/i2slayout"
 	"tritflow/gguf"
 	"tritflow/gguf/vocab"
+	"tritflow/graph"
 	"tritflow/stages"
 )
 
@@ -19,7 +21,7 @@ var Layouts = []string{"A", "B", "C"}
 type Score struct {
 	Layout    string  `json:"layout"`
 	Problem   string  `json:"problem,omitempty"`    // why the file cannot have it
-	Structure float64 `json:"structure"`            // standard deviations beyond what chance gives
+	Structure float64 `json:"structure"`            // agreement of the weights with each other, in nats; differences count
 	Loss      float64 `json:"loss,omitempty"`       // of the text, nats a token; 0: not measured
 	PassError string  `json:"pass_error,omitempty"` // why there was no forward pass
 
@@ -34,6 +36,8 @@ type Verdict struct {
 	Why    string  `json:"why"`
 	Chance float64 `json:"chance,omitempty"` // loss of one who knows nothing, nats a token
 	Scores []Score `json:"scores,omitempty"`
+
+	weights i2slayout.Verdict
 }
 
 // String is one line for people.
@@ -87,10 +91,10 @@ func Detect(ctx context.Context, path string, opt Options) (*Verdict, error) {
 	if !needed {
 		return &Verdict{Layout: told, Sure: 1, Told: true, Why: "the file says so, or has no I2_S tensors"}, nil
 	}
-	v := &Verdict{}
-	for _, l := range Layouts {
-		s := Score{Layout: l}
-		if s.Structure, err = structure(path, l); err != nil {
+	v := &Verdict{weights: structure(path)}
+	for i, l := range Layouts {
+		s := Score{Layout: l, Structure: v.weights.Score[i2slayout.Layouts[i]]}
+		if err := bound(path, l, func(*graph.Model) {}); err != nil {
 			s.Problem = err.Error()
 		} else if !opt.Fast {
 			if err := v.pass(ctx, path, opt, &s); err != nil {
@@ -105,6 +109,40 @@ func Detect(ctx context.Context, path string, opt Options) (*Verdict, error) {
 	v.decide()
 	return v, nil
 }
+
+// structure asks the weights, whose bytes are the same under any layout that
+// the file can have.
+func structure(path string) (v i2slayout.Verdict) {
+	for _, l := range Layouts {
+		if err := bound(path, l, func(m *graph.Model) { v = i2slayout.Detect(i2slayout.FromModel(m, mostBlocks)) }); err == nil {
+			break
+		}
+	}
+	return v
+}
+
+// bound gives the network of a file that is read with a layout.
+func bound(path, layout string, use func(*graph.Model)) error {
+	f, err := gguf.Open(path, gguf.Options{I2SLayout: layout})
+	if err != nil {
+		return err
+	}
+	err = gguf.Guard(func() error {
+		m, err := graph.Bind(f)
+		if err == nil {
+			use(m)
+		}
+		return err
+	})
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// mostBlocks is how many blocks structure looks at, spread over the network: one
+// is enough in a trained model.
+const mostBlocks = 8
 
 // pass measures how well the network predicts the text.
 func (v *Verdict) pass(ctx context.Context, path string, opt Options, s *Score) (err error) {
@@ -182,20 +220,20 @@ func (v *Verdict) decide() {
 			why = append(why, fmt.Sprintf("English text costs %.2f nats a token, as %s %.2f", best.Loss, next.Layout, next.Loss))
 		}
 	}
-	best, next := stable(func(a, b Score) int { return order(b.Structure, a.Structure) })
-	lead := best.Structure - next.Structure
+	w := &v.weights
+	likely := i2slayout.Letter(w.Layout)
 	switch {
-	case lead < 3:
-		why = append(why, "rows and columns look alike in all of them")
+	case !w.Known || !slices.ContainsFunc(able, func(s Score) bool { return s.Layout == likely }):
+		why = append(why, "the weights agree with each other in none of them")
 	case found == "":
-		found, v.Sure = best.Layout, max(v.Sure, 1-3*(1-normal(lead/2)))
-		why = append(why, fmt.Sprintf("rows and columns belong together (%.0f standard deviations, as %s %.0f)", best.Structure, next.Layout, next.Structure))
-	case found == best.Layout:
+		found, v.Sure = likely, max(v.Sure, w.Sure())
+		why = append(why, fmt.Sprintf("columns agree with norms and with the rows that feed them (by %.0f nats)", w.Odds))
+	case found == likely:
 		v.Sure = 1 - (1-v.Sure)/2
-		why = append(why, fmt.Sprintf("and rows and columns belong together (%.0f standard deviations, as %s %.0f)", best.Structure, next.Layout, next.Structure))
+		why = append(why, fmt.Sprintf("and columns agree with norms and with the rows that feed them (by %.0f nats)", w.Odds))
 	default:
 		v.Sure *= 0.75
-		why = append(why, fmt.Sprintf("but rows and columns look more like %s (%.0f standard deviations, as %s %.0f)", best.Layout, best.Structure, found, structureOf(able, found)))
+		why = append(why, fmt.Sprintf("but columns agree with norms and with the rows that feed them as %s (by %.0f nats)", likely, w.Odds))
 	}
 	if found == "" {
 		why = append(why, "A is assumed, which all published files have")
@@ -209,15 +247,6 @@ func (s Score) loss() float64 {
 		return math.Inf(1)
 	}
 	return s.Loss
-}
-
-func structureOf(all []Score, layout string) float64 {
-	for _, s := range all {
-		if s.Layout == layout {
-			return s.Structure
-		}
-	}
-	return 0
 }
 
 func order(a, b float64) int {

@@ -1,11 +1,10 @@
 package stability
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
+
+	"tritflow/cmd/tritflow/internal/tolerance"
 )
 
 // Limits are what a stage's figures may be. 0 is no limit.
@@ -52,46 +51,34 @@ func Strict() Tolerance {
 //
 //	{"default": {"correlation": 0.998}, "stages": {"block 0": {"product_mse": 0.01}}}
 func ToleranceNamed(name string) (Tolerance, error) {
-	switch name {
-	case "", "default":
-		return Standard(), nil
-	case "strict":
-		return Strict(), nil
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return Tolerance{}, fmt.Errorf("tolerance %s is neither default nor strict nor a file: %w", name, err)
-	}
+	return tolerance.Named(name, Standard(), Strict(), func(data []byte, t *Tolerance) error {
+		t.Name = name
+		return t.parse(data)
+	})
+}
+
+func (t *Tolerance) parse(data []byte) error {
 	var raw struct {
 		Default json.RawMessage            `json:"default"`
 		Stages  map[string]json.RawMessage `json:"stages"`
 	}
-	t := Standard()
-	t.Name = name
-	if err := strict(data, &raw); err != nil {
-		return Tolerance{}, fmt.Errorf("tolerance file %s: %w", name, err)
+	if err := tolerance.Decode(data, &raw); err != nil {
+		return err
 	}
 	if raw.Default != nil {
-		if err := strict(raw.Default, &t.Default); err != nil {
-			return Tolerance{}, fmt.Errorf("tolerance file %s: default: %w", name, err)
+		if err := tolerance.Decode(raw.Default, &t.Default); err != nil {
+			return fmt.Errorf("default: %w", err)
 		}
 	}
 	t.Stages = map[string]Limits{}
-	for stage := range maps.Keys(raw.Stages) {
+	for stage, limits := range raw.Stages {
 		l := t.Default
-		if err := strict(raw.Stages[stage], &l); err != nil {
-			return Tolerance{}, fmt.Errorf("tolerance file %s: %s: %w", name, stage, err)
+		if err := tolerance.Decode(limits, &l); err != nil {
+			return fmt.Errorf("%s: %w", stage, err)
 		}
 		t.Stages[stage] = l
 	}
-	return t, nil
-}
-
-// strict refuses fields that mean nothing: a misspelt limit is no limit.
-func strict(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
+	return nil
 }
 
 // of gives the limits of a stage.

@@ -24,11 +24,12 @@ func (m *model) dumps(ctx context.Context) (checks []Check, err error) {
 		if err != nil {
 			return checks, err
 		}
-		l := &r.Logits
-		c := Check{
-			Name:  "dump of " + short(d.Engine),
-			Value: fmt.Sprintf("%d rows of logits, correlation %.8f, largest difference %.3g, likeliest token the same %d times", l.Rows, l.Correlation, l.Max, l.Equal),
-			Limit: r.Tolerance, Pass: r.Pass,
+		c := Check{Name: "dump of " + short(d.Engine), Limit: r.Tolerance, Pass: r.Pass}
+		switch l, few := r.Logits, r.Listed; {
+		case l != nil:
+			c.Value = fmt.Sprintf("%d rows of logits, correlation %.8f, largest difference %.3g, likeliest token the same %d times", l.Rows, l.Correlation, l.Max, l.Equal)
+		case few != nil:
+			c.Value = fmt.Sprintf("%d rows of listed log-probabilities, largest difference %.3g, likeliest token the same %d times", few.Rows, few.Max, few.Equal)
 		}
 		if !r.Pass {
 			c.Value = r.Problems[0].Error()

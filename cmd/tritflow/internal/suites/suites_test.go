@@ -11,6 +11,10 @@ import (
 	"go.uber.org/goleak"
 
 	"tritflow/bench"
+	"tritflow/cmd/tritflow/internal/crossval"
+	"tritflow/cmd/tritflow/internal/crossval/remote"
+	"tritflow/cmd/tritflow/internal/crossval/servertest"
+	"tritflow/gguf/vocab"
 	"tritflow/stages"
 )
 
@@ -63,6 +67,27 @@ func TestDumpOfBitnetCpp(t *testing.T) {
 	m.Engine.KV = "q4_0"
 	if checks, err = m.dumps(t.Context()); err != nil || checks[0].Pass {
 		t.Errorf("with a cache of 4 bits: %+v, %v", checks, err)
+	}
+}
+
+// TestDumpOfServer: what a server listed, and was kept, is a dump like any other.
+func TestDumpOfServer(t *testing.T) {
+	e, err := stages.Open(t.Context(), "", stages.Options{Devices: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s := (&servertest.Server{Engine: e}).Llama()
+	defer s.Close()
+	dir := t.TempDir()
+	server := crossval.Server{Options: remote.Options{Address: s.URL, Top: 5, Vocab: e.Vocab()}}
+	if err := server.Write(t.Context(), dir, []crossval.Prompt{{Tokens: e.Vocab().Encode("Once upon", vocab.EncodeOptions{AddSpecial: true})}}, 8); err != nil {
+		t.Fatal(err)
+	}
+	m := &model{Options: Options{Dumps: []string{dir}, Engine: stages.Options{Devices: "cpu", KV: "f16"}}}
+	checks, err := m.dumps(t.Context())
+	if err != nil || len(checks) != 1 || !checks[0].Pass || !strings.Contains(checks[0].Value, "8 rows of listed log-probabilities") {
+		t.Errorf("%+v, %v", checks, err)
 	}
 }
 

@@ -9,6 +9,11 @@ import (
 // Layouts are the names of the orders as quantkern's codecs have them.
 var Layouts = [3]string{"I2_S", "I2_S_B", "I2_S_C"}
 
+// Letter is an order's name in flags and messages: A, B or C.
+func Letter(layout string) string {
+	return map[string]string{"I2_S": "A", "I2_S_B": "B", "I2_S_C": "C"}[layout]
+}
+
 // Matrix is an I2_S tensor: packed bytes with the scale behind them.
 type Matrix struct {
 	Data       []byte
