@@ -18,12 +18,12 @@ var (
 )
 
 const (
-	loadContext  = 512 // positions for load time and peak memory
-	batchAnswer  = 480 // positions of a batch's sequences beyond their prompts
-	batchPrompt  = 32
-	tailTokens   = 64 // at least so many of the context are left for what is measured
-	mostLoads    = 5
-	fillTime     = 15 * time.Second // at least, for the context of which the memory is told
+	loadContext = 512 // positions for load time and peak memory
+	batchAnswer = 480 // positions of a batch's sequences beyond their prompts
+	batchPrompt = 32
+	tailTokens  = 64 // at least so many of the context are left for what is measured
+	mostLoads   = 5
+	fillTime    = 15 * time.Second // at least, for the context of which the memory is told
 )
 
 // engineCase is what is measured on one engine.
