@@ -11,7 +11,7 @@ template <int NT, int MT, int PF, int EPI>
 __device__ __forceinline__ void few(const uint4 *__restrict__ weights, const int8_t *q, const float *s, const int32_t *sum,
                                     int64_t rows, int64_t chunks, const Out &o) {
     // Sums of the warps: side by side where there is room, else added up in place.
-    constexpr int apart = MT * NT <= 8 ? warpsOf : 1;
+    constexpr int apart = MT * NT <= 2 ? warpsOf : 1;
     __shared__ __align__(16) int red[apart][MT * NT * 128];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     const int64_t tile0 = (int64_t)blockIdx.x * MT;
