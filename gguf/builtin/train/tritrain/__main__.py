@@ -59,7 +59,12 @@ def _publish(a):
     publish.publish(a)
 
 
-_STEPS = dict(corpus=[_corpus], train=[_train], eval=[_eval], export=[_export], publish=[_publish])
+def _inputs(a):
+    from . import inputs
+    inputs.write(a.repository, a.out, a.prompts)
+
+
+_STEPS = dict(corpus=[_corpus], train=[_train], eval=[_eval], export=[_export], publish=[_publish], inputs=[_inputs])
 _STEPS["model"] = [_train, _export, _eval]
 _STEPS["all"] = [_corpus, _train, _export, _eval]
 
@@ -86,7 +91,8 @@ def main():
     p.add_argument("--ffn", type=int, default=768)
     p.add_argument("--threads", type=int, help="threads of PyTorch (default: all cores)")
     p.add_argument("--no-compile", action="store_true", help="without torch.compile: for short trials")
-    p.add_argument("--repository", type=pathlib.Path, default=pathlib.Path(__file__).parents[4], help="publish: where files go")
+    p.add_argument("--prompts", type=int, default=100, help="inputs: how many prompts")
+    p.add_argument("--repository", type=pathlib.Path, default=pathlib.Path(__file__).parents[4], help="publish: where files go; inputs: where they come from")
     a = p.parse_args()
     a.out = a.out or a.work
     if a.threads or not os.environ.get("OMP_NUM_THREADS"):

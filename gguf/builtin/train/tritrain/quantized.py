@@ -47,15 +47,22 @@ class Quantized:
     def linear(self, x, name):
         if not self.exact:
             return F.linear(x, self.codes[name]) * self.scales[name]
-        s = 127.0 / x.abs().amax(-1, keepdim=True).clamp(min=1e-5)
-        return F.linear((x * s).round().clamp(-128, 127), self.codes[name]) * ((1.0 / s) * self.scales[name])
+        return F.linear(self.round(x), self.codes[name]) * ((1.0 / self.finest(x)) * self.scales[name])
+
+    def finest(self, x):
+        """Steps of int8 in one, by row."""
+        return 127.0 / x.abs().amax(-1, keepdim=True).clamp(min=1e-5)
+
+    def round(self, x):
+        return (x * self.finest(x)).round().clamp(-128, 127)
 
     def cache(self, batch, positions):
         shape = (2, self.c.blocks, batch, self.c.kv_heads, positions, self.c.head)
         return torch.zeros(shape, device=self.device)
 
-    def forward(self, ids, cache, start, real):
-        """Logits [B, vocab] after ids [B, n] at positions start...; real [B, positions] says which are not padding."""
+    def forward(self, ids, cache, start, real, everywhere=False):
+        """Logits [B, vocab] after ids [B, n] (everywhere: [B, n, vocab] after each) at positions start...; real [B, positions] says
+        which are not padding."""
         c, (b, n) = self.c, ids.shape
         end = start + n
         at = torch.arange(start, end, device=self.device)
@@ -76,7 +83,7 @@ class Quantized:
             h = norm(x, "ffn_norm")
             f = F.relu(self.linear(h, p + "gate")).square() * self.linear(h, p + "up")
             x = x + self.linear(norm(f, "ffn_sub_norm"), p + "down")
-        return F.linear(rms(x[:, -1], self.rest["norm"], c.eps), self.rest["emb"])
+        return F.linear(rms(x if everywhere else x[:, -1], self.rest["norm"], c.eps), self.rest["emb"])
 
     @torch.no_grad()
     def logits(self, ids):
