@@ -2,6 +2,21 @@ package stages
 
 import "slices"
 
+// mostRoom bounds the positions for which a sequence gets room at once; beyond, its lists grow.
+const mostRoom = 8192
+
+// goes makes a sequence a live one, with room for what it may become, so that its steps
+// allocate nothing.
+func (s *scheduler) goes(q *sequence) {
+	n := min(q.limit, mostRoom)
+	q.tokens = slices.Grow(q.tokens, max(0, n-len(q.tokens)))
+	q.pages = slices.Grow(q.pages, max(0, s.cache.need(n)-len(q.pages)))
+	if s.cache.shares(q) {
+		q.path = slices.Grow(q.path, max(0, s.cache.need(n)-len(q.path)))
+	}
+	s.live = append(s.live, q)
+}
+
 // admit gives requests a place while there are places and pages. Those that
 // were preempted stand in line with those that wait; nobody overtakes the one
 // whose turn it is because it needs less.
@@ -24,7 +39,7 @@ func (s *scheduler) admit() {
 			}
 			parked = -1
 			if take(q) {
-				s.live = append(s.live, q)
+				s.goes(q)
 				for _, p := range s.parked {
 					if p.id < q.id {
 						p.overtook++
@@ -36,7 +51,7 @@ func (s *scheduler) admit() {
 		if parked >= 0 {
 			// Making room for it parks others at the end of the list.
 			if q := s.parked[parked]; take(q) {
-				s.live = append(s.live, q)
+				s.goes(q)
 				s.parked = slices.Delete(s.parked, parked, parked+1)
 				q.parked = false
 			}

@@ -28,7 +28,11 @@ type holding struct {
 }
 
 func newKVCache(total, size int, share bool) *kvCache {
-	return &kvCache{pages: newPages(total, size), share: share}
+	c := &kvCache{pages: newPages(total, size), share: share}
+	if share {
+		c.tree = newPrefixTree(total, size)
+	}
+	return c
 }
 
 // available is how many pages could be taken.
@@ -57,9 +61,9 @@ func (c *kvCache) tail(q *sequence) *node {
 	return &c.tree.root
 }
 
-// key is the edge of a sequence's page i.
-func (c *kvCache) key(q *sequence, i int) string {
-	return pageKey(q.tokens[i*c.size : (i+1)*c.size])
+// on are the tokens on a sequence's page i.
+func (c *kvCache) on(q *sequence, i int) []int32 {
+	return q.tokens[i*c.size : (i+1)*c.size]
 }
 
 func (c *kvCache) shares(q *sequence) bool { return c.share && !q.private }
@@ -69,7 +73,7 @@ func (c *kvCache) shares(q *sequence) bool { return c.share && !q.private }
 // because somebody waits for its logits.
 func (c *kvCache) reuse(q *sequence) (busy bool) {
 	for c.shares(q) && len(q.path) == len(q.pages) && q.fed == len(q.pages)*c.size && q.fed+c.size < len(q.tokens) {
-		n := c.tail(q).children[c.key(q, len(q.path))]
+		n := c.tree.find(c.tail(q), c.on(q, len(q.path)))
 		if n == nil {
 			return false
 		}
@@ -97,9 +101,8 @@ func (c *kvCache) cover(q *sequence, n int) int {
 		i := len(q.pages)
 		q.pages = append(q.pages, page)
 		if c.shares(q) && len(q.path) == i && (i+1)*c.size <= len(q.tokens) {
-			parent, key := c.tail(q), c.key(q, i)
-			if parent.children[key] == nil {
-				q.path = append(q.path, c.tree.add(parent, key, page, q))
+			if parent := c.tail(q); c.tree.find(parent, c.on(q, i)) == nil {
+				q.path = append(q.path, c.tree.add(parent, c.on(q, i), page, q))
 			}
 		}
 	}
@@ -119,11 +122,11 @@ func (c *kvCache) settle(q *sequence, upto int) {
 	}
 	for ; len(q.path) < full; q.ready++ {
 		i := len(q.path)
-		parent, key := c.tail(q), c.key(q, i)
-		n := parent.children[key]
+		parent := c.tail(q)
+		n := c.tree.find(parent, c.on(q, i))
 		switch {
 		case n == nil:
-			n = c.tree.add(parent, key, q.pages[i], nil)
+			n = c.tree.add(parent, c.on(q, i), q.pages[i], nil)
 		case n.owner != nil:
 			q.private = true // another may yet fail to complete it
 			return
@@ -167,7 +170,7 @@ func (c *kvCache) missing(q *sequence) int {
 	n := c.need(min(len(q.tokens)+1, q.limit))
 	at := &c.tree.root
 	for i := 0; c.shares(q) && (i+1)*c.size < len(q.tokens); i++ {
-		if at = at.children[c.key(q, i)]; at == nil || at.holders == 0 {
+		if at = c.tree.find(at, c.on(q, i)); at == nil || at.holders == 0 {
 			break
 		}
 		n--

@@ -27,7 +27,7 @@ func (c *kvCache) verify(t failer, seqs []*sequence) {
 		}
 		at := &c.tree.root
 		for i, n := range q.path {
-			if n.parent != at || at.children[n.key] != n || n.key != c.key(q, i) {
+			if n.parent != at || c.tree.find(at, c.on(q, i)) != n {
 				t.Fatalf("page %d of a path is not where it should be", i)
 			}
 			holders[n]++
@@ -39,10 +39,17 @@ func (c *kvCache) verify(t failer, seqs []*sequence) {
 			}
 		}
 	}
-	cached, idle := 0, 0
+	cached, idle, nodes := 0, 0, 0
 	var walk func(n *node)
 	walk = func(n *node) {
-		for _, child := range n.children {
+		below := 0
+		for i := range c.tree.nodes {
+			child := &c.tree.nodes[i]
+			if child.parent != n {
+				continue
+			}
+			below++
+			nodes++
 			claim(child.page, "in the tree")
 			if child.holders != holders[child] {
 				t.Fatalf("a node says %d holders, there are %d", child.holders, holders[child])
@@ -55,15 +62,27 @@ func (c *kvCache) verify(t failer, seqs []*sequence) {
 			} else if n != &c.tree.root && n.holders == 0 {
 				t.Fatal("a node is held, the one above it is not")
 			}
-			if leaf := child.holders == 0 && len(child.children) == 0; leaf != (child.index != notIdle) {
+			if leaf := child.holders == 0 && child.below == 0; leaf != (child.index != notIdle) {
 				t.Fatalf("a node that may be given up: %v, but its place among those is %d", leaf, child.index)
 			} else if leaf {
 				idle++
 			}
 			walk(child)
 		}
+		if below != n.below {
+			t.Fatalf("%d nodes below one that says %d", below, n.below)
+		}
 	}
 	walk(&c.tree.root)
+	listed := 0
+	for _, n := range c.tree.edges {
+		for ; n != nil; n = n.same {
+			listed++
+		}
+	}
+	if listed != nodes {
+		t.Fatalf("%d nodes in the tree, %d in the table of edges", nodes, listed)
+	}
 	if cached != c.tree.cached || idle != len(c.tree.idle) {
 		t.Fatalf("%d cached and %d idle nodes, counted %d and %d", cached, idle, c.tree.cached, len(c.tree.idle))
 	}

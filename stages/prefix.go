@@ -3,6 +3,8 @@ package stages
 import (
 	"container/heap"
 	"encoding/binary"
+	"hash/maphash"
+	"slices"
 )
 
 // prefixTree remembers which page holds the keys and values of which tokens: a
@@ -10,19 +12,32 @@ import (
 // from the root to a node is a prefix and the nodes on it are its pages.
 // Whoever holds a node holds all above it. Nodes that nobody holds are cached;
 // they are given up from the leaves, the one that was let go first before the
-// others.
+// others. Nothing is allocated once it is made: a page has its node, and the
+// edges are one table.
 type prefixTree struct {
 	root   node
+	nodes  []node  // of every page
+	tokens []int32 // on the edges to them, size each
+	size   int
+	edges  map[edge]*node // the node that was added last of those with the same edge
+	seed   maphash.Seed
+	bytes  []byte // of the tokens that are looked up
 	idle   idleLeaves
 	cached int    // nodes that nobody holds
 	clock  uint64 // counts the times that a node was let go
 }
 
+// edge is where a node with certain tokens would be; other tokens may have the same hash.
+type edge struct {
+	parent *node
+	hash   uint64
+}
+
 type node struct {
-	parent   *node
-	key      string
+	edge
 	page     int32
-	children map[string]*node
+	same     *node // the next one with the same edge
+	below    int   // nodes whose parent it is
 	holders  int
 	owner    *sequence // computes the page at the moment; nil: it is complete
 	released uint64    // when the last holder let go
@@ -31,22 +46,45 @@ type node struct {
 
 const notIdle = -1
 
-// pageKey is the edge of a page with these tokens.
-func pageKey(tokens []int32) string {
-	b := make([]byte, 0, 4*len(tokens))
-	for _, t := range tokens {
-		b = binary.LittleEndian.AppendUint32(b, uint32(t))
+func newPrefixTree(pages, size int) prefixTree {
+	return prefixTree{
+		nodes: make([]node, pages), tokens: make([]int32, pages*size), size: size,
+		edges: make(map[edge]*node, pages), seed: maphash.MakeSeed(), bytes: make([]byte, 0, 4*size),
+		idle: make(idleLeaves, 0, pages),
 	}
-	return string(b)
+}
+
+// edge is that of a page of these tokens below a node.
+func (t *prefixTree) edge(parent *node, tokens []int32) edge {
+	t.bytes = t.bytes[:0]
+	for _, id := range tokens {
+		t.bytes = binary.LittleEndian.AppendUint32(t.bytes, uint32(id))
+	}
+	return edge{parent, maphash.Bytes(t.seed, t.bytes)}
+}
+
+// named are the tokens on the edge to a node.
+func (t *prefixTree) named(n *node) []int32 {
+	return t.tokens[int(n.page)*t.size:][:t.size]
+}
+
+// find gives the node below another that has these tokens, nil where none has.
+func (t *prefixTree) find(parent *node, tokens []int32) *node {
+	n := t.edges[t.edge(parent, tokens)]
+	for n != nil && !slices.Equal(t.named(n), tokens) {
+		n = n.same
+	}
+	return n
 }
 
 // add puts a page below a node that somebody holds; the caller holds the new one.
-func (t *prefixTree) add(parent *node, key string, page int32, owner *sequence) *node {
-	n := &node{parent: parent, key: key, page: page, holders: 1, owner: owner, index: notIdle}
-	if parent.children == nil {
-		parent.children = map[string]*node{}
-	}
-	parent.children[key] = n
+func (t *prefixTree) add(parent *node, tokens []int32, page int32, owner *sequence) *node {
+	e := t.edge(parent, tokens)
+	n := &t.nodes[page]
+	*n = node{edge: e, page: page, same: t.edges[e], holders: 1, owner: owner, index: notIdle}
+	copy(t.named(n), tokens)
+	t.edges[e] = n
+	parent.below++
 	return n
 }
 
@@ -73,15 +111,27 @@ func (t *prefixTree) letGo(n *node) {
 // settleDown makes a node that nobody holds and that has nothing below it one
 // of those that may be given up.
 func (t *prefixTree) settleDown(n *node) {
-	if n != &t.root && n.holders == 0 && len(n.children) == 0 && n.index == notIdle {
+	if n != &t.root && n.holders == 0 && n.below == 0 && n.index == notIdle {
 		heap.Push(&t.idle, n)
 	}
 }
 
 // remove takes a leaf out of the tree.
 func (t *prefixTree) remove(n *node) {
-	delete(n.parent.children, n.key)
-	t.settleDown(n.parent)
+	if first := t.edges[n.edge]; first != n {
+		for first.same != n {
+			first = first.same
+		}
+		first.same = n.same
+	} else if n.same != nil {
+		t.edges[n.edge] = n.same
+	} else {
+		delete(t.edges, n.edge)
+	}
+	parent := n.parent
+	*n = node{page: n.page, index: notIdle}
+	parent.below--
+	t.settleDown(parent)
 }
 
 // evict gives up the cached leaf that was let go first and returns its page.

@@ -7,26 +7,20 @@ import (
 )
 
 // TestSteadyStepsAllocateNothing: once a request is under way, a step costs no
-// allocation in scheduler, stages, device or sampler. What tokens bring is
-// allocated: their text, which the consumer may keep, where it has more than
-// the one byte that Go has ready; and a node of the prefix cache for each page
-// that they fill. What a request costs as such cancels out.
+// allocation in scheduler, prefix cache, stages, device, sampler or text. What a request
+// costs as such cancels out, and what is made once: the text of a token that was never said.
 func TestSteadyStepsAllocateNothing(t *testing.T) {
-	const short, long, few = 40, 240, 24 // pages that fill come into the prefix cache
+	const short, long = 40, 240
 	e := openBuiltin(t, Options{MaxSeqs: 1, Ctx: 256, Devices: "cpu:2"})
-	texts := 0 // beyond the short answer
 	answer := func(n int) func() {
 		return func() {
-			texts = 0
 			count := 0
 			r := Request{Tokens: []int32{5, 6, 7}, MaxTokens: n, IgnoreEOS: true}
-			for token, err := range e.Generate(context.Background(), r) {
+			for _, err := range e.Generate(context.Background(), r) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if count++; count > short && len(token.Text) > 1 {
-					texts++
-				}
+				count++
 			}
 			if count != n {
 				t.Fatalf("%d tokens, want %d", count, n)
@@ -48,12 +42,7 @@ func TestSteadyStepsAllocateNothing(t *testing.T) {
 		return allocs
 	}
 	cost := least(answer(short))
-	more := int(least(answer(long))) - int(cost)
-	if texts > long/2 {
-		t.Errorf("%d texts of %d tokens: the test shows little", texts, long)
+	if more := int(least(answer(long))) - int(cost); more > 0 {
+		t.Errorf("%d more tokens cost %d allocations", long-short, more)
 	}
-	if more > texts+few {
-		t.Errorf("%d more tokens cost %d allocations, %d of them for texts", long-short, more, texts)
-	}
-	t.Logf("%d more tokens cost %d allocations, %d of them for texts", long-short, more, texts)
 }

@@ -2,6 +2,8 @@ package vocab
 
 import (
 	"slices"
+	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -53,6 +55,13 @@ type Vocab struct {
 	warnings []string
 	template string // tokenizer.chat_template
 	arch     string // general.architecture
+	said     said
+}
+
+// said are the texts of tokens that streams have made already.
+type said struct {
+	once  sync.Once
+	texts []atomic.Pointer[string]
 }
 
 // Size is the number of tokens; ids are 0 … Size()-1.
