@@ -46,7 +46,7 @@ func loadBlocks(ctx context.Context, g *gpu, list []graph.Block, kv device.KV) (
 					return err
 				}
 				p.list = append(p.list, b)
-				p.sizes.fit(b)
+				p.sizes.fit(&b.spec, b.qkv.real || b.o.real || b.expand.real || b.down.real, !b.product)
 			}
 			var err error
 			p.spans, err = p.span()

@@ -100,8 +100,8 @@ type headSpace struct {
 	screenSpace                // of a pass
 }
 
-// place makes room for n outputs, of which whole get all their logits.
-func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error) {
+// pieces are what n outputs need, of which whole get all their logits.
+func (p *head) pieces(sp *headSpace, n, most, whole int, screened bool) []sized {
 	stride := ceilDiv(p.hidden, chunkCols) * chunkCols
 	parts := []sized{
 		{&sp.noted, 4 * answerWords(n, most, true)},
@@ -111,7 +111,12 @@ func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error
 	if screened {
 		parts = append(parts, p.screen.room(&sp.screenSpace, min(n, screenRows), most)...)
 	}
-	err = p.g.scratch.place(parts)
+	return parts
+}
+
+// place makes room for n outputs, of which whole get all their logits.
+func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error) {
+	err = p.g.scratch.place(p.pieces(&sp, n, most, whole, screened))
 	at := sp.noted.Offset(int64(4 * n))
 	sp.ids, sp.best = at, at.Offset(int64(4*n*most))
 	sp.states = sp.best.Offset(int64(4 * n * most))

@@ -22,9 +22,13 @@ type memory struct {
 // grain is what the driver rounds small allocations to; the ledger counts whole ones.
 const allocGrain = 512
 
+func grains(bytes int64) int64 {
+	return max(allocGrain, (bytes+allocGrain-1)/allocGrain*allocGrain)
+}
+
 // take allocates; what is for whom is named by what, for errors.
 func (g *gpu) take(use device.Use, what string, bytes int64) (*memory, error) {
-	bytes = max(allocGrain, (bytes+allocGrain-1)/allocGrain*allocGrain)
+	bytes = grains(bytes)
 	p, err := g.ctx.Alloc(bytes)
 	if err != nil {
 		return nil, asMemory(g.ctx, g.info.Name, what, bytes, err)

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"tritflow/device/cuda/driver"
+	"tritflow/graph"
 )
 
 // scratchSizes are the largest widths among the blocks of a part, in values a row.
@@ -15,8 +16,9 @@ type scratchSizes struct {
 	apart                                          bool // some gate and up are computed apart
 }
 
-func (z *scratchSizes) fit(b *block) {
-	g := &b.spec
+// fit takes a block in: real says that one of its layers reads float32, apart that its gate and
+// up are.
+func (z *scratchSizes) fit(g *graph.Block, real, apart bool) {
 	queries, keys, values := widths(g)
 	z.input = max(z.input, g.Hidden, g.FFN, g.Heads*g.ValueDim)
 	z.qkv = max(z.qkv, queries+keys+values)
@@ -24,10 +26,7 @@ func (z *scratchSizes) fit(b *block) {
 	z.att = max(z.att, g.Heads*g.ValueDim)
 	z.ffn = max(z.ffn, g.FFN)
 	z.heads, z.valueDim = max(z.heads, g.Heads), max(z.valueDim, g.ValueDim)
-	for _, l := range []*layer{b.qkv, b.o, b.expand, b.down} {
-		z.real = z.real || l.real
-	}
-	z.apart = z.apart || !b.product
+	z.real, z.apart = z.real || real, z.apart || apart
 }
 
 // space is scratch memory of a step, which all blocks use in turn. All activations in it
@@ -43,17 +42,27 @@ type space struct {
 // positionsOfChunk is how many positions decode attention works on at a time.
 const positionsOfChunk = 64
 
-// place makes room for a step. The number of chunks is rounded up to a power of two, so that
-// graphs serve many steps. On the queue.
+// chunksOf is for how many chunks there is room where so many positions are seen: a power of
+// two, so that graphs serve many steps.
+func chunksOf(positions int) int {
+	return 1 << bits.Len(uint(max(ceilDiv(positions, positionsOfChunk), 1)-1))
+}
+
+// place makes room for a step. On the queue.
 func (z *scratchSizes) place(g *gpu, t *tables) (space, error) {
-	sp := space{chunks: 1 << bits.Len(uint(max(ceilDiv(t.longest, positionsOfChunk), 1)-1))}
-	n := t.rows
+	sp := space{chunks: chunksOf(t.longest)}
+	err := g.scratch.place(z.parts(&sp, t.rows, t.nFew))
+	return sp, err
+}
+
+// parts are the pieces of a step of n rows, few of which go the way of decoding.
+func (z *scratchSizes) parts(sp *space, n, few int) []sized {
 	parts := []sized{
 		{&sp.base, 0},
 		{&sp.q, n * ceilDiv(z.input, chunkCols) * chunkCols}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
 		{&sp.qkv, 4 * n * z.qkv}, {&sp.queries, 4 * n * z.queries}, {&sp.att, 4 * n * z.att}, {&sp.gate, 4 * n * z.ffn},
-		{&sp.most, 4 * t.nFew * z.heads * sp.chunks}, {&sp.total, 4 * t.nFew * z.heads * sp.chunks},
-		{&sp.parts, 4 * t.nFew * z.heads * sp.chunks * z.valueDim},
+		{&sp.most, 4 * few * z.heads * sp.chunks}, {&sp.total, 4 * few * z.heads * sp.chunks},
+		{&sp.parts, 4 * few * z.heads * sp.chunks * z.valueDim},
 	}
 	if z.real {
 		parts = append(parts, sized{&sp.norm, 4 * n * z.input})
@@ -61,5 +70,5 @@ func (z *scratchSizes) place(g *gpu, t *tables) (space, error) {
 	if z.apart {
 		parts = append(parts, sized{&sp.both, 8 * n * z.ffn})
 	}
-	return sp, g.scratch.place(parts)
+	return parts
 }

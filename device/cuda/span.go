@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"tritflow/device/cuda/driver"
+	"tritflow/graph"
 )
 
 // Sizes of kernels/span.cuh.
@@ -162,9 +163,8 @@ func (sp *span) takes(t *tables) bool {
 	return sp != nil && t.decodeAll && t.rows <= sp.few
 }
 
-// rooms are the bytes of the room for so many chunks: of codes, and in all.
-func (p *blocks) rooms(chunks int) (codes, all int64) {
-	s := &p.list[0].spec
+// spanRooms are the bytes of the room for so many chunks: of codes, and in all.
+func spanRooms(s *graph.Block, chunks int) (codes, all int64) {
 	for _, cols := range []int{s.Hidden, s.Heads * s.KeyDim, s.Hidden, s.FFN} {
 		codes += int64(spanRows * (ceilDiv(cols, chunkCols)*chunkCols + 16))
 	}
@@ -179,7 +179,7 @@ func (p *blocks) runSpan(s *step) error {
 	g, sp, t := p.g, p.spans, s.tables
 	if chunks := ceilDiv(t.longest, positionsOfChunk); chunks > sp.chunks {
 		chunks = max(chunks, 2*sp.chunks, 8)
-		codes, all := p.rooms(chunks)
+		codes, all := spanRooms(&p.list[0].spec, chunks)
 		sp.room.g, sp.room.what = g, "what CTAs tell each other"
 		at, err := sp.room.need(all)
 		if err != nil {
@@ -222,4 +222,6 @@ func (p *blocks) runSpan(s *step) error {
 }
 
 // What is copied to the GPU must be what the kernel reads.
-var _ = [1]struct{}{}[unsafe.Sizeof(spanBlock{})-(4*48+4*16+16)]
+var _ = [1]struct{}{}[spanBlockBytes-(4*48+4*16+16)]
+
+const spanBlockBytes = unsafe.Sizeof(spanBlock{})

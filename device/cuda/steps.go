@@ -100,6 +100,9 @@ func (t *tables) add(words ...int32) int {
 	return at
 }
 
+// leastTables are the bytes of memory for tables at first.
+const leastTables = 256 << 10
+
 // steps carries tables to the GPU: a ring of pinned buffers, one for each step that may
 // still be on its way. The memory on the GPU is one: what reads it stands before the
 // next copy in the stream.
@@ -138,7 +141,7 @@ func (g *gpu) upload(t *tables) (driver.Ptr, error) {
 		return 0, err
 	}
 	s.mem.g, s.mem.what = g, "tables of a step"
-	dst, err := s.mem.need(int64(max(256<<10, bytes)))
+	dst, err := s.mem.need(max(leastTables, int64(bytes)))
 	if err != nil {
 		return 0, err
 	}

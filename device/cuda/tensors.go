@@ -156,10 +156,11 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 		h.shared = append(h.shared, d)
 		return d, nil
 	}
-	d := &tensor{key: t, rows: rows, cols: cols, holders: 1, kind: kindOf(c)}
+	d := &tensor{key: t, rows: rows, cols: cols, holders: 1}
+	var bytes int64
+	d.kind, bytes = denseSize(c, rows, cols)
 	data := t.Data
-	if d.kind < 0 {
-		d.kind = 0
+	if kindOf(c) < 0 {
 		all := make([]float32, rows*cols)
 		if err := inPieces(rows, func(lo, hi int) {
 			for r := lo; r < hi; r++ {
@@ -172,8 +173,7 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	} else {
 		data = data[:c.Size(rows, cols)]
 	}
-	// Kernels may read a whole vector at the end of the last row.
-	if d.mem, err = h.g.take(device.Weights, "weights of "+t.Name, int64(len(data))+16); err != nil {
+	if d.mem, err = h.g.take(device.Weights, "weights of "+t.Name, bytes); err != nil {
 		return nil, err
 	}
 	if err := h.g.copyIn(t.Name, d.mem.ptr, data); err != nil {
@@ -183,6 +183,15 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	h.g.shared[t] = d
 	h.shared = append(h.shared, d)
 	return d, nil
+}
+
+// denseSize is how a matrix is kept and what it takes: a type that kernels do not read becomes
+// float32. Kernels may read a whole vector at the end of the last row.
+func denseSize(c *quantkern.Codec, rows, cols int) (kind int, bytes int64) {
+	if kind = kindOf(c); kind < 0 {
+		return 0, int64(4*rows*cols) + 16
+	}
+	return kind, int64(c.Size(rows, cols)) + 16
 }
 
 // kindOf is the number of a codec among denseTypes, or -1.

@@ -75,6 +75,8 @@ R cuDeviceGetAttribute(int *v, int attribute, int d) {
 	case 13: *v = 1980000; break; // kHz
 	case 36: *v = 2619000; break; // kHz, memory
 	case 37: *v = 5120; break;    // bus width
+	case 95: *v = 1; break;       // cooperative launches
+	case 97: *v = 232448; break;  // shared memory of a block at most
 	case 20: *v = number("FAKE_MODE", 0); break;
 	default: *v = 0;
 	}
@@ -194,6 +196,8 @@ struct attribute { int id; char pad[4]; int value[16]; };
 struct config { unsigned gx, gy, gz, bx, by, bz, shared; void *stream; struct attribute *attrs; unsigned n; };
 R cuLaunchKernelEx(const struct config *c, void *f, void **p, void **extra) {
 	CHECK;
+	if (f != &scale)
+		return OK;
 	int cluster = 0, dependent = 0;
 	for (unsigned i = 0; i < c->n; i++) {
 		if (c->attrs[i].id == 4)
