@@ -15,6 +15,10 @@ type Layer struct {
 	In     int          // values of a row; the width of a key for attention
 	Out    int          // rows; 0 for attention
 	KV     string       // type of the cache, for attention
+
+	// Together is how many rows all matrices have that read the same input; 0 where that
+	// is this one alone.
+	Together int
 }
 
 // Type is that of the tensor or of the cache.
@@ -45,20 +49,24 @@ const EmbedKind = "token_embd"
 // the attention of each block once for each type of cache.
 func Layers(m *graph.Model, kvTypes ...string) []Layer {
 	list := []Layer{{Kind: EmbedKind, Weight: m.Embed.Weight, In: m.Embed.Hidden, Out: m.Embed.Vocab}}
-	add := func(kind string, l *graph.Linear) {
-		list = append(list, Layer{Kind: kind, Weight: l.Weight, In: l.In, Out: l.Out})
+	add := func(kind string, l *graph.Linear, beside ...*graph.Linear) {
+		layer := Layer{Kind: kind, Weight: l.Weight, In: l.In, Out: l.Out}
+		for _, b := range beside {
+			layer.Together += b.Out
+		}
+		list = append(list, layer)
 	}
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
-		add("attn_q", &b.Q)
-		add("attn_k", &b.K)
-		add("attn_v", &b.V)
+		add("attn_q", &b.Q, &b.Q, &b.K, &b.V)
+		add("attn_k", &b.K, &b.Q, &b.K, &b.V)
+		add("attn_v", &b.V, &b.Q, &b.K, &b.V)
 		for _, kv := range kvTypes {
 			list = append(list, Layer{Kind: "attention", In: b.KeyDim, KV: kv})
 		}
 		add("attn_output", &b.O)
-		add("ffn_gate", &b.Gate)
-		add("ffn_up", &b.Up)
+		add("ffn_gate", &b.Gate, &b.Gate, &b.Up)
+		add("ffn_up", &b.Up, &b.Gate, &b.Up)
 		add("ffn_down", &b.Down)
 	}
 	if m.Head.Pooling == graph.PoolNone {

@@ -44,11 +44,11 @@ type kernelUse struct {
 	Problem string   `json:"problem,omitempty"` // why it cannot
 }
 
-// batchSizes are the columns of the issue: one row, a few, many.
+// batchSizes are what kernels differ by: one row, a few, those of a batch, many.
 var batchSizes = []struct {
 	name     string
 	from, to int
-}{{"1", 1, 1}, {"2-8", 2, 8}, {"many", 512, 512}}
+}{{"1", 1, 1}, {"2-8", 2, 8}, {"9-64", 9, 64}, {"many", 512, 512}}
 
 func (a *app) inspectKernels(f *inspectFlags) error {
 	file, err := f.open(a)

@@ -130,37 +130,57 @@ func (g *gpu) mul(l *layer, in input, to result) error {
 	return nil
 }
 
-// mulTernary picks the kernel by the number of rows. All give the same bits.
+// way is how a ternary layer is multiplied with so many rows. All give the same bits.
+type way struct {
+	k     *kernel
+	tiles int // of a block, of the few-row kernels
+	one   bool
+	cut   *cut // of the batch kernels
+}
+
+// way picks the kernel by the number of rows.
+func (g *gpu) way(t *ternary, rows int) way {
+	if c, ok := g.cutFor(t, rows); ok {
+		return way{k: c.k, cut: &c}
+	}
+	switch {
+	case rows == 1 && g.fitsOne(t, oneInput{}):
+		k, _ := g.oneKernel(t, oneInput{})
+		return way{k: k, one: true}
+	case rows > fewMost:
+		return way{k: &g.kern.many}
+	case rows > 32 && t.tiles > fullFrom:
+		return way{k: &g.kern.full64, tiles: 2}
+	case rows > 32:
+		return way{k: &g.kern.few64, tiles: 2}
+	case rows > 16:
+		return way{k: &g.kern.few32, tiles: 2}
+	case rows > 8 && t.chunks <= shortMost:
+		return way{k: &g.kern.short16, tiles: 1}
+	case rows > 8:
+		return way{k: &g.kern.few16, tiles: 1}
+	case t.chunks <= shortMost:
+		return way{k: &g.kern.short8, tiles: 1}
+	}
+	return way{k: &g.kern.few8, tiles: 1}
+}
+
+// mulTernary multiplies with quantized rows.
 func (g *gpu) mulTernary(t *ternary, in input, to result) error {
-	if c, ok := g.cutFor(t, in.rows); ok {
-		return g.mulBatch(t, c, in, to)
+	w := g.way(t, in.rows)
+	switch {
+	case w.one:
+		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
+	case w.cut != nil:
+		return g.mulBatch(t, *w.cut, in, to)
 	}
 	o := t.out(to)
-	k := &g.kern.few64
-	tiles := 2
-	switch {
-	case in.rows == 1 && g.fitsOne(t, oneInput{}):
-		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
-	case in.rows <= 8:
-		k, tiles = &g.kern.few8, 1
-		if t.chunks <= shortMost {
-			k = &g.kern.short8
-		}
-	case in.rows <= 16:
-		k, tiles = &g.kern.few16, 1
-		if t.chunks <= shortMost {
-			k = &g.kern.short16
-		}
-	case in.rows <= 32:
-		k = &g.kern.few32
-	case in.rows > fewMost:
+	if w.tiles == 0 {
 		grid := driver.Dim{X: ceilDiv(in.rows, manyRows), Y: ceilDiv(t.tiles, manyTiles)}
-		return g.fail("multiplying", g.kern.many.run(g.stream, grid, 128, 0, true,
+		return g.fail("multiplying", w.k.run(g.stream, grid, 128, 0, true,
 			t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, &o))
-	case t.tiles > fullFrom:
-		k = &g.kern.full64
 	}
-	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, 0, true,
+	return g.fail("multiplying", w.k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, w.tiles)}, 256, 0, true,
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
@@ -211,6 +231,17 @@ func (g *gpu) fitsOne(t *ternary, in oneInput) bool {
 	return in.cols%4 == 0 && in.cols <= mostNarrow && g.oneShared(t, 1, in) <= g.kern.oneMost
 }
 
+// oneKernel is the kernel for a single row, and the tiles of a block.
+func (g *gpu) oneKernel(t *ternary, in oneInput) (k *kernel, tiles int) {
+	switch {
+	case t.tiles > twoTiles && g.oneShared(t, 4, in) <= oneRoom:
+		return &g.kern.one4, 4
+	case t.tiles > oneTile && g.oneShared(t, 2, in) <= oneRoom:
+		return &g.kern.one2, 2
+	}
+	return &g.kern.one1, 1
+}
+
 // mulOne multiplies with a single row.
 func (g *gpu) mulOne(t *ternary, in oneInput, to result) error {
 	o := t.out(to)
@@ -218,13 +249,7 @@ func (g *gpu) mulOne(t *ternary, in oneInput, to result) error {
 	if in.norm != nil {
 		row[1], row[6] = uint64(in.norm.weight), uint64(math.Float32bits(in.norm.eps))
 	}
-	k, tiles := &g.kern.one1, 1
-	switch {
-	case t.tiles > twoTiles && g.oneShared(t, 4, in) <= oneRoom:
-		k, tiles = &g.kern.one4, 4
-	case t.tiles > oneTile && g.oneShared(t, 2, in) <= oneRoom:
-		k, tiles = &g.kern.one2, 2
-	}
+	k, tiles := g.oneKernel(t, in)
 	return g.fail("multiplying", k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, tiles)}, 256, g.oneShared(t, tiles, in), !in.first,
 		t.weights, &row, t.tiles, t.chunks, to.epilogue, &o))
 }
@@ -236,16 +261,25 @@ func (g *gpu) mulDense(gr *group, in input, to result) error {
 	if to.epilogue == residual {
 		add = 1
 	}
-	route, threads := 0, 256
-	grid := driver.Dim{X: ceilDiv(ceilDiv(n, 4), 8), Y: in.rows}
+	route := denseRoute(in.rows)
+	threads, grid := 256, driver.Dim{X: ceilDiv(ceilDiv(n, 4), 8), Y: ceilDiv(in.rows, denseRoutes[route])}
 	switch {
 	case in.rows > 8:
-		route, threads, grid = 2, 512, driver.Dim{X: ceilDiv(in.rows, 16), Y: ceilDiv(n, 32)}
+		threads, grid = 512, driver.Dim{X: grid.Y, Y: ceilDiv(n, 32)}
 	case in.rows > 4:
-		route, threads, grid = 2, 512, driver.Dim{X: 1, Y: ceilDiv(n, 64)}
-	case in.rows > 1:
-		route, grid.Y = 1, ceilDiv(in.rows, 4)
+		threads, grid = 512, driver.Dim{X: 1, Y: ceilDiv(n, 64)}
 	}
 	return g.fail("multiplying", g.kern.dense[route][gr.d.kind].run(g.stream, grid, threads, 0, true,
 		gr.d.mem.ptr, in.x, in.rows, n, gr.d.cols, add, &o))
+}
+
+// denseRoute picks among denseRoutes by the number of rows.
+func denseRoute(rows int) int {
+	switch {
+	case rows > 4:
+		return 2
+	case rows > 1:
+		return 1
+	}
+	return 0
 }

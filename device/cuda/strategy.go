@@ -1,0 +1,90 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/gguf"
+)
+
+var _ device.Strategist = (*gpu)(nil)
+
+// Forms in which weights are read.
+const (
+	inPlace  = "in place"
+	inTiles  = "repacked in tiles"
+	asFloats = "decoded to float32 at load"
+	onHost   = "decoded on the host"
+	screened = "8-bit copy, then exact rows"
+)
+
+// Strategy asks the functions that Forward decides by. Rows of attention are taken for those
+// of as many sequences up to the largest step that is kept as a graph, beyond it for a prompt's.
+// Where a single row goes through all blocks in one kernel (blocks.span), which only blocks
+// together can tell, that is named beside the kernel of the layer.
+func (g *gpu) Strategy(l device.Layer, rows int) (s device.Strategy, err error) {
+	err = gguf.Guard(func() error {
+		k, access, err := g.strategy(l, max(rows, 1))
+		if err != nil {
+			return err
+		}
+		s = device.Strategy{Kernel: "cuda." + k, Access: access}
+		if rows <= spanFew && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access != asFloats && access != inPlace {
+			s.Kernel += " or span_one"
+		}
+		return nil
+	})
+	return s, err
+}
+
+func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err error) {
+	if l.Weight == nil {
+		return g.attentionKernel(l, rows)
+	}
+	c, err := g.codec(l.Weight, l.Out, l.In)
+	if err != nil {
+		return "", "", err
+	}
+	kind, _ := denseSize(c, l.Out, l.In)
+	access = inPlace
+	if kindOf(c) < 0 {
+		access = asFloats
+	}
+	switch {
+	case l.Kind == device.EmbedKind && (access == asFloats || kind >= floatKinds):
+		return "check_rows", onHost, nil
+	case l.Kind == device.EmbedKind:
+		return "embed_rows", inPlace, nil
+	case c.Ternary:
+		t := &ternary{tiles: tilesOf(max(l.Together, l.Out)), chunks: ceilDiv(l.In, chunkCols)}
+		if one := (oneInput{x: driver.Ptr(1), cols: l.In}); rows == 1 && g.fitsOne(t, one) {
+			k, _ := g.oneKernel(t, one)
+			return k.f.Name(), inTiles, nil
+		}
+		return g.way(t, rows).k.f.Name(), inTiles, nil
+	case l.Kind == "output" && g.screenable(&layer{groups: []group{{d: &tensor{rows: l.Out, cols: l.In}}}}) == "":
+		return g.kern.bounds[boundGroup(min(rows, screenRows))].f.Name(), screened, nil
+	}
+	return g.kern.dense[denseRoute(rows)][kind].f.Name(), access, nil
+}
+
+// tilesOf is how many tiles so many outputs take.
+func tilesOf(outputs int) int { return ceilDiv(outputs, tileRows*tileEven) * tileEven }
+
+func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, err error) {
+	if !slices.Contains(g.info.KVTypes, l.KV) {
+		return "", "", &device.KVError{Device: g.info.Name, Type: l.KV, Reason: "unknown type; this GPU has " + strings.Join(g.info.KVTypes, ", ")}
+	}
+	switch {
+	case l.KV != "f16" || l.In != 64 && l.In != 128:
+		return "attend_any", inPlace, nil
+	case rows <= fewMost:
+		return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
+	}
+	return fmt.Sprintf("attn_rows_%d", l.In), inPlace, nil
+}

@@ -1,0 +1,87 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/device/cuda/driver/fakedriver"
+	"tritflow/gguf/builtin"
+	"tritflow/graph"
+)
+
+// TestStrategy: what is said of a layer is what loading and multiplying it picks, by rows.
+func TestStrategy(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	f, err := builtin.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m, err := graph.Bind(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	props, err := driver.Describe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDevice("cuda:0", props)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	g := d.(*gpu)
+	h := holding{g: g}
+	b := &m.Blocks[0]
+	var loaded map[string]*layer
+	if err := g.queue.do(func() error {
+		qkv, err := h.layer([]*graph.Linear{&b.Q, &b.K, &b.V}, []int{0, b.Q.Out, b.Q.Out + b.K.Out})
+		if err != nil {
+			return err
+		}
+		expand, _, err := h.gates(&b.Gate, &b.Up)
+		if err != nil {
+			return err
+		}
+		down, err := h.layer([]*graph.Linear{&b.Down}, []int{0})
+		loaded = map[string]*layer{"attn_q": qkv, "attn_k": qkv, "ffn_gate": expand, "ffn_up": expand, "ffn_down": down}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, l := range device.Layers(m, kvTypes()...) {
+		for _, rows := range []int{1, 2, 8, 9, 16, 17, 40, 64, 65, 512} {
+			s, err := g.Strategy(l, rows)
+			if err != nil || !strings.HasPrefix(s.Kernel, "cuda.") || s.Access == "" {
+				t.Fatalf("%s, %d rows: %+v, %v", l.Kind, rows, s, err)
+			}
+			seen[s.Kernel] = true
+			of := loaded[l.Kind]
+			if of == nil || rows == 1 {
+				continue
+			}
+			if want := g.way(of.groups[0].t, rows).k.f.Name(); s.Kernel != "cuda."+want || s.Access != inTiles {
+				t.Errorf("%s, %d rows: %+v, it is multiplied by %s", l.Kind, rows, s, want)
+			}
+		}
+	}
+	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64_4", "ternary_many", "ternary_one1 or span_one"} {
+		if !seen["cuda."+name] {
+			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
+		}
+	}
+	if _, err := g.Strategy(device.Layer{Kind: "attention", In: 64, KV: "q4_0"}, 1); err == nil {
+		t.Error("a cache of q4_0 was taken")
+	}
+	if err := g.queue.do(func() error { h.release(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
