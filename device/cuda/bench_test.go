@@ -14,12 +14,9 @@ import (
 	"tritflow/graph"
 )
 
-// BenchmarkBlock times the kernels of a transformer block as they run in a captured step: a
-// token each of several sequences with 512 positions. TRITFLOW_BENCH_MODEL names a model
-// file; "serial" is without kernels that start while the one before them ends.
-//
-//	TRITFLOW_BENCH_MODEL=2b4t.gguf go test -tags cuda -run '^$' -bench Block -benchtime 50x ./device/cuda
-func BenchmarkBlock(b *testing.B) {
+// benchModel is the model whose file TRITFLOW_BENCH_MODEL names.
+func benchModel(b *testing.B) *graph.Model {
+	b.Helper()
 	path := os.Getenv("TRITFLOW_BENCH_MODEL")
 	if path == "" {
 		b.Skip("TRITFLOW_BENCH_MODEL names no model")
@@ -28,11 +25,21 @@ func BenchmarkBlock(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	b.Cleanup(func() { f.Close() })
 	m, err := graph.Bind(f)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return m
+}
+
+// BenchmarkBlock times the kernels of a transformer block as they run in a captured step: a
+// token each of several sequences with 512 positions. TRITFLOW_BENCH_MODEL names a model
+// file; "serial" is without kernels that start while the one before them ends.
+//
+//	TRITFLOW_BENCH_MODEL=2b4t.gguf go test -tags cuda -run '^$' -bench Block -benchtime 50x ./device/cuda
+func BenchmarkBlock(b *testing.B) {
+	m := benchModel(b)
 	g := openGPU(b).(*gpu)
 	defer g.Close()
 	const pageSize, positions = 32, 512
@@ -92,19 +99,7 @@ func BenchmarkBlock(b *testing.B) {
 // BenchmarkHead times the head for the likeliest tokens of so many rows, what the GPU works
 // for it and what a caller waits for it.
 func BenchmarkHead(b *testing.B) {
-	path := os.Getenv("TRITFLOW_BENCH_MODEL")
-	if path == "" {
-		b.Skip("TRITFLOW_BENCH_MODEL names no model")
-	}
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	m, err := graph.Bind(f)
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := benchModel(b)
 	g := openGPU(b)
 	defer g.Close()
 	ctx := context.Background()

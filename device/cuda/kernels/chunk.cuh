@@ -197,6 +197,25 @@ template <int ROWS = 2> __device__ __forceinline__ void chunk_softmax(Weights &w
     }
 }
 
+// chunk_weights is chunk_scores and chunk_softmax by a CTA of four warps, each of which
+// computes two tiles of scores and gets all of them; every row sees the positions up to `see`.
+template <int D>
+__device__ __forceinline__ void chunk_weights(Weights &w, const uint32_t (&q)[D / 16][4], const uint4 *frags, float4 (&exchange)[8][32], int see, float factor) {
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    float s[8][4];
+    chunk_scores<D, 2>(s, q, frags, 2 * warp);
+#pragma unroll
+    for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
+    __syncthreads();
+#pragma unroll
+    for (int x = 0; x < 8; x++) {
+        float4 e = exchange[x][lane];
+        s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
+    }
+    int seen[2] = {see, see};
+    chunk_softmax(w, s, seen, factor);
+}
+
 // chunk_values computes weights · values for N tiles of eight dimensions, the
 // first of which is tile n.
 template <int D, int N> __device__ __forceinline__ void chunk_values(float (&out)[N][4], const Weights &w, const uint4 *frags, int n) {

@@ -60,20 +60,8 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
         __syncthreads();
         uint32_t qf[D / 16][4];
         load_queries<D>(qf, g < here ? queries[g] : nullptr, g + 8 < here ? queries[g + 8] : nullptr);
-        float s[8][4];
-        chunk_scores<D, 2>(s, qf, frags, 2 * warp);
-#pragma unroll
-        for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
-        __syncthreads();
-#pragma unroll
-        for (int x = 0; x < 8; x++) {
-            float4 e = exchange[x][lane];
-            s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
-        }
-        int see = min(at.pos - start, CHUNK - 1);
-        int seen[2] = {see, see};
         Weights w;
-        chunk_softmax(w, s, seen, scale * 1.44269504088896341f);
+        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), scale * 1.44269504088896341f);
         float out[tiles][4];
         chunk_values<D, tiles>(out, w, frags, tiles * warp);
 #pragma unroll
@@ -167,20 +155,8 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
         }
         __syncthreads();
         if (int next = start + CHUNK; next <= at.pos) copy_part<D>(buffers + (next / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, next, part_page(kv, warp, next));
-        float s[8][4];
-        chunk_scores<D, 2>(s, qf, frags, 2 * warp);
-#pragma unroll
-        for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
-        __syncthreads();
-#pragma unroll
-        for (int x = 0; x < 8; x++) {
-            float4 e = exchange[x][lane];
-            s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
-        }
-        int see = min(at.pos - start, CHUNK - 1);
-        int seen[2] = {see, see};
         Weights w;
-        chunk_softmax(w, s, seen, factor);
+        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor);
         float part[tiles][4], x[2], y[2];
         chunk_values<D, tiles>(part, w, frags, tiles * warp);
 #pragma unroll
