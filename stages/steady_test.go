@@ -10,6 +10,9 @@ import (
 // allocation in scheduler, prefix cache, stages, device, sampler or text. What a request
 // costs as such cancels out, and what is made once: the text of a token that was never said.
 func TestSteadyStepsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates itself")
+	}
 	const short, long = 40, 240
 	e := openBuiltin(t, Options{MaxSeqs: 1, Ctx: 256, Devices: "cpu:2"})
 	answer := func(n int) func() {
