@@ -15,6 +15,7 @@ type Layer struct {
 	In     int          // values of a row; the width of a key for attention
 	Out    int          // rows; 0 for attention
 	KV     string       // type of the cache, for attention
+	Block  *graph.Block // whose attention it is
 
 	// Together is how many rows all matrices have that read the same input; 0 where that
 	// is this one alone.
@@ -62,7 +63,7 @@ func Layers(m *graph.Model, kvTypes ...string) []Layer {
 		add("attn_k", &b.K, &b.Q, &b.K, &b.V)
 		add("attn_v", &b.V, &b.Q, &b.K, &b.V)
 		for _, kv := range kvTypes {
-			list = append(list, Layer{Kind: "attention", In: b.KeyDim, KV: kv})
+			list = append(list, Layer{Kind: "attention", In: b.KeyDim, KV: kv, Block: b})
 		}
 		add("attn_output", &b.O)
 		add("ffn_gate", &b.Gate, &b.Gate, &b.Up)

@@ -77,14 +77,20 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 // decodes tells whether a step's attention takes queries, keys and values as the projections
 // leave them: all its rows decode, and nothing stands between but the rotation.
 func (b *block) decodes(s *step) bool {
-	return s.tables.decodeAll && b.cache.kept == keptHalves && b.qNorm == nil && b.kNorm == nil
+	return s.tables.decodeAll && b.cache.kept == keptHalves && plain(&b.spec)
 }
+
+// plain tells whether queries and keys are only turned.
+func plain(g *graph.Block) bool { return g.QNorm == nil && g.KNorm == nil }
 
 // apart tells whether every KV head of a row is a block's work, all positions of it: where
 // there are as many as the GPU can have at work. (Else chunks of positions are.)
 func (b *block) apart(g *gpu, s *step) bool {
-	spec := &b.spec
-	return b.decodes(s) && spec.Heads/spec.KVHeads <= 16 && s.tables.rows*spec.KVHeads >= eachFrom*g.props.SMs
+	return b.decodes(s) && g.enough(&b.spec, s.tables.rows)
+}
+
+func (g *gpu) enough(spec *graph.Block, rows int) bool {
+	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).

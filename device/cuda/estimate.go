@@ -189,13 +189,12 @@ func (e *estimate) layer(ls []*graph.Linear, arranged func([]stacked) []place) (
 	if len(parts) == 0 {
 		return real, nil
 	}
-	slots := len(arranged(parts))
-	tiles, chunks := slots/tileRows, ceilDiv(ls[0].In, chunkCols)
-	e.take(int64(tiles * chunks * tileBytes))
-	e.take(int64(4 * slots))
-	e.take(int64(8 * tiles))
+	weights, columns, scales := ternarySizes(len(arranged(parts)), ceilDiv(ls[0].In, chunkCols))
+	e.take(weights)
+	e.take(columns)
+	e.take(scales)
 	if scaled {
-		e.take(int64(8 * tiles))
+		e.take(scales)
 	}
 	if biased {
 		e.take(int64(4 * width))

@@ -15,8 +15,9 @@ import (
 	"tritflow/graph"
 )
 
-// TestEstimate: what was estimated is what is taken, by kernels that do nothing: weights to the
-// byte, and at least the activations of the largest steps, at most three times as many.
+// TestEstimate: what was estimated is what is taken, by kernels that do nothing: weights but for
+// a list of blocks that only some GPUs and shapes need, and activations of the largest steps, of which
+// at most twice as many may be foreseen.
 func TestEstimate(t *testing.T) {
 	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
 		return
@@ -138,10 +139,10 @@ func takes(t *testing.T, m *graph.Model, p device.Part, s device.Sizes) {
 	}
 	step(s.Outputs, s.Rows/s.Outputs, s.Positions-1)
 	u := g.Ledger().Snapshot().Now
-	if got, most := u[device.Weights.String()]+u[device.Mapped.String()], int64(file+want.Copies+want.Screening); got > most || got < most-most/8 {
+	if got, most := u[device.Weights.String()]+u[device.Mapped.String()], int64(file+want.Copies+want.Screening); got > most || got < most-(2<<10) {
 		t.Errorf("%d bytes of weights, %d were estimated", got, most)
 	}
-	if got, most := u[device.Activations.String()], int64(want.Activations); got > most || 3*got < most {
+	if got, most := u[device.Activations.String()], int64(want.Activations); got > most || 2*got < most {
 		t.Errorf("%d bytes of activations, %d were estimated", got, most)
 	}
 	for _, p := range parts {

@@ -81,10 +81,17 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 		return "", "", &device.KVError{Device: g.info.Name, Type: l.KV, Reason: "unknown type; this GPU has " + strings.Join(g.info.KVTypes, ", ")}
 	}
 	switch {
-	case l.KV != "f16" || l.In != 64 && l.In != 128:
+	case l.KV != "f16" || !onTensorCores(l.Block, usualPage):
 		return "attend_any", inPlace, nil
-	case rows <= fewMost:
-		return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
+	case rows > fewMost:
+		return fmt.Sprintf("attn_rows_%d", l.In), inPlace, nil
+	case !plain(l.Block):
+		return fmt.Sprintf("attn_chunks_%d", l.In), inPlace, nil
+	case g.enough(l.Block, rows):
+		return fmt.Sprintf("attn_each_%d", l.In), inPlace, nil
 	}
-	return fmt.Sprintf("attn_rows_%d", l.In), inPlace, nil
+	return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
 }
+
+// usualPage stands for pages of any multiple of 16 positions, as an engine makes them.
+const usualPage = 32

@@ -78,7 +78,24 @@ func TestStrategy(t *testing.T) {
 			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
 		}
 	}
-	if _, err := g.Strategy(device.Layer{Kind: "attention", In: 64, KV: "q4_0"}, 1); err == nil {
+	// Attention goes as attend.go decides: by norms, the shape of the heads and how many rows.
+	spec := graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	normed, odd := spec, spec
+	normed.QNorm, odd.ValueDim = &graph.Norm{}, 64
+	for _, c := range []struct {
+		block *graph.Block
+		rows  int
+		want  string
+	}{
+		{&spec, 4, "attn_decode_128"}, {&spec, 52, "attn_decode_128"}, {&spec, 53, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
+		{&normed, 4, "attn_chunks_128"}, {&normed, 64, "attn_chunks_128"}, {&odd, 4, "attend_any"},
+	} {
+		s, err := g.Strategy(device.Layer{Kind: "attention", In: 128, KV: "f16", Block: c.block}, c.rows)
+		if err != nil || s.Kernel != "cuda."+c.want {
+			t.Errorf("%d rows: %+v, %v, want %s", c.rows, s, err, c.want)
+		}
+	}
+	if _, err := g.Strategy(device.Layer{Kind: "attention", In: 64, KV: "q4_0", Block: b}, 1); err == nil {
 		t.Error("a cache of q4_0 was taken")
 	}
 	if err := g.queue.do(func() error { h.release(); return nil }); err != nil {

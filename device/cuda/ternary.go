@@ -92,6 +92,13 @@ func padded(s []place, multiple int) []place {
 	return s
 }
 
+// ternarySizes are what a ternary of so many slots and chunks takes: weights, columns, and scales
+// (and factors as many).
+func ternarySizes(slots, chunks int) (weights, columns, scales int64) {
+	tiles := slots / tileRows
+	return int64(tiles * chunks * tileBytes), int64(4 * slots), int64(8 * tiles)
+}
+
 // ternary packs matrices into tiles on the GPU.
 func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
 	g, cols := h.g, parts[0].l.In
@@ -139,7 +146,8 @@ func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
 	}
 	name := parts[0].l.Name
 	var err error
-	if t.weights, err = h.take(device.Weights, "weights of "+name, int64(t.tiles*t.chunks*tileBytes)); err != nil {
+	weights, _, _ := ternarySizes(len(slots), t.chunks)
+	if t.weights, err = h.take(device.Weights, "weights of "+name, weights); err != nil {
 		return nil, err
 	}
 	if t.columns, err = h.put(name, bytesOf(columns)); err != nil {
