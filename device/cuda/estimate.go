@@ -150,8 +150,8 @@ func (e *estimate) blocks(list []graph.Block, positions int) (z scratchSizes, er
 // product tells whether gate and up become one group, as holding.gates has it.
 func (e *estimate) product(gate, up *graph.Linear) (bool, error) {
 	for _, l := range []*graph.Linear{gate, up} {
-		c, err := e.g.codec(l.Weight, l.Out, l.In)
-		if err != nil || !c.Ternary || l.Bias != nil {
+		w, err := e.g.uniform(l)
+		if err != nil || w == nil || l.Bias != nil {
 			return false, err
 		}
 	}
@@ -165,11 +165,11 @@ func (e *estimate) layer(ls []*graph.Linear, arranged func([]stacked) []place) (
 	width := 0
 	scaled, biased := false, false
 	for _, l := range ls {
-		c, err := e.g.codec(l.Weight, l.Out, l.In)
+		w, err := e.g.uniform(l)
 		if err != nil {
 			return real, err
 		}
-		if c.Ternary {
+		if w != nil {
 			parts = append(parts, stacked{l: l, at: width})
 			width += l.Out
 			scaled, biased = scaled || l.Scale != nil, biased || l.Bias != nil

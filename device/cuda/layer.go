@@ -31,7 +31,7 @@ func (h *holding) layer(ls []*graph.Linear, at []int) (*layer, error) {
 	l := &layer{in: ls[0].In}
 	var parts []stacked
 	for i, g := range ls {
-		w, err := h.uniform(g)
+		w, err := h.g.uniform(g)
 		if err != nil {
 			return nil, err
 		}
@@ -70,11 +70,11 @@ func (h *holding) realGroup(l *graph.Linear, at int) (g group, err error) {
 // gates loads gate and up. Where both are ternary they are one group that gives their
 // product at once; else they write side by side.
 func (h *holding) gates(gate, up *graph.Linear) (l *layer, product bool, err error) {
-	a, err := h.uniform(gate)
+	a, err := h.g.uniform(gate)
 	if err != nil {
 		return nil, false, err
 	}
-	b, err := h.uniform(up)
+	b, err := h.g.uniform(up)
 	if err != nil {
 		return nil, false, err
 	}

@@ -10,6 +10,7 @@ import (
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
 	"tritflow/gguf"
+	"tritflow/graph"
 )
 
 var _ device.Strategist = (*gpu)(nil)
@@ -60,7 +61,12 @@ func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err err
 		return "check_rows", onHost, nil
 	case l.Kind == device.EmbedKind:
 		return "embed_rows", inPlace, nil
-	case c.Ternary:
+	}
+	w, err := g.uniform(&graph.Linear{Weight: l.Weight, Out: l.Out, In: l.In})
+	switch {
+	case err != nil:
+		return "", "", err
+	case w != nil:
 		t := &ternary{tiles: tilesOf(max(l.Together, l.Out)), chunks: ceilDiv(l.In, chunkCols)}
 		if one := (oneInput{x: driver.Ptr(1), cols: l.In}); rows == 1 && g.fitsOne(t, one) {
 			k, _ := g.oneKernel(t, one)

@@ -34,19 +34,19 @@ type stacked struct {
 	at int
 }
 
-// uniform prepares a ternary matrix with one scale; nil when the type is not ternary or the
-// blocks' scales differ, so that it is multiplied as a dense one.
-func (h *holding) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
-	c, err := h.g.codec(l.Weight, l.Out, l.In)
+// uniform prepares a ternary matrix with one scale; nil when the type is not ternary. One whose
+// blocks' scales differ is refused.
+func (g *gpu) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
+	c, err := g.codec(l.Weight, l.Out, l.In)
 	if err != nil || !c.Ternary {
 		return nil, err
 	}
 	w, err := quantkern.NewTernary(c, l.Weight.Data, l.Out, l.In)
 	if err != nil {
-		return nil, h.g.refuse(l.Weight, err.Error())
+		return nil, g.refuse(l.Weight, err.Error())
 	}
 	if !w.Uniform {
-		return nil, h.g.refuse(l.Weight, "its blocks have scales of their own, which the GPU's ternary kernels do not take; use the CPU, or quantize to I2_S")
+		return nil, g.refuse(l.Weight, "its blocks have scales of their own, which the GPU's ternary kernels do not take; use the CPU, or quantize to I2_S")
 	}
 	return w, nil
 }

@@ -99,6 +99,9 @@ type findings struct {
 // read goes through the rows of a tensor.
 func (f *findings) read(ctx context.Context, t readable) error {
 	rows, cols := t.Rows(), t.Cols()
+	if rows == 0 {
+		return nil // of rows that are not there the width may be anything
+	}
 	var trits []int8
 	var w *quantkern.Ternary
 	if t.codec.Ternary {
