@@ -127,7 +127,7 @@ func (s *scheduler) preempt(q *sequence) {
 func (s *scheduler) makeRoom(q *sequence, busy func(*sequence) bool) bool {
 	for s.cache.available() == 0 {
 		victim := s.least(func(l *sequence) bool {
-			return l != q && l.underWay == 0 && len(l.pages) > 0 && l.pending() > 0 && !busy(l) && !l.task.room(0)
+			return l != q && l.underWay == 0 && len(l.pages) > 0 && l.pending() > 0 && !busy(l) && !l.room()
 		})
 		if victim == nil {
 			victim = s.least(func(l *sequence) bool {

@@ -133,7 +133,7 @@ func (s *scheduler) spread(grants []grant, left portion) {
 func (s *scheduler) schedulable() (ready []*sequence, answering, pending int) {
 	ready = s.ready[:0]
 	for _, q := range s.live {
-		able := q.pending() > 0 && q.task.room(q.underWay)
+		able := q.pending() > 0 && q.room()
 		if able {
 			if busy := s.cache.reuse(q); !busy {
 				ready = append(ready, q)

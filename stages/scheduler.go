@@ -18,6 +18,7 @@ type scheduler struct {
 
 	live   []*sequence // in order of admission
 	parked []*sequence // preempted; they hold no pages
+	owed   []owed      // brought by steps; their consumers have yet to get it
 	ending []*sequence // let go of; their consumers have yet to hear of it
 	flying int         // steps composed and not yet back
 	counts counts
@@ -26,6 +27,12 @@ type scheduler struct {
 	spare   []*step
 	ready   []*sequence
 	granted []grant
+}
+
+// owed is an answer on its way from a step to its consumer.
+type owed struct {
+	seq    *sequence
+	answer answer
 }
 
 // counts is what a scheduler has done so far.
@@ -49,6 +56,10 @@ func (s *scheduler) run() error {
 		st.drop()
 	}
 	if err != nil {
+		_ = catch("answers", func() error {
+			s.deliver()
+			return nil
+		})
 		waiting := s.p.remove(func(*sequence) bool { return true })
 		for _, q := range slices.Concat(s.ending, s.live, s.parked, waiting) {
 			// What panicked once may do it again; the others still hear of it.
@@ -62,17 +73,31 @@ func (s *scheduler) run() error {
 	return err
 }
 
+// hurried is up to how many consumers hear of their answers only when the next
+// step is on its way, so that a fast device waits less for it. The goroutines of
+// more, once awake, would stand in line before that of the first stage.
+const hurried = 8
+
 // loop ends when no more requests will come and the last has ended.
 func (s *scheduler) loop() {
 	var next *step
 	for {
 		s.reap()
 		s.admit()
-		if next == nil && s.flying < s.limits.waves {
-			if next = s.compose(); next != nil {
-				s.flying++
+		if len(s.owed) > hurried {
+			s.deliver()
+		}
+		for next == nil && s.flying < s.limits.waves {
+			if next = s.compose(); next == nil {
+				break
+			}
+			s.flying++
+			if s.send(next) {
+				next = nil
 			}
 		}
+		s.deliver()
+		s.bury()
 		s.show()
 		if s.flying == 0 && len(s.live)+len(s.parked) == 0 && s.p.dry() {
 			return
@@ -91,6 +116,33 @@ func (s *scheduler) loop() {
 		case <-s.ring.wake:
 		}
 	}
+}
+
+// send hands a step to the first stage, if that has room for it now.
+func (s *scheduler) send(st *step) bool {
+	select {
+	case s.out <- st:
+		return true
+	default:
+		return false
+	}
+}
+
+// deliver hands out what steps brought.
+func (s *scheduler) deliver() {
+	for i := range s.owed {
+		o := &s.owed[i]
+		o.seq.owed--
+		o.seq.task.deliver(o.answer)
+	}
+	clear(s.owed)
+	s.owed = s.owed[:0]
+}
+
+// owe notes an answer that is to be handed out.
+func (s *scheduler) owe(q *sequence, a answer) {
+	q.owed++
+	s.owed = append(s.owed, owed{q, a})
 }
 
 // reap notices requests whose contexts have ended, and lets go of every
@@ -123,7 +175,6 @@ func (s *scheduler) reap() {
 			s.p.poke() // another ring may wait for nobody to wait
 		}
 	}
-	s.bury()
 	idle := func(q *sequence) bool { return q.leaving && q.underWay == 0 }
 	for i := slices.IndexFunc(s.live, idle); i >= 0; i = slices.IndexFunc(s.live, idle) {
 		s.preempt(s.live[i])
@@ -144,8 +195,8 @@ func (s *scheduler) bury() {
 	s.ending = s.ending[:0]
 }
 
-// settle takes a step back: what it brought is handed out, errors end their
-// sequences.
+// settle takes a step back: what it brought is owed to the consumers, errors end
+// their sequences.
 func (s *scheduler) settle(st *step) {
 	for i := range st.parts {
 		p := &st.parts[i]
@@ -164,7 +215,7 @@ func (s *scheduler) settle(st *step) {
 			// Broken off while the step was under way: what it brought was
 			// produced all the same.
 			if err == nil && p.lo < p.hi {
-				q.task.deliver(p.answer)
+				s.owe(q, p.answer)
 			}
 		case err != nil && s.p.run.Err() != nil:
 			q.err = context.Cause(s.p.run)
@@ -174,7 +225,7 @@ func (s *scheduler) settle(st *step) {
 			q.err = fmt.Errorf("stages: request %d: %w", q.id, err)
 			q.cancel(q.err)
 		case p.lo < p.hi:
-			q.task.deliver(p.answer)
+			s.owe(q, p.answer)
 			q.done = p.answer.done
 			if p.answer.emit && p.answer.token.ID != NoToken {
 				s.counts.tokens++

@@ -60,6 +60,7 @@ type sequence struct {
 	most     int    // the largest fed: rows before it are computed again
 	asked    int    // positions before it were asked for, where all rows are answered
 	underWay int    // steps in flight that carry it
+	owed     int    // answers that came back and were not handed out
 	served   uint64 // number of the last step that took it
 	leaving  bool   // is to be preempted when nothing is under way
 	parked   bool   // was preempted
@@ -153,6 +154,10 @@ func (q *sequence) answers(pos int) bool {
 	}
 	return pos == len(q.tokens)-1
 }
+
+// room says whether the consumer could take one more answer than those that
+// will come.
+func (q *sequence) room() bool { return q.task.room(q.underWay + q.owed) }
 
 // over says whether it has ended and nothing of it is under way.
 func (q *sequence) over() bool {

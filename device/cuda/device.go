@@ -36,6 +36,7 @@ type gpu struct {
 	shared     map[tensorKey]*tensor // tables that two parts use
 	steps      steps
 	pending    []interval
+	waited     waited
 	events     []driver.Event
 	scratch    arena
 	angles     []*angles

@@ -22,6 +22,7 @@ type embed struct {
 	weight *gguf.Tensor
 	hidden int
 	vocab  int
+	few    fewRowsOf // of the step at hand, used on the queue alone
 }
 
 // floatKinds is how many of denseTypes are floats that need no decoding.
@@ -104,6 +105,11 @@ func (p *embed) decode(t *tables) error {
 func (p *embed) run(t *tables, h *hidden) error {
 	if t.rows == 0 {
 		return nil
+	}
+	if p.table != nil && t.rows <= embedMost {
+		copy(bytesOf(p.few[:]), bytesOf(t.words))
+		return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, 256, 0, false,
+			&p.few, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
 	}
 	at, err := p.g.upload(t)
 	if err != nil {

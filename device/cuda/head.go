@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"context"
+	"time"
 
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
@@ -244,10 +245,12 @@ func (p *head) read(l *logits, sp *headSpace, screened bool) (states []int32, er
 	if err := g.stream.CopyOutAsync(g.answers.At(0), sp.noted, int64(4*at)); err != nil {
 		return nil, g.fail("copying answers", err)
 	}
+	g.tell()
 	if err := g.stream.Synchronize(); err != nil {
 		return nil, g.fail("computing answers", err)
 	}
-	g.settle()
+	g.waited = waited{len(g.pending), time.Now()}
+	g.queue.leave()
 	words := driver.Slice[int32](g.answers)
 	l.take(words, driver.Slice[float32](g.answers))
 	for i := range l.computed {

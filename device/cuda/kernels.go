@@ -26,6 +26,12 @@ type out [9]uint64
 // realOut are the words of the structure Real of kernels/dense.cu.
 type realOut [7]uint64
 
+// fewRowsOf are the words of the structure FewRows of kernels/lookup.cu: two a Row.
+type fewRowsOf [2 * embedMost]uint64
+
+// embedMost is how many rows of an embedding may come with the launch.
+const embedMost = 64
+
 // oneRow are the words of the structure One of kernels/ternary_one.cu.
 type oneRow [7]uint64
 
@@ -47,6 +53,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 				sizes[i] = 8 * len(v)
 			case *spanArgs:
 				sizes[i] = 8 * len(v)
+			case *fewRowsOf:
+				sizes[i] = 8 * len(v)
 			}
 		}
 		k.args = driver.NewWideArgs(sizes...)
@@ -67,6 +75,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 		case *realOut:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *oneRow:
+			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case *fewRowsOf:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *spanArgs:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
@@ -93,26 +103,26 @@ type attention struct{ chunks, combine, rows, decode, each, fold12, fold32 kerne
 type kernelSet struct {
 	modules []driver.Module
 
-	packTrits, embedRows, checkRows, takeRows kernel
-	norm12, norm32, normWide                  kernel
-	one1, one2, one4                          kernel
-	oneMost                                   int // dynamic shared memory that these may have
-	short8, short16                           kernel
-	few8, few16, few32, few64, full64, many   kernel
-	batch                                     [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
-	batchMost                                 int                                     // shared memory that these may have
-	dense                                     [len(denseRoutes)][len(denseTypes)]kernel
-	gateRows                                  kernel
-	placeRows, attendAny                      kernel
-	attn64, attn128                           attention
-	largest                                   kernel
-	screenBuild, screenActs                   kernel
-	bounds                                    [len(boundGroups)]kernel
-	screenSelect, screenRescore, screenChoose kernel
-	spanOne64, spanOne128                     kernel // without code where spanned is false
-	spanFew64, spanFew128                     kernel
-	spanned                                   bool
-	exact                                     bool // the card has the capability that cubins for 9.0 alone are for
+	packTrits, embedRows, embedFew, checkRows, takeRows kernel
+	norm12, norm32, normWide                            kernel
+	one1, one2, one4                                    kernel
+	oneMost                                             int // dynamic shared memory that these may have
+	short8, short16                                     kernel
+	few8, few16, few32, few64, full64, many             kernel
+	batch                                               [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
+	batchMost                                           int                                     // shared memory that these may have
+	dense                                               [len(denseRoutes)][len(denseTypes)]kernel
+	gateRows                                            kernel
+	placeRows, attendAny                                kernel
+	attn64, attn128                                     attention
+	largest                                             kernel
+	screenBuild, screenActs                             kernel
+	bounds                                              [len(boundGroups)]kernel
+	screenSelect, screenRescore, screenChoose           kernel
+	spanOne64, spanOne128                               kernel // without code where spanned is false
+	spanFew64, spanFew128                               kernel
+	spanned                                             bool
+	exact                                               bool // the card has the capability that cubins for 9.0 alone are for
 }
 
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
@@ -125,7 +135,7 @@ var boundGroups = [...]int{1, 2, 4, 8}
 func (k *kernelSet) named() map[string]map[string]*kernel {
 	all := map[string]map[string]*kernel{
 		"pack":          {"pack_trits": &k.packTrits},
-		"lookup":        {"embed_rows": &k.embedRows, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
+		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
 		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
 		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
 		"ternary_few":   {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},

@@ -74,12 +74,17 @@ func (q *queue) hold(job func() error) error {
 func (q *queue) post(job func()) error {
 	return q.hold(func() error {
 		job()
-		select {
-		case q.left <- struct{}{}:
-		default:
-		}
+		q.leave()
 		return nil
 	})
+}
+
+// leave has rest called soon. On the queue.
+func (q *queue) leave() {
+	select {
+	case q.left <- struct{}{}:
+	default:
+	}
 }
 
 // do does a job. A panic in it becomes a *device.PanicError.

@@ -15,6 +15,13 @@ type interval struct {
 	done       device.Worked
 }
 
+// waited is a wait for the stream of which nobody has been told yet: telling takes some
+// microseconds, in which the next step had better begin.
+type waited struct {
+	n  int // pieces of work that were done
+	at time.Time
+}
+
 // ahead is how many pieces of work may wait in the stream before its owner waits too.
 const ahead = 32
 
@@ -25,10 +32,13 @@ func (g *gpu) timed(done device.Worked, work func() error) error {
 		return *f
 	}
 	if len(g.pending) >= ahead {
+		g.tell()
+	}
+	if len(g.pending) >= ahead {
 		if err := g.pending[len(g.pending)-ahead/2].end.Synchronize(); err != nil {
 			return g.fail("waiting for earlier work", err)
 		}
-		g.settleUpTo(len(g.pending) - ahead/2 + 1)
+		g.settleUpTo(len(g.pending)-ahead/2+1, time.Now())
 	}
 	var iv interval
 	var err error
@@ -64,15 +74,25 @@ func (g *gpu) event() (driver.Event, error) {
 }
 
 // settle tells of all work in the stream, which has been waited for.
-func (g *gpu) settle() { g.settleUpTo(len(g.pending)) }
+func (g *gpu) settle() {
+	g.tell()
+	g.settleUpTo(len(g.pending), time.Now())
+}
 
-// settleUpTo tells of the first n pieces, which are done. The last of them ended just
-// now; the others are so far before it as the GPU's clock says.
-func (g *gpu) settleUpTo(n int) {
+// tell tells of what was waited for before.
+func (g *gpu) tell() {
+	w := g.waited
+	g.settleUpTo(w.n, w.at)
+}
+
+// settleUpTo tells of the first n pieces, which are done. The last of them ended at a
+// moment, mostly just now; the others are so far before it as the GPU's clock says.
+func (g *gpu) settleUpTo(n int, now time.Time) {
+	g.waited.n = max(0, g.waited.n-n)
 	if n == 0 {
 		return
 	}
-	now, last := time.Now(), g.pending[n-1].end
+	last := g.pending[n-1].end
 	for _, iv := range g.pending[:n] {
 		if iv.done != nil {
 			from, err1 := last.Since(iv.start)
@@ -99,6 +119,7 @@ func (g *gpu) skipped(done device.Worked) {
 // rest tells of work that is done while nobody waits for it, and says whether some is still
 // under way. On the queue, between jobs.
 func (g *gpu) rest() bool {
+	g.tell()
 	n := 0
 	for n < len(g.pending) {
 		done, err := g.pending[n].end.Done()
@@ -112,6 +133,6 @@ func (g *gpu) rest() bool {
 		}
 		n++
 	}
-	g.settleUpTo(n)
+	g.settleUpTo(n, time.Now())
 	return len(g.pending) > 0
 }

@@ -3,7 +3,7 @@
 #include "common.cuh"
 #include <cuda_bf16.h>
 
-// begin_row notes in bad what is not finite among the values that the block's threads hold.
+// first_bad notes in bad what is not finite among the values that the block's threads hold.
 __device__ __forceinline__ void first_bad(uint32_t mine, uint32_t *bad) {
     __shared__ uint32_t least;
     if (threadIdx.x == 0) least = 0xffffffffu;
@@ -17,9 +17,7 @@ __device__ __forceinline__ uint32_t word_of(int64_t i, float v) {
     return fabsf(v) <= 3.402823466e38f ? 0xffffffffu : (uint32_t)i << 1 | (v == v ? 1u : 0u);
 }
 
-// embed_rows: a block a row; type as in dense_types.cuh (F32, F16, BF16).
-extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
-    Row at = rows[blockIdx.x];
+__device__ __forceinline__ void embed_row(const Row &at, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
     uint32_t mine = 0xffffffffu;
     for (int64_t i = threadIdx.x; i < hidden; i += blockDim.x) {
         float v = 0;
@@ -33,6 +31,19 @@ extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_
         x[blockIdx.x * hidden + i] = v;
     }
     first_bad(mine, bad + blockIdx.x);
+}
+
+// embed_rows: a block a row; type as in dense_types.cuh (F32, F16, BF16).
+extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
+    embed_row(rows[blockIdx.x], table, type, x, bad, hidden);
+}
+
+// embed_few is the same for rows that come with the launch: nothing has to be copied before it.
+struct FewRows {
+    Row rows[64];
+};
+extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
+    embed_row(rows.rows[blockIdx.x], table, type, x, bad, hidden);
 }
 
 // check_rows does the rest for rows that the host looked up.
