@@ -50,13 +50,17 @@ type partCosts struct {
 	head     float64 // bytes of final norm and projection that a step reads
 	kv       float64 // bytes of keys and values that each earlier position adds
 	products float64 // ternary products of a row in blocks
-	answer   float64 // ternary products of an answered row in the head
+	answer   float64 // int8 products of an answered row in the head
+	bounds   float64 // the same where its screening copy answers
 }
 
 // kvBytes is the size of an element of the cache, scales included.
 var kvBytes = map[string]float64{"f16": 2, "f32": 4, "q8_0": 34.0 / 32, "q4_0": 18.0 / 32}
 
-// newCosts takes the bytes from the plan and the products from the shapes.
+// newCosts takes the bytes from the plan and the products from the shapes: those of
+// int8 activations with ternary weights, and with the head's screening copy where that
+// answered (withHead). Products in floats are not counted, those of attention and the
+// exact ones of screened heads among them.
 func newCosts(m *graph.Model, p *graph.Plan, devs []device.Device, kv string) (*costs, error) {
 	element, ok := kvBytes[kv]
 	if !ok {
@@ -84,6 +88,7 @@ func newCosts(m *graph.Model, p *graph.Plan, devs []device.Device, kv string) (*
 			c.head += float64(s.ReadBytes)
 			if m.Head.Pooling == graph.PoolNone {
 				c.answer += ternaryProducts(&m.Head.Out)
+				c.bounds += products(&m.Head.Out)
 			}
 		}
 	}
@@ -100,8 +105,10 @@ func ternaryProducts(l *graph.Linear) float64 {
 	if c, err := quantkern.Lookup(l.Weight.Type.String()); err != nil || !c.Ternary {
 		return 0
 	}
-	return float64(l.In) * float64(l.Out)
+	return products(l)
 }
+
+func products(l *graph.Linear) float64 { return float64(l.In) * float64(l.Out) }
 
 // step is work of a kind: rows fed, rows answered, and the positions of the
 // cache that must be read, summed over the sequences.

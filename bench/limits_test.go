@@ -174,8 +174,14 @@ func TestCountedHead(t *testing.T) {
 	}
 	// Three quarters of the answers came from the copy, with 5 exact rows each.
 	after := device.Screening{Bytes: 500, Screened: 6, Rescored: 55, Full: 3}
-	got := c.withHead(before, after, 2, 10).total(s).bytes
-	near(t, "bytes with a counted head", got, c.total(s).bytes-960+0.75*(500+2*5*10)+0.25*960)
+	counted := c.withHead(before, after, 2, 10)
+	got := counted.total(s)
+	near(t, "bytes with a counted head", got.bytes, c.total(s).bytes-960+0.75*(500+2*5*10)+0.25*960)
+	// Each of those was multiplied with all ten rows of the copy, 40 values each.
+	near(t, "operations with a counted head", got.ops, c.total(s).ops+0.75*2*10*40)
+	s = step{rows: 8, answers: 8}
+	near(t, "operations of eight", counted.total(s).ops, 8*(2*2*7*40*100+0.75*2*10*40))
+	near(t, "operations of a prompt", counted.total(step{rows: 8, answers: 1}).ops, 8*2*2*7*40*100+0.75*2*10*40)
 }
 
 func TestSpread(t *testing.T) {

@@ -34,7 +34,10 @@ type Report struct {
 	PlanBytes   uint64   `json:"-"` // weights and cache of the plan at that moment
 }
 
-// Result is the speed of one kind of work beside its limit.
+// Result is the speed of one kind of work beside its limit: the speed at which
+// the bytes that it must read (weights with scales and norms, keys and values, of a
+// screened head the copy and the rows computed exactly, as counted in the run) could
+// be read, or its int8 products made, whichever is slower.
 type Result struct {
 	Name     string `json:"name"` // decode, prefill or batch
 	Threads  int    `json:"threads"`

@@ -19,9 +19,10 @@ with 1 to all threads, then decode (at a context of 0, 2048 and 4096, with fewer
 threads too), prefill (128, 512 and 2048 tokens) and decode of batches (4, 8, 16
 and 32 sequences after 32 tokens, unless --batches and --batch-context say
 otherwise). The limit of each is the time in which the bytes that it must
-read could be read, or its products made, whichever is longer, with as many
-threads; fraction is the median's part of it. What does not fit the model's
-context is left out and named.
+read could be read, or its int8 products made (those with ternary weights, and
+with the screening copy of the head where that answers), whichever is longer,
+with as many threads; fraction is the median's part of it. What does not fit the
+model's context is left out and named.
 
 --only chooses: decode, prefill, batch, load, and kernels (each kind of matrix
 of the model on one thread, never by default). --time is for the measurements;
