@@ -67,7 +67,7 @@ func (b *bencher) plan() []engineCase {
 			}
 		}
 		main.parts = append(parts, main.parts...)
-		if !b.ownDevices() {
+		if !b.ownDevices() && !b.report.GPU {
 			for _, t := range fewerThreads(b.report.Machine.Cores) {
 				cases = append(cases, engineCase{fmt.Sprintf("cpu:%d", t), main.positions, 1, parts})
 			}
@@ -138,6 +138,10 @@ func (b *bencher) engine(ctx context.Context, c engineCase, share time.Duration,
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
+	// A larger context may have found another place than the one of load.
+	if err := b.roofs(ctx, e.Devices()); err != nil {
+		return err
+	}
 	costs, err := newCosts(e.Model(), e.Plan(), e.Devices(), b.opt.Engine.KV)
 	if err != nil {
 		return err
@@ -184,10 +188,8 @@ func (b *bencher) part(ctx context.Context, e *stages.Engine, c *costs, p part, 
 		b.report.Skipped = append(b.report.Skipped, fmt.Sprintf("%s %d at %d: the context of %d is too short to measure", p.name, p.n, p.context, e.Ctx()))
 		return nil
 	}
-	head := e.Model().Head
-	rowBytes := float64(len(head.Out.Weight.Data)) / float64(head.Vocab)
 	r.TokS = spread(tokS)
-	r.limit(&b.report.Machine, c.withHead(before, screening(e.Devices()), s.answers, rowBytes), s, tokens)
+	r.limit(&b.report.Machine, c.withHead(before, screening(e.Devices()), s.answers), s, tokens)
 	b.report.Results = append(b.report.Results, r)
 	b.log.Info().Str("work", r.Name).Int("threads", r.Threads).Int("n", r.N).Int("context", r.Context).
 		Float64("tok_s", r.TokS.Median).Msg("measured")

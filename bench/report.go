@@ -39,8 +39,8 @@ type Report struct {
 // screened head the copy and the rows computed exactly, as counted in the run) could
 // be read, or its int8 products made, whichever is slower.
 type Result struct {
-	Name     string `json:"name"` // decode, prefill or batch
-	Threads  int    `json:"threads"`
+	Name     string `json:"name"`    // decode, prefill or batch
+	Threads  int    `json:"threads"` // of the processor
 	N        int    `json:"n"`       // tokens of the prompt, or sequences
 	Context  int    `json:"context"` // positions before the first token that was measured, for each sequence
 	TokS     Spread `json:"tok_s"`
@@ -117,6 +117,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(t, "kernels\t%s of %s\n", r.Tier, strings.Join(r.Machine.Features, " "))
 	for i, bytes := range r.Machine.ReadGBps {
 		fmt.Fprintf(t, "%d threads\tread %.1f GB/s, int8 %.2f TOPS\n", i+1, bytes, r.Machine.Int8TOPS[i])
+	}
+	for _, d := range r.Machine.Devices {
+		fmt.Fprintf(t, "%s\t%s, read %.1f GB/s, int8 %.4g TOPS\n", d.Name, d.Model, d.ReadGBps, d.Int8TOPS)
 	}
 	fmt.Fprintf(t, "load\t%.0f ms to the first token\n", r.LoadMS)
 	if r.PeakRSS > 0 {

@@ -21,8 +21,10 @@ and 32 sequences after 32 tokens, unless --batches and --batch-context say
 otherwise). The limit of each is the time in which the bytes that it must
 read could be read, or its int8 products made (those with ternary weights, and
 with the screening copy of the head where that answers), whichever is longer,
-with as many threads; fraction is the median's part of it. What does not fit the
-model's context is left out and named.
+with as many threads; fraction is the median's part of it. On a GPU both are
+those of the GPU, measured in the same run; one answer on several devices waits
+for each of them, more than one for the slowest. What does not fit the model's
+context is left out and named.
 
 --only chooses: decode, prefill, batch, load, and kernels (each kind of matrix
 of the model on one thread, never by default). --time is for the measurements;
@@ -30,11 +32,13 @@ reading the prompts of long contexts comes on top.
 
 --json prints one object:
 
-  machine{cpu, features, cores, read_gbps[], int8_tops[]}
+  machine{cpu, features, cores, read_gbps[], int8_tops[],
+          devices[]{name, model, read_gbps, int8_tops}}
   results[]{name, threads, n, context, tok_s{min, median, max}, limit_tok_s, fraction}
   load_ms, peak_rss_bytes
 
-name is decode, prefill or batch; n the length of the prompt or the number of
+devices are those that are no processors, absent without one. name is decode,
+prefill or batch; n the length of the prompt or the number of
 sequences; a figure that is not known is null. load_ms reaches from opening the
 file to the first token; peak_rss_bytes (0: not known) is the most memory that
 the program held with one sequence of 512 positions, mapped pages included.

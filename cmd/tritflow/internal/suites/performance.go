@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"tritflow/bench"
@@ -76,7 +75,7 @@ func Speeds(values map[string]float64, r *bench.Report) {
 			}
 		}
 		values[name+"_tok_s"] = x.TokS.Median
-		if f := float64(x.Fraction); !math.IsNaN(f) && !strings.HasPrefix(kind, "gpu") {
+		if f := float64(x.Fraction); !math.IsNaN(f) {
 			values[name+"_fraction"] = f
 		}
 	}

@@ -113,7 +113,7 @@ func TestSpeeds(t *testing.T) {
 	}
 	r.GPU, r.GPUBytes = true, 5
 	clear(v)
-	if Speeds(v, r); v["gpu.decode_tok_s"] != 2 || v["gpu_memory_bytes"] != 5 || v["cpu.decode_tok_s"] != 0 {
+	if Speeds(v, r); v["gpu.decode_tok_s"] != 2 || v["gpu.decode_fraction"] != .5 || v["gpu_memory_bytes"] != 5 || v["cpu.decode_tok_s"] != 0 {
 		t.Errorf("%v", v)
 	}
 }
