@@ -14,14 +14,18 @@ import (
 var (
 	decodeContexts = []int{0, 2048, 4096}
 	prefillLengths = []int{128, 512, 2048}
-	batchSizes     = []int{4, 8, 16, 32}
 )
+
+// Batches are the numbers of sequences that decode at once where Options says none,
+// and BatchContext is the length of their prompts.
+var Batches = []int{4, 8, 16, 32}
+
+const BatchContext = 32
 
 const (
 	loadContext = 512 // positions for load time and peak memory
 	batchAnswer = 480 // positions of a batch's sequences beyond their prompts
-	batchPrompt = 32
-	tailTokens  = 64 // at least so many of the context are left for what is measured
+	tailTokens  = 64  // at least so many of the context are left for what is measured
 	mostLoads   = 5
 	fillTime    = 15 * time.Second // at least, for the context of which the memory is told
 )
@@ -147,7 +151,7 @@ func (b *bencher) engine(ctx context.Context, c engineCase, share time.Duration,
 		return err
 	}
 	// Whatever is made on first use is made here, and the weights are paged in.
-	if _, err := stream(ctx, e, 1, min(batchPrompt, e.Ctx()/2), warmTokens, 0); err != nil {
+	if _, err := stream(ctx, e, 1, min(BatchContext, e.Ctx()/2), warmTokens, 0); err != nil {
 		return err
 	}
 	if err := settled(ctx, e.Devices()); err != nil {

@@ -24,8 +24,8 @@ type Options struct {
 	Engine stages.Options // devices, split, KV type, log ...
 	Only   []string       // kinds of Kinds; nil = Defaults
 	Time   time.Duration  // for what is measured in all; reading the prompts before it is on top. 0 = 30 s
-	// Batches are the numbers of sequences that decode at once, nil = 4, 8, 16 and 32, and
-	// BatchContext is the length of their prompts, 0 = 32.
+	// The numbers of sequences that decode at once and the length of their prompts;
+	// nil and 0 = Batches and BatchContext of this package.
 	Batches      []int
 	BatchContext int
 	Step         func(done, total int)
@@ -76,10 +76,10 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 		opt.Time = 30 * time.Second
 	}
 	if opt.Batches == nil {
-		opt.Batches = batchSizes
+		opt.Batches = Batches
 	}
 	if opt.BatchContext <= 0 {
-		opt.BatchContext = batchPrompt
+		opt.BatchContext = BatchContext
 	}
 	if opt.probe == 0 {
 		opt.probe = probeBytes
