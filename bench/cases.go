@@ -71,7 +71,7 @@ func (b *bencher) plan() []engineCase {
 			}
 		}
 		main.parts = append(parts, main.parts...)
-		if !b.ownDevices() && !b.report.GPU {
+		if !b.ownDevices() && !b.report.GPU && !b.other {
 			for _, t := range fewerThreads(b.report.Machine.Cores) {
 				cases = append(cases, engineCase{fmt.Sprintf("cpu:%d", t), main.positions, 1, parts})
 			}

@@ -20,6 +20,7 @@ type Report struct {
 	Kernels []KernelResult `json:"kernels,omitempty"` // when they were asked for
 	LoadMS  float64        `json:"load_ms"`           // from opening the file to the first token, median
 	PeakRSS uint64         `json:"peak_rss_bytes"`    // of a process that filled LoadContext positions; 0 = not known
+	Against *Comparison    `json:"against,omitempty"` // when other devices were asked for too
 
 	// GPU says that the devices are not processors, GPUBytes what the largest ledger
 	// of one counted.
@@ -128,14 +129,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := writeResults(w, r.Results); err != nil {
+		return err
+	}
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if len(r.Results) > 0 {
-		fmt.Fprint(t, "\nwork\tthreads\tn\tcontext\ttok/s\tmin\tmax\tlimit\tfraction\t\n")
-	}
-	for _, x := range r.Results {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%s\t%s\t\n", x.Name, x.Threads, x.N, x.Context,
-			x.TokS.Median, x.TokS.Min, x.TokS.Max, x.Limit.text("%.1f"), x.Fraction.text("%.2f"))
-	}
 	if len(r.Kernels) > 0 {
 		fmt.Fprint(t, "\nmatrix (1 thread)\ttype\trows\tcolumns\tn\tGB/s\tGOPS\t\n")
 	}
@@ -145,10 +142,27 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if r.Against != nil {
+		if err := r.Against.writeTable(w); err != nil {
+			return err
+		}
+	}
 	for _, s := range r.Skipped {
 		if _, err := fmt.Fprintf(w, "skipped: %s\n", s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeResults(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(results) > 0 {
+		fmt.Fprint(t, "\nwork\tthreads\tn\tcontext\ttok/s\tmin\tmax\tlimit\tfraction\t\n")
+	}
+	for _, x := range results {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%s\t%s\t\n", x.Name, x.Threads, x.N, x.Context,
+			x.TokS.Median, x.TokS.Min, x.TokS.Max, x.Limit.text("%.1f"), x.Fraction.text("%.2f"))
+	}
+	return t.Flush()
 }

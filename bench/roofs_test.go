@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,53 @@ func TestLimitsOfOtherDevices(t *testing.T) {
 		if err != nil || !strings.HasSuffix(string(text), `"devices":[{"name":"slab:0","model":"Slab 9000","read_gbps":3000,"int8_tops":2000}]}`) {
 			t.Errorf("%s: error %v, %s", devices, err, text)
 		}
+	}
+}
+
+// TestAgainst: the same work on other devices of the same run, each beside its own limit.
+func TestAgainst(t *testing.T) {
+	slabs.roof, slabs.err = device.Roof{Read: 3e12, Int8: 2e15}, nil
+	opt := quick("decode", "prefill", "batch", "kernels")
+	opt.Engine.Devices, opt.Engine.Split, opt.Against, opt.Batches = "cpu:1,cpu:1", []int{3, 3}, "slab", []int{2}
+	r, err := Run(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkTexts(t, r)
+	c := r.Against
+	if c.Devices != "slab" || len(c.Results) != 4 || len(c.Speedups) != 4 || len(r.Results) != 4 || len(r.Machine.Devices) != 1 {
+		t.Fatalf("%+v, against %+v", r, c)
+	}
+	for i, s := range c.Speedups {
+		a, b := r.Results[i], c.Results[i]
+		if s.Name != a.Name || s.Name != b.Name || s.N != a.N || s.Times != a.TokS.Median/b.TokS.Median || b.Threads != 0 || a.Threads != 2 {
+			t.Errorf("%+v is %+v against %+v", s, a, b)
+		}
+		if !(b.Limit > 10*a.Limit) {
+			t.Errorf("%s: limit %v against %v", s.Name, a.Limit, b.Limit)
+		}
+	}
+	if len(r.Skipped) != 3 {
+		t.Errorf("skipped %q", r.Skipped)
+	}
+	opt.Against = "abacus"
+	if _, err := Run(t.Context(), opt); !isA[*OpenError](err) {
+		t.Errorf("error %v, want an OpenError", err)
+	}
+}
+
+// TestSpeedups compares all threads with all threads, and only what both sides have.
+func TestSpeedups(t *testing.T) {
+	result := func(name string, threads, n, context int, tokS float64) Result {
+		return Result{Name: name, Threads: threads, N: n, Context: context, TokS: Spread{Median: tokS}}
+	}
+	got := speedups([]Result{
+		result("decode", 0, 1, 0, 100), result("decode", 0, 1, 2048, 80), result("prefill", 0, 512, 0, 900),
+	}, []Result{
+		result("decode", 1, 1, 0, 5), result("decode", 2, 1, 0, 8), result("prefill", 2, 512, 0, 300), result("prefill", 2, 128, 0, 300),
+	})
+	if want := []Speedup{{"decode", 1, 0, 12.5}, {"prefill", 512, 0, 3}}; !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -30,12 +30,16 @@ context is left out and named.
 of the model on one thread, never by default). --time is for the measurements;
 reading the prompts of long contexts comes on top.
 
+--against LIST measures the same on other devices in the same run and says how many
+times as fast --devices is, for example --devices cuda:0 --against cpu.
+
 --json prints one object:
 
   machine{cpu, features, cores, read_gbps[], int8_tops[],
           devices[]{name, model, read_gbps, int8_tops}}
   results[]{name, threads, n, context, tok_s{min, median, max}, limit_tok_s, fraction}
   load_ms, peak_rss_bytes
+  against{devices, results[], speedups[]{name, n, context, times}}
 
 devices are those that are no processors, absent without one. name is decode,
 prefill or batch; n the length of the prompt or the number of
@@ -65,6 +69,8 @@ type benchFlags struct {
 	json bool
 	svg  string
 
+	against string
+
 	batches      []int
 	batchContext int
 	targetsFlag
@@ -87,6 +93,7 @@ func (a *app) benchCommand() *cobra.Command {
 	fs.IntSliceVar(&f.batches, "batches", bench.Batches, "how many sequences decode at once")
 	fs.IntVar(&f.batchContext, "batch-context", bench.BatchContext, "tokens of their prompts")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.StringVar(&f.against, "against", "", "compare with these devices, in the same run")
 	f.targetsFlag.add(fs)
 	fs.StringVar(&f.svg, "svg", "", "draw speeds and limits into this file (SVG)")
 	return cmd
@@ -154,7 +161,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 	report, err := bench.Run(ctx, bench.Options{
 		Model: f.path, Engine: f.engine(a),
 		Only: f.only, Time: f.time, Step: progress,
-		Batches: f.batches, BatchContext: f.batchContext,
+		Batches: f.batches, BatchContext: f.batchContext, Against: f.against,
 	})
 	done()
 	if is[*bench.OpenError](err) {
