@@ -14,14 +14,18 @@ import (
 var (
 	decodeContexts = []int{0, 2048, 4096}
 	prefillLengths = []int{128, 512, 2048}
-	batchSizes     = []int{4, 8, 16, 32}
 )
+
+// Batches are the numbers of sequences that decode at once where Options says none,
+// and BatchContext is the length of their prompts.
+var Batches = []int{4, 8, 16, 32}
+
+const BatchContext = 32
 
 const (
 	loadContext = 512 // positions for load time and peak memory
 	batchAnswer = 480 // positions of a batch's sequences beyond their prompts
-	batchPrompt = 32
-	tailTokens  = 64 // at least so many of the context are left for what is measured
+	tailTokens  = 64  // at least so many of the context are left for what is measured
 	mostLoads   = 5
 	fillTime    = 15 * time.Second // at least, for the context of which the memory is told
 )
@@ -67,7 +71,7 @@ func (b *bencher) plan() []engineCase {
 			}
 		}
 		main.parts = append(parts, main.parts...)
-		if !b.ownDevices() {
+		if !b.ownDevices() && !b.report.GPU && !b.other {
 			for _, t := range fewerThreads(b.report.Machine.Cores) {
 				cases = append(cases, engineCase{fmt.Sprintf("cpu:%d", t), main.positions, 1, parts})
 			}
@@ -138,12 +142,16 @@ func (b *bencher) engine(ctx context.Context, c engineCase, share time.Duration,
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
+	// A larger context may have found another place than the one of load.
+	if err := b.roofs(ctx, e.Devices()); err != nil {
+		return err
+	}
 	costs, err := newCosts(e.Model(), e.Plan(), e.Devices(), b.opt.Engine.KV)
 	if err != nil {
 		return err
 	}
 	// Whatever is made on first use is made here, and the weights are paged in.
-	if _, err := stream(ctx, e, 1, min(batchPrompt, e.Ctx()/2), warmTokens, 0); err != nil {
+	if _, err := stream(ctx, e, 1, min(BatchContext, e.Ctx()/2), warmTokens, 0); err != nil {
 		return err
 	}
 	if err := settled(ctx, e.Devices()); err != nil {
@@ -184,10 +192,8 @@ func (b *bencher) part(ctx context.Context, e *stages.Engine, c *costs, p part, 
 		b.report.Skipped = append(b.report.Skipped, fmt.Sprintf("%s %d at %d: the context of %d is too short to measure", p.name, p.n, p.context, e.Ctx()))
 		return nil
 	}
-	head := e.Model().Head
-	rowBytes := float64(len(head.Out.Weight.Data)) / float64(head.Vocab)
 	r.TokS = spread(tokS)
-	r.limit(&b.report.Machine, c.withHead(before, screening(e.Devices()), s.answers, rowBytes), s, tokens)
+	r.limit(&b.report.Machine, c.withHead(before, screening(e.Devices()), s.answers), s, tokens)
 	b.report.Results = append(b.report.Results, r)
 	b.log.Info().Str("work", r.Name).Int("threads", r.Threads).Int("n", r.N).Int("context", r.Context).
 		Float64("tok_s", r.TokS.Median).Msg("measured")

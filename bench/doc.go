@@ -1,11 +1,11 @@
 // Package bench measures the whole program from outside, and what the machine
 // would allow.
 //
-//	probes ──▶ read GB/s, int8 TOPS at 1..n threads ──┐
+//	probes, device.Roofed ──▶ read GB/s, int8 TOPS ───┐
 //	graph.Model ──▶ bytes and products of a step ─────┴─▶ limit ─┐
 //	stages.Engine ──▶ requests ──▶ times between tokens ──▶ speed ┴─▶ Report ──▶ table, JSON, SVG
 //
-// Run does all of it; probe.go knows the machine, limits.go the arithmetic of
+// Run does all of it; probe.go and roofs.go know the machine and its devices, limits.go the arithmetic of
 // the limits, measure.go and cases.go the measurements, report.go and svg.go
 // what is told.
 //

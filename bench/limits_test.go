@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -13,7 +15,10 @@ import (
 	"tritflow/graph"
 )
 
-var machine = Machine{ReadGBps: []float64{10, 16}, Int8TOPS: []float64{0.5, 1}}
+var machine = Machine{
+	ReadGBps: []float64{10, 16}, Int8TOPS: []float64{0.5, 1},
+	Devices: []DeviceRoof{{Name: "slab:0", ReadGBps: 40, Int8TOPS: 8}, {Name: "broken:0"}},
+}
 
 func near(t *testing.T, what string, got, want float64) {
 	t.Helper()
@@ -24,25 +29,33 @@ func near(t *testing.T, what string, got, want float64) {
 
 func TestWorkTakesTheLongerOfBoth(t *testing.T) {
 	for _, c := range []struct {
-		w       work
-		threads int
-		want    float64
+		w        work
+		hardware string
+		threads  int
+		want     float64
 	}{
-		{work{bytes: 20e9}, 1, 2},
-		{work{bytes: 20e9}, 2, 1.25},
-		{work{bytes: 20e9, ops: 1e12}, 1, 2},
-		{work{bytes: 20e9, ops: 1.5e12}, 1, 3},
-		{work{bytes: 20e9, ops: 1.5e12}, 2, 1.5},
+		{work{bytes: 20e9}, "", 1, 2},
+		{work{bytes: 20e9}, "", 2, 1.25},
+		{work{bytes: 20e9, ops: 1e12}, "", 1, 2},
+		{work{bytes: 20e9, ops: 1.5e12}, "", 1, 3},
+		{work{bytes: 20e9, ops: 1.5e12}, "", 2, 1.5},
+		{work{bytes: 20e9, ops: 1.5e12}, "slab:0", 0, 0.5},
+		{work{bytes: 20e9, ops: 8e12}, "slab:0", 2, 1},
 	} {
-		got, ok := c.w.seconds(&machine, c.threads)
+		got, ok := c.w.seconds(&machine, c.hardware, c.threads)
 		if !ok {
-			t.Fatalf("%v on %d threads: no limit", c.w, c.threads)
+			t.Fatalf("%v on %q with %d threads: no limit", c.w, c.hardware, c.threads)
 		}
 		near(t, "time", got, c.want)
 	}
 	for _, threads := range []int{0, 3} {
-		if _, ok := (work{bytes: 1}).seconds(&machine, threads); ok {
+		if _, ok := (work{bytes: 1}).seconds(&machine, "", threads); ok {
 			t.Errorf("a limit for %d threads, which were not measured", threads)
+		}
+	}
+	for _, hardware := range []string{"slab:1", "broken:0"} {
+		if _, ok := (work{bytes: 1}).seconds(&machine, hardware, 1); ok {
+			t.Errorf("a limit for %s, which was not measured", hardware)
 		}
 	}
 }
@@ -53,7 +66,23 @@ type shape struct {
 	workers int
 }
 
-func (s shape) Info() device.Info { return device.Info{Workers: s.workers} }
+func (s shape) Info() device.Info { return device.Info{Name: "cpu:0", Kind: "cpu", Workers: s.workers} }
+
+// board is one that is not a processor and keeps matrices in two thirds of the file's bytes.
+type board struct {
+	device.Device
+	hardware string
+}
+
+func (b board) Info() device.Info                         { return device.Info{Kind: "slab", Name: "some name"} }
+func (b board) Hardware() string                          { return b.hardware }
+func (b board) Roof(context.Context) (device.Roof, error) { return device.Roof{}, nil }
+func (b board) ReadBytes(l device.Layer) (uint64, error) {
+	if l.In == 0 || l.Out == 0 {
+		return 0, errors.New("a layer without a shape")
+	}
+	return uint64(len(l.Weight.Data)) * 2 / 3, nil
+}
 
 // twoBlocks is a network of two ternary blocks: bytes and products that can be
 // counted by hand.
@@ -80,13 +109,20 @@ func twoBlocks() *graph.Model {
 // costsOf plans the model on devices of so many workers, a block each.
 func costsOf(t *testing.T, kv string, workers ...int) *costs {
 	t.Helper()
-	m := twoBlocks()
 	var devs []device.Device
-	var caps []graph.Capacity
-	var split []int
 	for _, w := range workers {
-		devs, caps = append(devs, shape{workers: w}), append(caps, graph.Capacity{})
-		split = append(split, len(m.Blocks)/len(workers))
+		devs = append(devs, shape{workers: w})
+	}
+	return costsOn(t, kv, devs...)
+}
+
+func costsOn(t *testing.T, kv string, devs ...device.Device) *costs {
+	t.Helper()
+	m := twoBlocks()
+	caps := make([]graph.Capacity, len(devs))
+	var split []int
+	for range devs {
+		split = append(split, len(m.Blocks)/len(devs))
 	}
 	p, err := graph.MakePlan(m, caps, split, graph.KVShape{BytesPerElement: 2, Positions: 32})
 	if err != nil {
@@ -145,6 +181,48 @@ func TestOneSequencePassesDevicesInTurn(t *testing.T) {
 	near(t, "the time of several", company, bytes/16e9)
 }
 
+// TestOtherDevices: each has limits and bytes of its own; alone a sequence waits for one
+// after the other, several for the slowest; what shares hardware shares its limits.
+func TestOtherDevices(t *testing.T) {
+	const (
+		row   = 80
+		block = 7*1000 + 2*160 // of the file
+		held  = 7*666 + 2*160  // of a board
+		kv    = 2 * (8 + 8) * 2
+		first = row + block + 100*kv // bytes on the first device, which has the embedding
+		last  = 533 + 160            // of the head, on a board
+	)
+	one := step{rows: 1, answers: 1, positions: 100}
+	cpu := shape{workers: 2}
+	for _, c := range []struct {
+		name           string
+		devs           []device.Device
+		alone, company float64
+	}{
+		{"one", []device.Device{board{hardware: "slab:0"}}, (row + 2*held + 200*kv + last) / 40e9, (row + 2*held + 200*kv + last) / 40e9},
+		{"with a processor", []device.Device{cpu, board{hardware: "slab:0"}}, first/16e9 + (held+100*kv+last)/40e9, first / 16e9},
+		{"sharing", []device.Device{board{hardware: "slab:0"}, board{hardware: "slab:0"}}, (row + 2*held + 200*kv + last) / 40e9, (row + 2*held + 200*kv + last) / 40e9},
+	} {
+		costs := costsOn(t, "f16", c.devs...)
+		alone, ok1 := costs.seconds(&machine, one, true)
+		company, ok2 := costs.seconds(&machine, one, false)
+		if !ok1 || !ok2 {
+			t.Fatalf("%s: no limit", c.name)
+		}
+		near(t, c.name+", alone", alone, c.alone)
+		near(t, c.name+", several", company, c.company)
+	}
+	costs := costsOn(t, "f16", cpu, board{hardware: "slab:1"})
+	for _, alone := range []bool{true, false} {
+		if _, ok := costs.seconds(&machine, one, alone); ok {
+			t.Error("a limit with a device that was not measured")
+		}
+	}
+	if n := costs.threads(); n != 2 {
+		t.Errorf("%d threads", n)
+	}
+}
+
 func TestLimitOfAResult(t *testing.T) {
 	c := costsOf(t, "f16", 2)
 	s := step{rows: 4, answers: 4, positions: 400}
@@ -169,13 +247,19 @@ func TestCountedHead(t *testing.T) {
 	c := costsOf(t, "f16", 1, 1)
 	s := step{rows: 1, answers: 1}
 	before := device.Screening{Bytes: 500, Screened: 3, Rescored: 40, Full: 2}
-	if got := c.withHead(before, before, 1, 10).total(s); got != c.total(s) {
+	if got := c.withHead(before, before, 1).total(s); got != c.total(s) {
 		t.Errorf("without a count %v, want %v", got, c.total(s))
 	}
 	// Three quarters of the answers came from the copy, with 5 exact rows each.
 	after := device.Screening{Bytes: 500, Screened: 6, Rescored: 55, Full: 3}
-	got := c.withHead(before, after, 2, 10).total(s).bytes
-	near(t, "bytes with a counted head", got, c.total(s).bytes-960+0.75*(500+2*5*10)+0.25*960)
+	counted := c.withHead(before, after, 2)
+	got := counted.total(s)
+	near(t, "bytes with a counted head", got.bytes, c.total(s).bytes-960+0.75*(500+2*5*80)+0.25*960)
+	// Each of those was multiplied with all ten rows of the copy, 40 values each.
+	near(t, "operations with a counted head", got.ops, c.total(s).ops+0.75*2*10*40)
+	s = step{rows: 8, answers: 8}
+	near(t, "operations of eight", counted.total(s).ops, 8*(2*2*7*40*100+0.75*2*10*40))
+	near(t, "operations of a prompt", counted.total(step{rows: 8, answers: 1}).ops, 8*2*2*7*40*100+0.75*2*10*40)
 }
 
 func TestSpread(t *testing.T) {

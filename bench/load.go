@@ -62,7 +62,8 @@ func (b *bencher) look() (err error) {
 }
 
 // loadOnce opens the model and waits for a token. With memory it then fills
-// the context, as far as it gets in fillTime, and reads the peak.
+// the context, as far as it gets in fillTime, reads the peak, and measures what
+// devices could do.
 func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duration) (took time.Duration, err error) {
 	start := time.Now()
 	e, err := b.open(ctx, b.opt.Engine.Devices, min(b.limit, loadContext), 1)
@@ -93,7 +94,7 @@ func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duratio
 	for _, p := range e.Plan().Parts() {
 		b.report.PlanBytes += p.WeightBytes + p.KVBytes
 	}
-	return took, nil
+	return took, b.roofs(ctx, e.Devices())
 }
 
 // accelerators records what devices that are not processors hold.

@@ -71,7 +71,7 @@ func MeasureMemory(ctx context.Context, opt MemoryOptions) (r *MemoryReport, err
 		requests, prompt, tokens int
 	}{
 		{"prefill", 1, long, 1},
-		{"decode", 1, min(batchPrompt, long), tailTokens / 2},
+		{"decode", 1, min(BatchContext, long), tailTokens / 2},
 		{"batch", r.Requests, long, tailTokens},
 	} {
 		resetPeakRSS()

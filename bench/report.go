@@ -20,6 +20,7 @@ type Report struct {
 	Kernels []KernelResult `json:"kernels,omitempty"` // when they were asked for
 	LoadMS  float64        `json:"load_ms"`           // from opening the file to the first token, median
 	PeakRSS uint64         `json:"peak_rss_bytes"`    // of a process that filled LoadContext positions; 0 = not known
+	Against *Comparison    `json:"against,omitempty"` // when other devices were asked for too
 
 	// GPU says that the devices are not processors, GPUBytes what the largest ledger
 	// of one counted.
@@ -34,10 +35,13 @@ type Report struct {
 	PlanBytes   uint64   `json:"-"` // weights and cache of the plan at that moment
 }
 
-// Result is the speed of one kind of work beside its limit.
+// Result is the speed of one kind of work beside its limit: the speed at which
+// the bytes that it must read (weights with scales and norms, keys and values, of a
+// screened head the copy and the rows computed exactly, as counted in the run) could
+// be read, or its int8 products made, whichever is slower.
 type Result struct {
-	Name     string `json:"name"` // decode, prefill or batch
-	Threads  int    `json:"threads"`
+	Name     string `json:"name"`    // decode, prefill or batch
+	Threads  int    `json:"threads"` // of the processor
 	N        int    `json:"n"`       // tokens of the prompt, or sequences
 	Context  int    `json:"context"` // positions before the first token that was measured, for each sequence
 	TokS     Spread `json:"tok_s"`
@@ -115,6 +119,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for i, bytes := range r.Machine.ReadGBps {
 		fmt.Fprintf(t, "%d threads\tread %.1f GB/s, int8 %.2f TOPS\n", i+1, bytes, r.Machine.Int8TOPS[i])
 	}
+	for _, d := range r.Machine.Devices {
+		fmt.Fprintf(t, "%s\t%s, read %.1f GB/s, int8 %.4g TOPS\n", d.Name, d.Model, d.ReadGBps, d.Int8TOPS)
+	}
 	fmt.Fprintf(t, "load\t%.0f ms to the first token\n", r.LoadMS)
 	if r.PeakRSS > 0 {
 		fmt.Fprintf(t, "memory\t%s at most, with %d positions; the plan has %s\n", humanize.IBytes(r.PeakRSS), r.LoadContext, humanize.IBytes(r.PlanBytes))
@@ -122,14 +129,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := writeResults(w, r.Results); err != nil {
+		return err
+	}
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if len(r.Results) > 0 {
-		fmt.Fprint(t, "\nwork\tthreads\tn\tcontext\ttok/s\tmin\tmax\tlimit\tfraction\t\n")
-	}
-	for _, x := range r.Results {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%s\t%s\t\n", x.Name, x.Threads, x.N, x.Context,
-			x.TokS.Median, x.TokS.Min, x.TokS.Max, x.Limit.text("%.1f"), x.Fraction.text("%.2f"))
-	}
 	if len(r.Kernels) > 0 {
 		fmt.Fprint(t, "\nmatrix (1 thread)\ttype\trows\tcolumns\tn\tGB/s\tGOPS\t\n")
 	}
@@ -139,10 +142,27 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if r.Against != nil {
+		if err := r.Against.writeTable(w); err != nil {
+			return err
+		}
+	}
 	for _, s := range r.Skipped {
 		if _, err := fmt.Fprintf(w, "skipped: %s\n", s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeResults(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(results) > 0 {
+		fmt.Fprint(t, "\nwork\tthreads\tn\tcontext\ttok/s\tmin\tmax\tlimit\tfraction\t\n")
+	}
+	for _, x := range results {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%s\t%s\t\n", x.Name, x.Threads, x.N, x.Context,
+			x.TokS.Median, x.TokS.Min, x.TokS.Max, x.Limit.text("%.1f"), x.Fraction.text("%.2f"))
+	}
+	return t.Flush()
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -24,10 +25,11 @@ type Options struct {
 	Engine stages.Options // devices, split, KV type, log ...
 	Only   []string       // kinds of Kinds; nil = Defaults
 	Time   time.Duration  // for what is measured in all; reading the prompts before it is on top. 0 = 30 s
-	// Batches are the numbers of sequences that decode at once, nil = 4, 8, 16 and 32, and
-	// BatchContext is the length of their prompts, 0 = 32.
+	// The numbers of sequences that decode at once and the length of their prompts;
+	// nil and 0 = Batches and BatchContext of this package.
 	Batches      []int
 	BatchContext int
+	Against      string // a device list on which the same is measured for comparison; "" = none
 	Step         func(done, total int)
 	probe        int // bytes of the read probe, 0 = probeBytes
 }
@@ -58,7 +60,8 @@ type bencher struct {
 	opt    Options
 	log    zerolog.Logger // the caller's
 	report *Report
-	limit  int // positions of the model
+	limit  int  // positions of the model
+	other  bool // these are the devices of Options.Against
 }
 
 // Run measures. Errors are a *KindError, an *OpenError, those of requests, or
@@ -76,16 +79,22 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 		opt.Time = 30 * time.Second
 	}
 	if opt.Batches == nil {
-		opt.Batches = batchSizes
+		opt.Batches = Batches
 	}
 	if opt.BatchContext <= 0 {
-		opt.BatchContext = batchPrompt
+		opt.BatchContext = BatchContext
 	}
 	if opt.probe == 0 {
 		opt.probe = probeBytes
 	}
 	if opt.Engine.KV == "" {
 		opt.Engine.KV = "f16"
+	}
+	if opt.Against != "" {
+		// Or what cannot be had would be noticed when half of the work is done.
+		if err := openable(opt.Against); err != nil {
+			return nil, &OpenError{err}
+		}
 	}
 	b := &bencher{opt: opt, log: opt.Engine.Log, report: &Report{Results: []Result{}}}
 	// First, so that the peak memory is that of a program which only runs the model.
@@ -97,10 +106,28 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	if err := b.machine(ctx, opt.Time/6); err != nil {
 		return nil, err
 	}
-	if err := b.cases(ctx, opt.Time*3/4); err != nil {
+	share := opt.Time * 3 / 4
+	if opt.Against != "" {
+		share /= 2
+	}
+	if err := b.cases(ctx, share); err != nil {
 		return nil, err
 	}
+	if opt.Against != "" {
+		if err := b.compare(ctx, share); err != nil {
+			return nil, err
+		}
+	}
 	return b.report, nil
+}
+
+// openable opens a list of devices and closes them.
+func openable(list string) error {
+	devs, err := device.OpenList(list)
+	for _, d := range devs {
+		err = errors.Join(err, d.Close())
+	}
+	return err
 }
 
 // chosen tells whether a kind is measured.

@@ -38,10 +38,12 @@ func settled(ctx context.Context, devs []device.Device) error {
 	return nil
 }
 
-// withHead are costs whose head reads what was counted between two looks: for
-// outputs that were screened the copy once a step of n answers and the rows
-// computed exactly, rowBytes each; for the others the whole head.
-func (c *costs) withHead(before, after device.Screening, n, rowBytes float64) *costs {
+// withHead are costs whose head does what was counted between two looks: for
+// outputs that were screened it reads the copy once a step of n answers and the
+// rows computed exactly, and multiplies each answered row with the whole copy; for
+// the others it reads the whole head. A product with an activation of more than 8
+// bits, as a single output has them, counts as one like any other.
+func (c *costs) withHead(before, after device.Screening, n float64) *costs {
 	screened := float64(after.Screened - before.Screened)
 	all := screened + float64(after.Full-before.Full)
 	if screened == 0 {
@@ -52,7 +54,8 @@ func (c *costs) withHead(before, after device.Screening, n, rowBytes float64) *c
 	for i := range counted.parts {
 		if p := &counted.parts[i]; p.head > 0 {
 			share := screened / all
-			p.head = share*(float64(after.Bytes)+n*rescored*rowBytes) + (1-share)*p.head
+			p.head = share*(float64(after.Bytes)+n*rescored*p.exact) + (1-share)*p.head
+			p.answer = share*p.bounds + (1-share)*p.answer
 		}
 	}
 	return &counted

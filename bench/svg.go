@@ -50,9 +50,10 @@ func (r *Report) WriteSVG(w io.Writer) error {
 			bottom = min(bottom, x.ops*x.TokS.Median/1e12)
 		}
 	}
-	for i, tops := range r.Machine.Int8TOPS {
-		top = max(top, tops)
-		bottom = min(bottom, least*r.Machine.ReadGBps[i]/1e3)
+	lines := r.Machine.lines()
+	for _, l := range lines {
+		top = max(top, l.tops)
+		bottom = min(bottom, least*l.gbps/1e3)
 	}
 	if top <= 0 {
 		return fmt.Errorf("bench: nothing to draw: the machine was not probed")
@@ -64,7 +65,7 @@ func (r *Report) WriteSVG(w io.Writer) error {
 	b.WriteString(`<rect width="100%" height="100%" fill="#fff"/>` + "\n")
 	text(&b, svgLeft, 24, "start", r.Model+" on "+r.Machine.CPU)
 	grid(&b, x, y)
-	r.roofs(&b, x, y)
+	drawRoofs(&b, x, y, lines)
 	for _, p := range points {
 		title := fmt.Sprintf("%s, n %d, context %d, %d threads: %.1f tok/s", p.Name, p.N, p.Context, p.Threads, p.TokS.Median)
 		fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="4" fill="%s" fill-opacity="0.8"><title>%s</title></circle>`+"\n",
@@ -79,22 +80,40 @@ func (r *Report) WriteSVG(w io.Writer) error {
 	return err
 }
 
-// roofs draws a line for each number of threads that was measured: along the
-// bandwidth up to the peak. Of many, the first and the last.
-func (r *Report) roofs(b *strings.Builder, x, y axis) {
-	const lineHeight = 14
-	n, below := len(r.Machine.Int8TOPS), math.Inf(1)
-	for i, tops := range r.Machine.Int8TOPS {
-		if n > 4 && i > 0 && i < n-1 {
-			continue
+// roofLine is a roof that is drawn: along the bandwidth up to the peak.
+type roofLine struct {
+	name       string
+	gbps, tops float64
+}
+
+// lines are the roofs that were measured: one for each number of threads, of many the
+// first and the last, and one for each other device.
+func (m *Machine) lines() (lines []roofLine) {
+	n := len(m.Int8TOPS)
+	for i, tops := range m.Int8TOPS {
+		if n <= 4 || i == 0 || i == n-1 {
+			lines = append(lines, roofLine{fmt.Sprintf("%d threads", i+1), m.ReadGBps[i], tops})
 		}
-		slope := r.Machine.ReadGBps[i] / 1e3 // TOPS at one operation a byte
+	}
+	for _, d := range m.Devices {
+		if d.ReadGBps > 0 && d.Int8TOPS > 0 {
+			lines = append(lines, roofLine{d.Name, d.ReadGBps, d.Int8TOPS})
+		}
+	}
+	return lines
+}
+
+func drawRoofs(b *strings.Builder, x, y axis, lines []roofLine) {
+	const lineHeight = 14
+	below := math.Inf(1)
+	for _, l := range lines {
+		slope := l.gbps / 1e3 // TOPS at one operation a byte
 		left, right := math.Pow(10, x.lo), math.Pow(10, x.hi)
-		ridge := min(max(tops/slope, left), right)
+		ridge := min(max(l.tops/slope, left), right)
 		fmt.Fprintf(b, `<polyline fill="none" stroke="#444" stroke-width="1.5" points="%.1f,%.1f %.1f,%.1f %.1f,%.1f"/>`+"\n",
-			x.at(left), y.at(min(left*slope, tops)), x.at(ridge), y.at(min(ridge*slope, tops)), x.at(right), y.at(min(right*slope, tops)))
-		below = min(y.at(tops)+4, below-lineHeight) // names of equal roofs must not lie on each other
-		text(b, svgPlotRight+6, below, "start", fmt.Sprintf("%d threads: %.1f GB/s, %.2f TOPS", i+1, r.Machine.ReadGBps[i], tops))
+			x.at(left), y.at(min(left*slope, l.tops)), x.at(ridge), y.at(min(ridge*slope, l.tops)), x.at(right), y.at(min(right*slope, l.tops)))
+		below = min(y.at(l.tops)+4, below-lineHeight) // names of equal roofs must not lie on each other
+		text(b, svgPlotRight+6, below, "start", fmt.Sprintf("%s: %.1f GB/s, %.2f TOPS", l.name, l.gbps, l.tops))
 	}
 }
 

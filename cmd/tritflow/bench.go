@@ -19,21 +19,30 @@ with 1 to all threads, then decode (at a context of 0, 2048 and 4096, with fewer
 threads too), prefill (128, 512 and 2048 tokens) and decode of batches (4, 8, 16
 and 32 sequences after 32 tokens, unless --batches and --batch-context say
 otherwise). The limit of each is the time in which the bytes that it must
-read could be read, or its products made, whichever is longer, with as many
-threads; fraction is the median's part of it. What does not fit the model's
+read could be read, or its int8 products made (those with ternary weights, and
+with the screening copy of the head where that answers), whichever is longer,
+with as many threads; fraction is the median's part of it. On a GPU both are
+those of the GPU, measured in the same run; one answer on several devices waits
+for each of them, more than one for the slowest. What does not fit the model's
 context is left out and named.
 
 --only chooses: decode, prefill, batch, load, and kernels (each kind of matrix
 of the model on one thread, never by default). --time is for the measurements;
 reading the prompts of long contexts comes on top.
 
+--against LIST measures the same on other devices in the same run and says how many
+times as fast --devices is, for example --devices cuda:0 --against cpu.
+
 --json prints one object:
 
-  machine{cpu, features, cores, read_gbps[], int8_tops[]}
+  machine{cpu, features, cores, read_gbps[], int8_tops[],
+          devices[]{name, model, read_gbps, int8_tops}}
   results[]{name, threads, n, context, tok_s{min, median, max}, limit_tok_s, fraction}
   load_ms, peak_rss_bytes
+  against{devices, results[], speedups[]{name, n, context, times}}
 
-name is decode, prefill or batch; n the length of the prompt or the number of
+devices are those that are no processors, absent without one. name is decode,
+prefill or batch; n the length of the prompt or the number of
 sequences; a figure that is not known is null. load_ms reaches from opening the
 file to the first token; peak_rss_bytes (0: not known) is the most memory that
 the program held with one sequence of 512 positions, mapped pages included.
@@ -60,6 +69,8 @@ type benchFlags struct {
 	json bool
 	svg  string
 
+	against string
+
 	batches      []int
 	batchContext int
 	targetsFlag
@@ -79,9 +90,10 @@ func (a *app) benchCommand() *cobra.Command {
 	f.placementFlags.add(fs)
 	fs.StringSliceVar(&f.only, "only", bench.Defaults, "what to measure: decode, prefill, batch, load, kernels")
 	fs.DurationVar(&f.time, "time", 30*time.Second, "how long to measure in all, about")
-	fs.IntSliceVar(&f.batches, "batches", []int{4, 8, 16, 32}, "how many sequences decode at once")
-	fs.IntVar(&f.batchContext, "batch-context", 32, "tokens of their prompts")
+	fs.IntSliceVar(&f.batches, "batches", bench.Batches, "how many sequences decode at once")
+	fs.IntVar(&f.batchContext, "batch-context", bench.BatchContext, "tokens of their prompts")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.StringVar(&f.against, "against", "", "compare with these devices, in the same run")
 	f.targetsFlag.add(fs)
 	fs.StringVar(&f.svg, "svg", "", "draw speeds and limits into this file (SVG)")
 	return cmd
@@ -149,7 +161,7 @@ func (f *benchFlags) measure(ctx context.Context, a *app) (*bench.Report, error)
 	report, err := bench.Run(ctx, bench.Options{
 		Model: f.path, Engine: f.engine(a),
 		Only: f.only, Time: f.time, Step: progress,
-		Batches: f.batches, BatchContext: f.batchContext,
+		Batches: f.batches, BatchContext: f.batchContext, Against: f.against,
 	})
 	done()
 	if is[*bench.OpenError](err) {

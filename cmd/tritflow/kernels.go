@@ -112,16 +112,8 @@ func (r *kernelReport) add(l device.Layer, devs []device.Device) {
 		}
 		for _, size := range batchSizes {
 			use := kernelUse{Device: d.Info().Name, Rows: size.name}
-			for rows := size.from; rows <= size.to; rows++ {
-				k, err := s.Strategy(l, rows)
-				if err != nil {
-					use.Problem = err.Error()
-					break
-				}
-				use.Access = k.Access
-				if !slices.Contains(use.Kernels, k.Kernel) {
-					use.Kernels = append(use.Kernels, k.Kernel)
-				}
+			if err := use.ask(s, l, size.from, size.to); err != nil {
+				use.Problem = err.Error()
 			}
 			report.Uses = append(report.Uses, use)
 		}
@@ -133,6 +125,55 @@ func (r *kernelReport) add(l device.Layer, devs []device.Device) {
 		}
 	}
 	r.Layers = append(r.Layers, report)
+}
+
+// asked is how many numbers of rows are asked for one after the other: tiles of few rows
+// share these out, so that kernels come and go.
+const asked = 8
+
+// ask collects what is done with from to to rows.
+func (u *kernelUse) ask(s device.Strategist, l device.Layer, from, to int) error {
+	var way device.Strategy
+	near := min(to, from+asked-1)
+	for rows := from; rows <= near; rows++ {
+		var err error
+		if way, err = s.Strategy(l, rows); err != nil {
+			return err
+		}
+		u.note(way)
+	}
+	last, err := s.Strategy(l, to)
+	if err != nil {
+		return err
+	}
+	err = u.between(s, l, near, to, way, last)
+	u.note(last)
+	return err
+}
+
+// between asks inside of a range whose ends are known. With that many rows a device goes
+// over to the next way at some number and not back, so it is asked only where the ends differ.
+func (u *kernelUse) between(s device.Strategist, l device.Layer, from, to int, first, last device.Strategy) error {
+	if first == last || to-from < 2 {
+		return nil
+	}
+	middle := (from + to) / 2
+	way, err := s.Strategy(l, middle)
+	if err != nil {
+		return err
+	}
+	if err := u.between(s, l, from, middle, first, way); err != nil {
+		return err
+	}
+	u.note(way)
+	return u.between(s, l, middle, to, way, last)
+}
+
+func (u *kernelUse) note(s device.Strategy) {
+	u.Access = s.Access
+	if !slices.Contains(u.Kernels, s.Kernel) {
+		u.Kernels = append(u.Kernels, s.Kernel)
+	}
 }
 
 func (l *layerReport) equal(o *layerReport) bool {

@@ -35,6 +35,15 @@ type meter struct {
 	undo       []func() error
 }
 
+// measured fills in the measured figures. It belongs on a thread on which c is current.
+func measured(ctx context.Context, c *driver.Context, p *driver.Properties, f *device.Found) error {
+	m, err := newMeter(c, p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.measure(ctx, f), m.close())
+}
+
 func newMeter(c *driver.Context, p *driver.Properties) (_ *meter, err error) {
 	m := &meter{c: c, p: p}
 	defer func() {
@@ -88,7 +97,6 @@ func (m *meter) close() error {
 	return errors.Join(errs...)
 }
 
-// measure fills in the measured figures.
 func (m *meter) measure(ctx context.Context, f *device.Found) error {
 	read, err := m.reader()
 	if err != nil {

@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 
@@ -70,10 +69,5 @@ func examine(ctx context.Context, p *driver.Properties, f *device.Found, measure
 	if !measure {
 		return nil
 	}
-	m, err := newMeter(c, p)
-	if err != nil {
-		return err
-	}
-	err = m.measure(ctx, f)
-	return errors.Join(err, m.close())
+	return measured(ctx, c, p, f)
 }

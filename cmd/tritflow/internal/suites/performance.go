@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"tritflow/bench"
@@ -66,20 +65,34 @@ func Speeds(values map[string]float64, r *bench.Report) {
 		threads = max(threads, x.Threads)
 	}
 	for _, x := range r.Results {
-		if x.Threads != threads {
+		name := metric(kind, x.Name, x.N, x.Context)
+		if x.Threads != threads || name == "" {
 			continue
 		}
-		name := fmt.Sprintf("%s%s_%d", kind, x.Name, x.N)
-		if x.Name == "decode" {
-			if name = kind + x.Name; x.Context > 0 {
-				continue
-			}
-		}
 		values[name+"_tok_s"] = x.TokS.Median
-		if f := float64(x.Fraction); !math.IsNaN(f) && !strings.HasPrefix(kind, "gpu") {
+		if f := float64(x.Fraction); !math.IsNaN(f) {
 			values[name+"_fraction"] = f
 		}
 	}
+	if r.Against != nil {
+		for _, s := range r.Against.Speedups {
+			if name := metric("speedup.", s.Name, s.N, s.Context); name != "" {
+				values[name] = s.Times
+			}
+		}
+	}
+}
+
+// metric names a kind of work as targets do; "" for what they leave out, decode after a
+// long context.
+func metric(kind, name string, n, context int) string {
+	switch {
+	case name != "decode":
+		return fmt.Sprintf("%s%s_%d", kind, name, n)
+	case context > 0:
+		return ""
+	}
+	return kind + name
 }
 
 // Figures gives everything that targets bound but the memory of many requests: a report's

@@ -112,8 +112,11 @@ func TestSpeeds(t *testing.T) {
 		t.Errorf("%v", v)
 	}
 	r.GPU, r.GPUBytes = true, 5
+	r.Against = &bench.Comparison{Speedups: []bench.Speedup{
+		{Name: "decode", N: 1, Times: 20}, {Name: "decode", N: 1, Context: 4096, Times: 15}, {Name: "batch", N: 8, Context: 32, Times: 40},
+	}}
 	clear(v)
-	if Speeds(v, r); v["gpu.decode_tok_s"] != 2 || v["gpu_memory_bytes"] != 5 || v["cpu.decode_tok_s"] != 0 {
+	if Speeds(v, r); v["gpu.decode_tok_s"] != 2 || v["gpu.decode_fraction"] != .5 || v["gpu_memory_bytes"] != 5 || v["speedup.decode"] != 20 || v["speedup.batch_8"] != 40 || v["cpu.decode_tok_s"] != 0 {
 		t.Errorf("%v", v)
 	}
 }

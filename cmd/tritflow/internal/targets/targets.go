@@ -128,6 +128,8 @@ var metrics = map[string]string{
 	"cpu.decode_tok_s":          "one answer at the beginning of the context, all threads",
 	"cpu.decode_fraction":       "the same, of the limit that the machine sets",
 	"gpu.decode_tok_s":          "one answer on GPUs",
+	"gpu.decode_fraction":       "the same, of the limit that the GPUs set",
+	"speedup.decode":            "one answer, beside the devices of bench --against",
 	"load_ms":                   "from opening the file to the first token",
 	"peak_rss_bytes":            "resident memory with one sequence",
 	"gpu_memory_bytes":          "most that a GPU's ledger counts",
@@ -142,7 +144,11 @@ var metrics = map[string]string{
 
 // sized metrics have a length or a number of requests in their names, as in
 // cpu.prefill_512_tok_s.
-var sized = []string{"cpu.prefill_%d_tok_s", "cpu.prefill_%d_fraction", "cpu.batch_%d_tok_s", "cpu.batch_%d_fraction", "gpu.prefill_%d_tok_s", "gpu.batch_%d_tok_s"}
+var sized = []string{
+	"cpu.prefill_%d_tok_s", "cpu.prefill_%d_fraction", "cpu.batch_%d_tok_s", "cpu.batch_%d_fraction",
+	"gpu.prefill_%d_tok_s", "gpu.prefill_%d_fraction", "gpu.batch_%d_tok_s", "gpu.batch_%d_fraction",
+	"speedup.prefill_%d", "speedup.batch_%d",
+}
 
 // Metrics names everything that can be bounded; N stands for a number.
 func Metrics() []string {
