@@ -183,33 +183,27 @@ func (s *Screen) UpperCoarse(dst []float32, stride, g0, g1 int, a *ScreenActs) {
 		}
 		return
 	}
-	// A few activation rows stay in the first cache while the groups pass by,
-	// or all of them and one group. What comes after these groups is fetched a
-	// part with each pass.
+	// A few activation rows stay in the first cache while the groups pass by.
+	// What comes after these groups is fetched meanwhile, evenly: a queue of
+	// misses would hold up the products.
 	block := g1 - g0
-	if a.rows > len(tiles) && a.rows*a.stride <= coarseKept {
-		block = 1
-	}
 	passes := (a.rows + len(tiles) - 1) / len(tiles)
-	for ; g0 < g1; g0, dst = g0+block, dst[min(block*screenRows, len(dst)):] {
-		for i, pass := 0, 0; i < a.rows; pass++ {
-			n := (a.rows - i + passes - pass - 1) / (passes - pass)
-			_ = dst[(i+n-1)*stride+block*screenRows-1]
-			for g := range block {
-				ahead := prefetchRow
-				if passes > 1 && g%passes == pass {
-					ahead = block * size
-				}
-				tiles[n-1](&dst[i*stride+g*screenRows], uintptr(4*stride), &s.codes[(g0+g)*size], &a.coarse[i*a.stride], uintptr(a.stride),
-					uintptr(s.chunks), uintptr(ahead), &a.sums[i], &s.coefs[(g0+g)*screenCoefs], &a.coarseWidths[2*i])
+	step := uintptr((screenGroup + passes - 1) / passes)
+	for i, pass := 0, 0; i < a.rows; pass++ {
+		n := (a.rows - i + passes - pass - 1) / (passes - pass)
+		_ = dst[(i+n-1)*stride+block*screenRows-1]
+		for g := range block {
+			next := (g0+g)*size + prefetchRow
+			if passes > 1 {
+				next = g1*size + (pass*block+g)*size/passes
 			}
-			i += n
+			next = min(next, len(s.codes)-1)
+			tiles[n-1](&dst[i*stride+g*screenRows], uintptr(4*stride), &s.codes[(g0+g)*size], &a.coarse[i*a.stride], uintptr(a.stride),
+				uintptr(s.chunks), &s.codes[next], step, &a.sums[i], &s.coefs[(g0+g)*screenCoefs], &a.coarseWidths[2*i])
 		}
+		i += n
 	}
 }
-
-// coarseKept is how many bytes of activations may take turns for each group.
-const coarseKept = 24 << 10
 
 // coarseUpper is the reference of the coarse tiles, for one activation row.
 func coarseUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []int8, widths []float32) {

@@ -74,9 +74,9 @@ type denseTiles struct{ one, x1, x4 denseTile }
 // activation rows ldy apart, two widths each; rows of dst are ldd apart.
 type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)
 
-// coarseTile is screenTile for activations of 8 bits (see coarseUpper); ahead is
-// the prefetch distance.
-type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks, ahead uintptr, sums *int32, coefs, widths *float32)
+// coarseTile is screenTile for activations of 8 bits (see coarseUpper); with each chunk
+// four lines from next on are fetched, and next grows by step.
+type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
 

@@ -4932,49 +4932,51 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex1(SB), NOSPLIT, $0-80
+TEXT ·Coarsex1(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	MOVL         $0x80808080, BX
-	VMOVD        BX, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
 	VPXORD       Z4, Z4, Z4
-	MOVQ         chunks+40(FP), BX
-	TESTQ        BX, BX
+	MOVQ         chunks+40(FP), SI
+	TESTQ        SI, SI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z5
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z6
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z7
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z8
-	VMOVDQU32  (DX), Z9
+	VMOVDQU32  (BX), Z9
 	VPDPBUSD   Z9, Z5, Z1
 	VPDPBUSD   Z9, Z6, Z2
 	VPDPBUSD   Z9, Z7, Z3
 	VPDPBUSD   Z9, Z8, Z4
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	DECQ       BX
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	DECQ       SI
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), CX
-	MOVQ          widths+72(FP), DX
-	MOVQ          sums+56(FP), BX
+	MOVQ          coefs+72(FP), CX
+	MOVQ          widths+80(FP), DX
+	MOVQ          sums+64(FP), BX
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5002,15 +5004,16 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex2(SB), NOSPLIT, $0-80
+TEXT ·Coarsex2(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -5020,40 +5023,41 @@ TEXT ·Coarsex2(SB), NOSPLIT, $0-80
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         chunks+40(FP), SI
-	TESTQ        SI, SI
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z9
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z10
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z11
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z12
-	VMOVDQU32  (DX), Z13
+	VMOVDQU32  (BX), Z13
 	VPDPBUSD   Z13, Z9, Z1
 	VPDPBUSD   Z13, Z10, Z2
 	VPDPBUSD   Z13, Z11, Z3
 	VPDPBUSD   Z13, Z12, Z4
-	VMOVDQU32  (DX)(BX*1), Z13
+	VMOVDQU32  (BX)(SI*1), Z13
 	VPDPBUSD   Z13, Z9, Z5
 	VPDPBUSD   Z13, Z10, Z6
 	VPDPBUSD   Z13, Z11, Z7
 	VPDPBUSD   Z13, Z12, Z8
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	DECQ       SI
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	DECQ       DI
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), DX
-	MOVQ          widths+72(FP), BX
-	MOVQ          sums+56(FP), SI
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5106,15 +5110,16 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex3(SB), NOSPLIT, $0-80
+TEXT ·Coarsex3(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -5128,45 +5133,46 @@ TEXT ·Coarsex3(SB), NOSPLIT, $0-80
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
 	VPXORD       Z12, Z12, Z12
-	MOVQ         chunks+40(FP), SI
-	TESTQ        SI, SI
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z13
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z14
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z15
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z16
-	VMOVDQU32  (DX), Z17
+	VMOVDQU32  (BX), Z17
 	VPDPBUSD   Z17, Z13, Z1
 	VPDPBUSD   Z17, Z14, Z2
 	VPDPBUSD   Z17, Z15, Z3
 	VPDPBUSD   Z17, Z16, Z4
-	VMOVDQU32  (DX)(BX*1), Z17
+	VMOVDQU32  (BX)(SI*1), Z17
 	VPDPBUSD   Z17, Z13, Z5
 	VPDPBUSD   Z17, Z14, Z6
 	VPDPBUSD   Z17, Z15, Z7
 	VPDPBUSD   Z17, Z16, Z8
-	VMOVDQU32  (DX)(BX*2), Z17
+	VMOVDQU32  (BX)(SI*2), Z17
 	VPDPBUSD   Z17, Z13, Z9
 	VPDPBUSD   Z17, Z14, Z10
 	VPDPBUSD   Z17, Z15, Z11
 	VPDPBUSD   Z17, Z16, Z12
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	DECQ       SI
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	DECQ       DI
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), DX
-	MOVQ          widths+72(FP), BX
-	MOVQ          sums+56(FP), SI
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5244,17 +5250,18 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex4(SB), NOSPLIT, $0-80
+TEXT ·Coarsex4(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	LEAQ         (BX)(BX*2), SI
-	ADDQ         DX, SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -5272,51 +5279,52 @@ TEXT ·Coarsex4(SB), NOSPLIT, $0-80
 	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
 	VPXORD       Z16, Z16, Z16
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z17
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z18
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z19
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z20
-	VMOVDQU32  (DX), Z21
+	VMOVDQU32  (BX), Z21
 	VPDPBUSD   Z21, Z17, Z1
 	VPDPBUSD   Z21, Z18, Z2
 	VPDPBUSD   Z21, Z19, Z3
 	VPDPBUSD   Z21, Z20, Z4
-	VMOVDQU32  (DX)(BX*1), Z21
+	VMOVDQU32  (BX)(SI*1), Z21
 	VPDPBUSD   Z21, Z17, Z5
 	VPDPBUSD   Z21, Z18, Z6
 	VPDPBUSD   Z21, Z19, Z7
 	VPDPBUSD   Z21, Z20, Z8
-	VMOVDQU32  (DX)(BX*2), Z21
+	VMOVDQU32  (BX)(SI*2), Z21
 	VPDPBUSD   Z21, Z17, Z9
 	VPDPBUSD   Z21, Z18, Z10
 	VPDPBUSD   Z21, Z19, Z11
 	VPDPBUSD   Z21, Z20, Z12
-	VMOVDQU32  (SI), Z21
+	VMOVDQU32  (DI), Z21
 	VPDPBUSD   Z21, Z17, Z13
 	VPDPBUSD   Z21, Z18, Z14
 	VPDPBUSD   Z21, Z19, Z15
 	VPDPBUSD   Z21, Z20, Z16
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	ADDQ       $+64, SI
-	DECQ       DI
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	ADDQ       $+64, DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), DX
-	MOVQ          widths+72(FP), BX
-	MOVQ          sums+56(FP), SI
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5419,17 +5427,18 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex5(SB), NOSPLIT, $0-80
+TEXT ·Coarsex5(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	LEAQ         (BX)(BX*2), SI
-	ADDQ         DX, SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -5451,56 +5460,57 @@ TEXT ·Coarsex5(SB), NOSPLIT, $0-80
 	VPXORD       Z18, Z18, Z18
 	VPXORD       Z19, Z19, Z19
 	VPXORD       Z20, Z20, Z20
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z21
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z22
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z23
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z24
-	VMOVDQU32  (DX), Z25
+	VMOVDQU32  (BX), Z25
 	VPDPBUSD   Z25, Z21, Z1
 	VPDPBUSD   Z25, Z22, Z2
 	VPDPBUSD   Z25, Z23, Z3
 	VPDPBUSD   Z25, Z24, Z4
-	VMOVDQU32  (DX)(BX*1), Z25
+	VMOVDQU32  (BX)(SI*1), Z25
 	VPDPBUSD   Z25, Z21, Z5
 	VPDPBUSD   Z25, Z22, Z6
 	VPDPBUSD   Z25, Z23, Z7
 	VPDPBUSD   Z25, Z24, Z8
-	VMOVDQU32  (DX)(BX*2), Z25
+	VMOVDQU32  (BX)(SI*2), Z25
 	VPDPBUSD   Z25, Z21, Z9
 	VPDPBUSD   Z25, Z22, Z10
 	VPDPBUSD   Z25, Z23, Z11
 	VPDPBUSD   Z25, Z24, Z12
-	VMOVDQU32  (SI), Z25
+	VMOVDQU32  (DI), Z25
 	VPDPBUSD   Z25, Z21, Z13
 	VPDPBUSD   Z25, Z22, Z14
 	VPDPBUSD   Z25, Z23, Z15
 	VPDPBUSD   Z25, Z24, Z16
-	VMOVDQU32  (SI)(BX*1), Z25
+	VMOVDQU32  (DI)(SI*1), Z25
 	VPDPBUSD   Z25, Z21, Z17
 	VPDPBUSD   Z25, Z22, Z18
 	VPDPBUSD   Z25, Z23, Z19
 	VPDPBUSD   Z25, Z24, Z20
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	ADDQ       $+64, SI
-	DECQ       DI
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	ADDQ       $+64, DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), DX
-	MOVQ          widths+72(FP), BX
-	MOVQ          sums+56(FP), SI
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5628,17 +5638,18 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex6(SB), NOSPLIT, $0-80
+TEXT ·Coarsex6(SB), NOSPLIT, $0-88
 	MOVQ         codes+16(FP), AX
-	MOVQ         ahead+48(FP), CX
-	MOVQ         y+24(FP), DX
-	MOVQ         ldy+32(FP), BX
-	LEAQ         (BX)(BX*2), SI
-	ADDQ         DX, SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
@@ -5664,61 +5675,62 @@ TEXT ·Coarsex6(SB), NOSPLIT, $0-80
 	VPXORD       Z22, Z22, Z22
 	VPXORD       Z23, Z23, Z23
 	VPXORD       Z24, Z24, Z24
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT1 (CX)
 	VPXORD     (AX), Z0, Z25
-	PREFETCHT0 64(AX)(CX*1)
+	PREFETCHT1 64(CX)
 	VPXORD     64(AX), Z0, Z26
-	PREFETCHT0 128(AX)(CX*1)
+	PREFETCHT1 128(CX)
 	VPXORD     128(AX), Z0, Z27
-	PREFETCHT0 192(AX)(CX*1)
+	PREFETCHT1 192(CX)
 	VPXORD     192(AX), Z0, Z28
-	VMOVDQU32  (DX), Z29
+	VMOVDQU32  (BX), Z29
 	VPDPBUSD   Z29, Z25, Z1
 	VPDPBUSD   Z29, Z26, Z2
 	VPDPBUSD   Z29, Z27, Z3
 	VPDPBUSD   Z29, Z28, Z4
-	VMOVDQU32  (DX)(BX*1), Z29
+	VMOVDQU32  (BX)(SI*1), Z29
 	VPDPBUSD   Z29, Z25, Z5
 	VPDPBUSD   Z29, Z26, Z6
 	VPDPBUSD   Z29, Z27, Z7
 	VPDPBUSD   Z29, Z28, Z8
-	VMOVDQU32  (DX)(BX*2), Z29
+	VMOVDQU32  (BX)(SI*2), Z29
 	VPDPBUSD   Z29, Z25, Z9
 	VPDPBUSD   Z29, Z26, Z10
 	VPDPBUSD   Z29, Z27, Z11
 	VPDPBUSD   Z29, Z28, Z12
-	VMOVDQU32  (SI), Z29
+	VMOVDQU32  (DI), Z29
 	VPDPBUSD   Z29, Z25, Z13
 	VPDPBUSD   Z29, Z26, Z14
 	VPDPBUSD   Z29, Z27, Z15
 	VPDPBUSD   Z29, Z28, Z16
-	VMOVDQU32  (SI)(BX*1), Z29
+	VMOVDQU32  (DI)(SI*1), Z29
 	VPDPBUSD   Z29, Z25, Z17
 	VPDPBUSD   Z29, Z26, Z18
 	VPDPBUSD   Z29, Z27, Z19
 	VPDPBUSD   Z29, Z28, Z20
-	VMOVDQU32  (SI)(BX*2), Z29
+	VMOVDQU32  (DI)(SI*2), Z29
 	VPDPBUSD   Z29, Z25, Z21
 	VPDPBUSD   Z29, Z26, Z22
 	VPDPBUSD   Z29, Z27, Z23
 	VPDPBUSD   Z29, Z28, Z24
 	ADDQ       $+256, AX
-	ADDQ       $+64, DX
-	ADDQ       $+64, SI
-	DECQ       DI
+	ADDQ       DX, CX
+	ADDQ       $+64, BX
+	ADDQ       $+64, DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+64(FP), DX
-	MOVQ          widths+72(FP), BX
-	MOVQ          sums+56(FP), SI
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0

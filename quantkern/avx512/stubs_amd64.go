@@ -102,32 +102,32 @@ func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chu
 // Coarsex1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, ahead uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //

@@ -93,13 +93,14 @@ func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
 
 // coarseTile emits screenTile for activations of 8 bits, in AVX-512: VPDPBUSD
 // takes the codes with their sign bits flipped, 128 more than they are, as the
-// unsigned operand; sums[i] is 128·Σy[i].
+// unsigned operand; sums[i] is 128·Σy[i]. With each chunk four lines from next on
+// are fetched to the second cache, and next grows by step.
 func coarseTile(n int) {
 	const rows, chunk = 4, 64
 	name := fmt.Sprintf("Coarsex%d", n)
-	function(name, "func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks, ahead uintptr, sums *int32, coefs, widths *float32)",
+	function(name, "func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)",
 		fmt.Sprintf("%s bounds the products of 4 rows of 8-bit codes with %d rows of 8-bit activations.", name, n))
-	codes, ahead := arg("codes"), arg("ahead")
+	codes, next, step := arg("codes"), arg("next"), arg("step")
 	y := newRowsAt(arg("y"), arg("ldy"), n)
 	sign := constant(0x80808080)[0]
 	acc := make([][rows]reg.VecVirtual, n)
@@ -112,7 +113,7 @@ func coarseTile(n int) {
 	loop("chunks", arg("chunks"), func() {
 		var u [rows]reg.VecVirtual
 		for r := range u {
-			PREFETCHT0(Mem{Base: codes, Index: ahead, Scale: 1, Disp: chunk * r})
+			PREFETCHT1(Mem{Base: next, Disp: chunk * r})
 			u[r] = ZMM()
 			VPXORD(Mem{Base: codes, Disp: chunk * r}, sign, u[r])
 		}
@@ -124,6 +125,7 @@ func coarseTile(n int) {
 			}
 		}
 		ADDQ(I32(rows*chunk), codes)
+		ADDQ(step, next)
 		y.advance(chunk)
 	})
 	b, sums := newBounds(), arg("sums")
