@@ -116,7 +116,7 @@ func (a *ScreenActs) round(x []float32, most, sums float64, widths []float32, pu
 	gamma := float64(m*unit) / (1 - float64(m*unit))
 	const slack = 1 + 0x1p-20
 	widths[0] = upward(slack * (1 + gamma) * norm / t)
-	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64((8*unit+sums*gamma)*(norm+miss)) + float64(n*0x1p-99)) / t)
+	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64((8*unit+float64(sums*gamma))*(norm+miss)) + float64(n*0x1p-99)) / t)
 	return float32(t), true
 }
 
