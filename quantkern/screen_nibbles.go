@@ -8,7 +8,14 @@ import (
 
 // Rows of Q4_0 are half as long as those of a copy in 8 bits would be. They are
 // bounded where they lie: nothing is missed of the weights (E = 0 in Screen's
-// bound), so all that is kept of a row is its norm.
+// bound), so all that is kept of a row is its norm N ≥ ‖w‖. In place of the exact
+// dot stands a float sum S (nibbleDot) of exact integers times scales. It is
+// rounded n/128+5 times on the longest way, no more often than the exact
+// product is, and nothing in it is denormal, so with that product's γ
+//
+//	|S − w·x̂/t| ≤ γ·‖w‖‖x̂‖/t ≤ γ·N(‖x‖+‖x−x̂‖)/t
+//
+// which β takes up beside the rest (ScreenActs.round).
 //
 // Four blocks of 32 values make a chunk. Its activations y lie split in the
 // order of the nibbles, for position p = 0…63 of these (block p/16 of the chunk,

@@ -15,6 +15,12 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	cos, sin := make([]float32, 32), make([]float32, 32)
 	acts := actsOf(q, s, 256)
 	var scratch Scratch
+	nibbles := mustLookup(t, "Q4_0")
+	screen, err := NewScreenInPlace(nibbles, make([]byte, nibbles.Size(8, 256)), 8, 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bounded ScreenActs
 	ids, vals := TopK(x, 40, nil, nil)
 	for _, typ := range KVTypes() {
 		kv, table := seq.cache(t, typ, 16)
@@ -24,6 +30,12 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 			"MulTernary uniform": func() { MulTernary(dst, 8, uniform, 0, 8, acts, &scratch) },
 			"MulTernary blocks":  func() { MulTernary(dst, 8, blocks, 0, 8, acts, &scratch) },
 			"MulDense":           func() { MulDense(dst, 8, dense, data, 8, 256, 0, 8, x, 2, &scratch) },
+			"Screen in place": func() {
+				bounded.ResetFor(screen, 2)
+				bounded.Quantize(0, x[:256])
+				bounded.Quantize(1, x[256:])
+				screen.Upper(dst, 8, 0, 2, &bounded)
+			},
 			"RMSNorm":            func() { RMSNorm(dst, x[:256], w, 1e-5) },
 			"RopeAngles":         func() { RopeAngles(cos, sin, 77, 64, 1e4, 1, nil) },
 			"Rope":               func() { Rope(x[:64], cos, sin, true) },
