@@ -36,15 +36,15 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 				bounded.Quantize(1, x[256:])
 				screen.Upper(dst, 8, 0, 2, &bounded)
 			},
-			"RMSNorm":            func() { RMSNorm(dst, x[:256], w, 1e-5) },
-			"RopeAngles":         func() { RopeAngles(cos, sin, 77, 64, 1e4, 1, nil) },
-			"Rope":               func() { Rope(x[:64], cos, sin, true) },
-			"Put " + typ:         func() { kv.Put(table, 39, seq.keys[0], seq.values[0]) },
-			"Attend " + typ:      func() { Attend(dst[:64], x[:64], kv, table, 1, 39, 0.1, &scratch) },
-			"Softmax":            func() { Softmax(dst) },
-			"ReLU2Mul":           func() { ReLU2Mul(dst, x[:256], w) },
-			"SiLUMul":            func() { SiLUMul(dst, x[:256], w) },
-			"TopK":               func() { ids, vals = TopK(x, 40, ids, vals) },
+			"RMSNorm":       func() { RMSNorm(dst, x[:256], w, 1e-5) },
+			"RopeAngles":    func() { RopeAngles(cos, sin, 77, 64, 1e4, 1, nil) },
+			"Rope":          func() { Rope(x[:64], cos, sin, true) },
+			"Put " + typ:    func() { kv.Put(table, 39, seq.keys[0], seq.values[0]) },
+			"Attend " + typ: func() { Attend(dst[:64], x[:64], kv, table, 1, 39, 0.1, &scratch) },
+			"Softmax":       func() { Softmax(dst) },
+			"ReLU2Mul":      func() { ReLU2Mul(dst, x[:256], w) },
+			"SiLUMul":       func() { SiLUMul(dst, x[:256], w) },
+			"TopK":          func() { ids, vals = TopK(x, 40, ids, vals) },
 		} {
 			if n := testing.AllocsPerRun(20, fn); n != 0 {
 				t.Errorf("%s: %g allocations a call", name, n)
