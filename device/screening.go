@@ -23,7 +23,7 @@ const (
 type Screening struct {
 	State    string `json:"state"`            // of the head loaded last: "off", "idle" (not asked for yet), "building", "ready", "failed", or "" without a head
 	Reason   string `json:"reason,omitempty"` // why it is off or has failed
-	Bytes    int64  `json:"bytes"`            // of the copies, as the ledger has them
+	Bytes    int64  `json:"bytes"`            // that bounds are made of: the copies, or heads bounded where they lie with the norms of their rows
 	Screened uint64 `json:"screened"`         // outputs answered by screening
 	Rescored uint64 `json:"rescored"`         // exact products of these
 	Full     uint64 `json:"full"`             // outputs that the full head answered

@@ -31,6 +31,24 @@ func BenchmarkMulTernary(b *testing.B) {
 	}
 }
 
+// BenchmarkMulTernaryStream multiplies one activation row with so many weights,
+// in the widths of 2B4T, that no cache holds them.
+func BenchmarkMulTernaryStream(b *testing.B) {
+	rng := newRand(47)
+	for _, cols := range []int{2560, 6912} {
+		rows := (160 << 20) / (cols / 4) &^ 15
+		w := ternaryMatrix(b, rng, "I2_S", rows, cols, true)
+		b.Run(fmt.Sprint(cols), func(b *testing.B) {
+			dst, acts := make([]float32, rows), actsOf(int8s(rng, cols), []float32{1}, cols)
+			var scratch Scratch
+			b.SetBytes(int64(len(w.Data)))
+			for b.Loop() {
+				MulTernary(dst, rows, w, 0, rows, acts, &scratch)
+			}
+		})
+	}
+}
+
 // BenchmarkMulDense is a part of a large vocabulary's head that no cache holds,
 // by one and by eight rows of activations.
 func BenchmarkMulDense(b *testing.B) {

@@ -76,10 +76,14 @@ var ErrUnscreenable = errors.New("matrix cannot be screened")
 //
 // All of this holds for any rounding of the activations, so also for y in ±127
 // (QuantizeCoarse), where bounds are wider and products cheaper.
+//
+// Rows of Q4_0 are so short that they are bounded where they lie
+// (NewScreenInPlace).
 type Screen struct {
 	rows, cols, chunks int
 	codes              []int8
 	coefs              []float32
+	nibbles            []byte // the matrix itself: then no codes, and coefs are norms alone
 }
 
 // NewScreen makes room for a copy of a rows × cols matrix, to be filled by
@@ -103,7 +107,7 @@ func (s *Screen) Rows() int { return s.rows }
 func (s *Screen) Groups() int { return (s.rows + screenRows - 1) / screenRows }
 
 // Bytes is the memory held.
-func (s *Screen) Bytes() int { return ScreenBytes(s.rows, s.cols) }
+func (s *Screen) Bytes() int { return len(s.codes) + 4*len(s.coefs) }
 
 // ScreenBytes is the memory that the Screen of a rows × cols matrix takes.
 func ScreenBytes(rows, cols int) int {
@@ -125,7 +129,11 @@ func (s *Screen) Fill(c *Codec, data []byte, r0, r1 int, scratch *Scratch) error
 		} else {
 			c.Decode(scratch.row, data, s.rows, s.cols, r)
 		}
-		if !s.set(r, scratch.row) {
+		set := s.set
+		if s.nibbles != nil {
+			set = s.setNorm
+		}
+		if !set(r, scratch.row) {
 			return fmt.Errorf("quantkern: %w: row %d has values that are not finite or beyond 2^60", ErrUnscreenable, r)
 		}
 	}

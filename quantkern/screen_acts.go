@@ -12,6 +12,8 @@ type ScreenActs struct {
 	rows, cols, stride int
 	fine               []int16
 	coarse             []int8
+	split              []byte    // instead of both, for a Screen in place (see putSplit)
+	chunks             int       // of a row of split, or 0
 	sums               []int32   // 128·Σ of each coarse row
 	widths             []float32 // α and β of each fine row (see Screen)
 	coarseWidths       []float32
@@ -20,7 +22,7 @@ type ScreenActs struct {
 
 // Reset makes room for rows × cols values, whose contents are undefined.
 func (a *ScreenActs) Reset(rows, cols int) {
-	a.rows, a.cols = rows, cols
+	a.rows, a.cols, a.chunks = rows, cols, 0
 	a.stride = (cols + screenChunk - 1) / screenChunk * screenChunk
 	a.fine = grow(a.fine, rows*a.stride)
 	a.coarse = grow(a.coarse, rows*a.stride)
@@ -31,9 +33,21 @@ func (a *ScreenActs) Reset(rows, cols int) {
 	a.coarseSteps = grow(a.coarseSteps, rows)
 }
 
+// ResetFor is Reset for rows that s bounds.
+func (a *ScreenActs) ResetFor(s *Screen, rows int) {
+	if s.nibbles == nil {
+		a.Reset(rows, s.cols)
+		return
+	}
+	a.rows, a.cols, a.chunks = rows, s.cols, s.chunks
+	a.split = grow(a.split, rows*s.chunks*splitBytes)
+	a.widths = grow(a.widths, 2*rows)
+	a.steps = grow(a.steps, rows)
+}
+
 // Bytes is the memory held.
 func (a *ScreenActs) Bytes() int {
-	return 2*cap(a.fine) + cap(a.coarse) +
+	return 2*cap(a.fine) + cap(a.coarse) + cap(a.split) +
 		4*(cap(a.sums)+cap(a.widths)+cap(a.coarseWidths)+cap(a.steps)+cap(a.coarseSteps))
 }
 
@@ -44,9 +58,12 @@ func (a *ScreenActs) Bytes() int {
 // The step t is the smallest for which neither |y| exceeds 32767 nor Σ|y|·127
 // exceeds int32: however many columns there are, no dot overflows.
 func (a *ScreenActs) Quantize(i int, x []float32) bool {
+	if a.chunks > 0 {
+		return a.quantizeSplit(i, x)
+	}
 	y := a.fine[i*a.stride : (i+1)*a.stride]
 	clear(y)
-	t, ok := a.round(x, actMost, a.widths[2*i:2*i+2], func(j int, q float64) { y[j] = int16(q) })
+	t, ok := a.round(x, actMost, 0, a.widths[2*i:2*i+2], func(j int, q float64) { y[j] = int16(q) })
 	a.steps[i] = t
 	return ok
 }
@@ -56,7 +73,7 @@ func (a *ScreenActs) QuantizeCoarse(i int, x []float32) bool {
 	y := a.coarse[i*a.stride : (i+1)*a.stride]
 	clear(y)
 	sum := int32(0)
-	t, ok := a.round(x, codeMost, a.coarseWidths[2*i:2*i+2], func(j int, q float64) {
+	t, ok := a.round(x, codeMost, 0, a.coarseWidths[2*i:2*i+2], func(j int, q float64) {
 		y[j] = int8(q)
 		sum += int32(q)
 	})
@@ -71,8 +88,10 @@ func (a *ScreenActs) Step(i int) float32 { return a.steps[i] }
 // CoarseStep is Step of UpperCoarse.
 func (a *ScreenActs) CoarseStep(i int) float32 { return a.coarseSteps[i] }
 
-// round hands the values of a row in steps to put and sets its widths.
-func (a *ScreenActs) round(x []float32, most float64, widths []float32, put func(j int, q float64)) (step float32, ok bool) {
+// round hands the values of a row in steps to put and sets its widths; sums is 1
+// where the dots are float sums, rounded no more often than the exact product,
+// and 0 where they are exact.
+func (a *ScreenActs) round(x []float32, most, sums float64, widths []float32, put func(j int, q float64)) (step float32, ok bool) {
 	if len(x) != a.cols {
 		panic(fmt.Sprintf("quantkern: quantizing %d values as a row of %d", len(x), a.cols))
 	}
@@ -97,7 +116,7 @@ func (a *ScreenActs) round(x []float32, most float64, widths []float32, put func
 	gamma := float64(m*unit) / (1 - float64(m*unit))
 	const slack = 1 + 0x1p-20
 	widths[0] = upward(slack * (1 + gamma) * norm / t)
-	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64(8*unit*(norm+miss)) + float64(n*0x1p-99)) / t)
+	widths[1] = upward(slack * (miss + float64(gamma*norm) + float64((8*unit+float64(sums*gamma))*(norm+miss)) + float64(n*0x1p-99)) / t)
 	return float32(t), true
 }
 
@@ -115,7 +134,8 @@ func screenStep(x []float32, most float64) (t, norm float64) {
 	return float64(upward(step)), math.Sqrt(squares) * (1 + 0x1p-30)
 }
 
-// Upper bounds the products of the rows of groups [g0, g1) with all rows of a:
+// Upper bounds the products of the rows of groups [g0, g1) with all rows of a,
+// which was reset for s:
 // in units of each activation row's own step,
 //
 //	dst[i*stride + r − 4·g0] ≥ (row r) · (activation row i)
@@ -125,6 +145,10 @@ func screenStep(x []float32, most float64) (t, norm float64) {
 func (s *Screen) Upper(dst []float32, stride, g0, g1 int, a *ScreenActs) {
 	if a.cols != s.cols {
 		panic(fmt.Sprintf("quantkern: Screen.Upper: rows of %d activations for rows of %d weights", a.cols, s.cols))
+	}
+	if s.nibbles != nil {
+		s.upperNibbles(dst, stride, g0, g1, a)
+		return
 	}
 	tiles := active.screen
 	for g := g0; g < g1; g++ {
@@ -164,8 +188,8 @@ func screenUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []in
 }
 
 // Coarse tells whether UpperCoarse is the faster way to bound the products of
-// several activation rows.
-func (s *Screen) Coarse() bool { return len(active.coarse) > 0 }
+// several activation rows. A Screen in place has no other than Upper.
+func (s *Screen) Coarse() bool { return s.nibbles == nil && len(active.coarse) > 0 }
 
 // UpperCoarse is Upper with the rows that QuantizeCoarse filled: the products
 // are cheaper than with 16 bits, the bounds wider.
@@ -233,6 +257,9 @@ func bound(dst *[screenRows]float32, dots *[screenRows]int32, coefs, widths []fl
 // lower is the lower bound of row r with an activation row of these widths,
 // whose upper bound is known.
 func (s *Screen) lower(r int, upper float32, widths []float32) float32 {
+	if s.nibbles != nil {
+		return upper - 2*float32(s.coefs[r]*widths[1])
+	}
 	coefs := s.coefs[r/screenRows*screenCoefs+r%screenRows:]
 	e := float32(coefs[screenRows]*widths[0]) + float32(coefs[2*screenRows]*widths[1])
 	return upper - 2*e

@@ -25,6 +25,7 @@ type tier struct {
 	packed      map[string]packed // by codec
 	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
 	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
+	nibbles     []nibbleTile      // the same on rows of Q4_0 where they lie; may be nil
 	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
@@ -77,6 +78,10 @@ type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintp
 // coarseTile is screenTile for activations of 8 bits (see coarseUpper); with each chunk
 // four lines from next on are fetched, and next grows by step.
 type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)
+
+// nibbleTile bounds the products of 4 rows of Q4_0, chunks of 128 values, with
+// split activation rows (see nibbleUpper).
+type nibbleTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy, chunks uintptr, norms, widths *float32)
 
 type denseTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx, blocks uintptr)
 

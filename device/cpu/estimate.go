@@ -101,8 +101,8 @@ func (d *cpuDevice) screenBytes(l *graph.Linear) uint64 {
 	c, err := quantkern.Lookup(l.Weight.Type.String())
 	plain := err == nil && !c.Ternary && l.Scale == nil && l.Bias == nil
 	if !plain || d.screenMode == device.ScreenOff || d.info.Tier == "generic" || l.Out*l.In < leastScreen ||
-		!screeningSaves(l.Out, l.In, c.Size(l.Out, l.In)) {
+		!quantkern.ScreensInPlace(c, l.In) && !screeningSaves(l.Out, l.In, c.Size(l.Out, l.In)) {
 		return 0
 	}
-	return uint64(quantkern.ScreenBytes(l.Out, l.In))
+	return uint64(screenHolds(c, l.Out, l.In))
 }

@@ -106,7 +106,7 @@ func (w *workspace) score(ctx context.Context) error {
 	w.feed(w.floats(&w.norm, n*p.hidden), n, p.hidden, anyTernary(p.out))
 	if w.screen.copy != nil {
 		w.screen.coarse = n > 1 && w.screen.copy.Coarse()
-		w.screen.acts.Reset(n, p.hidden)
+		w.screen.acts.ResetFor(w.screen.copy, n)
 		w.screen.able = grow(&w.dev.ledger, w.screen.able, n)
 	}
 	if err := w.runRows(ctx, w.jobs.headNorm); err != nil {

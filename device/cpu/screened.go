@@ -8,8 +8,9 @@ import (
 	"tritflow/quantkern"
 )
 
-// Screened outputs: bounds of all logits from the low-bit copy, read once for
-// all outputs; a short list of each; the exact logits of these; the largest.
+// Screened outputs: bounds of all logits from the low-bit copy, or from a head
+// of Q4_0 itself, read once for all outputs; a short list of each; the exact
+// logits of these; the largest.
 //
 //	headNorm (quantizes) → screen → shorten → rescore → choose
 //	                                   └─ too many left ─▶ vocabulary → answer

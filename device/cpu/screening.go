@@ -45,15 +45,18 @@ const (
 	buildBurst = 2 * time.Millisecond
 )
 
-// screening is the low-bit copy of one head. It is made by one goroutine that
-// starts with the first output that could use it, when that has its answer
-// from the full head, and takes a quarter of one core while the device is in
-// use, the whole of it otherwise.
+// screening is the low-bit copy of one head, or the norms of the rows of one
+// that is bounded where it lies. It is made by one goroutine that starts with
+// the first output that could use it, when that has its answer from the full
+// head, and takes a quarter of one core while the device is in use, the whole
+// of it otherwise.
 type screening struct {
 	dev    *cpuDevice
 	matrix *matrix
 	ready  atomic.Pointer[quantkern.Screen] // nil until it is complete
-	bytes  int64                            // that the ledger knows
+	there  bool                             // the head is bounded where it lies
+	held   int64                            // bytes of the copy or norms
+	read   int64                            // bytes that bounds are made of
 
 	mu            sync.Mutex
 	state, reason string
@@ -67,7 +70,7 @@ type screening struct {
 // newScreening decides whether a head gets a copy, and makes it at once where
 // that is asked for.
 func newScreening(d *cpuDevice, mode string, out *linear) *screening {
-	s := &screening{dev: d, matrix: out.matrix, state: "idle"}
+	s := &screening{dev: d, matrix: out.matrix, state: "idle", there: quantkern.ScreensInPlace(out.codec, out.cols)}
 	switch {
 	case mode == device.ScreenOff:
 		s.finish("off", "switched off")
@@ -77,7 +80,7 @@ func newScreening(d *cpuDevice, mode string, out *linear) *screening {
 		s.build(context.Background())
 	case d.info.Tier == "generic":
 		s.finish("off", "no vector kernels")
-	case !screeningSaves(out.rows, out.cols, len(out.data)):
+	case !s.there && !screeningSaves(out.rows, out.cols, len(out.data)):
 		s.finish("off", "the head is hardly larger in the file than its copy would be")
 	case out.rows*out.cols < leastScreen:
 		s.finish("off", fmt.Sprintf("the head is small: %d weights, screening pays from %d", out.rows*out.cols, leastScreen))
@@ -127,23 +130,29 @@ func (s *screening) free() {
 		s.joined.Wait()
 	}
 	s.ready.Store(nil)
-	s.account(-s.bytes)
+	s.account(0, 0)
 	s.finish("off", "closed")
 }
 
-func (s *screening) account(bytes int64) {
-	s.bytes += bytes
-	s.dev.ledger.Add(device.Weights, bytes)
-	s.dev.screened.bytes.Add(bytes)
+// account says what is held and read from now on.
+func (s *screening) account(held, read int) {
+	s.dev.ledger.Add(device.Weights, int64(held)-s.held)
+	s.dev.screened.bytes.Add(int64(read) - s.read)
+	s.held, s.read = int64(held), int64(read)
 }
 
 // build makes the copy. Whatever goes wrong, the full head answers on.
 func (s *screening) build(ctx context.Context) {
 	m := s.matrix
-	s.account(int64(quantkern.ScreenBytes(m.rows, m.cols)))
-	screen, err := s.copy(ctx)
+	held := screenHolds(m.codec, m.rows, m.cols)
+	read := held
+	if s.there {
+		read += len(m.data)
+	}
+	s.account(held, read)
+	screen, err := s.fill(ctx)
 	if err != nil {
-		s.account(-s.bytes)
+		s.account(0, 0)
 		s.finish("failed", err.Error())
 		return
 	}
@@ -151,14 +160,27 @@ func (s *screening) build(ctx context.Context) {
 	s.finish("ready", "")
 }
 
-func (s *screening) copy(ctx context.Context) (screen *quantkern.Screen, err error) {
+// screenHolds is the memory that screening a matrix takes.
+func screenHolds(c *quantkern.Codec, rows, cols int) int {
+	if quantkern.ScreensInPlace(c, cols) {
+		return quantkern.ScreenInPlaceBytes(rows)
+	}
+	return quantkern.ScreenBytes(rows, cols)
+}
+
+func (s *screening) fill(ctx context.Context) (screen *quantkern.Screen, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &device.PanicError{Device: s.dev.info.Name, Value: v, Stack: debug.Stack()}
 		}
 	}()
 	m := s.matrix
-	if screen, err = quantkern.NewScreen(m.rows, m.cols); err != nil {
+	if s.there {
+		screen, err = quantkern.NewScreenInPlace(m.codec, m.data, m.rows, m.cols)
+	} else {
+		screen, err = quantkern.NewScreen(m.rows, m.cols)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var scratch quantkern.Scratch

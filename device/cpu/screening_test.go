@@ -117,6 +117,11 @@ func TestScreenedEqualsFull(t *testing.T) {
 		{"odd", "F16", 2999, 80, normal},
 		{"five of each", "F16", 4000, 64, twins},
 		{"blocks", "Q8_0", 3000, 96, normal},
+		{"nibbles", "Q4_0", 3000, 256, normal},
+		{"odd nibbles", "Q4_0", 2999, 128, normal},
+		{"five of each, nibbles", "Q4_0", 4000, 384, twins},
+		{"short nibbles", "Q4_0", 2000, 96, normal}, // a copy
+		{"flat nibbles", "Q4_0", 2000, 128, func(*rand.Rand, int, int) float32 { return -0.5 }},
 		{"all equal", "F16", 2000, 64, func(*rand.Rand, int, int) float32 { return 0.5 }},
 		{"zero", "F32", 2000, 64, func(*rand.Rand, int, int) float32 { return 0 }},
 	} {
@@ -151,7 +156,7 @@ func TestScreenedEqualsFull(t *testing.T) {
 						if s.State != "ready" || s.Screened+s.Full != uint64(len(outs)) || s.Fallback != s.Full {
 							t.Errorf("%s: counters %+v", c.name, s)
 						}
-						if flat := c.name == "all equal" || c.name == "zero"; flat != (s.Screened == 0) {
+						if flat := c.name == "all equal" || c.name == "flat nibbles" || c.name == "zero"; flat != (s.Screened == 0) {
 							t.Errorf("%s: %d outputs were screened", c.name, s.Screened)
 						}
 					}
@@ -232,14 +237,58 @@ func TestScreeningRefused(t *testing.T) {
 	}
 }
 
+// TestScreeningDamagedNibbles: a scale that is not finite leaves a head of Q4_0 its
+// errors, or its answers where the row's logit does not matter to them.
+func TestScreeningDamagedNibbles(t *testing.T) {
+	const rows, cols, row = 300, 256, 201
+	for bits, kind := range map[uint16]string{0x7c00: "Inf", 0xfc00: "Inf", 0x7e00: "NaN"} {
+		g := testHead(t, "Q4_0", rows, cols, func(r *rand.Rand, _, _ int) float32 { return float32(r.NormFloat64()) })
+		binary.LittleEndian.PutUint16(g.Out.Weight.Data[row*cols/32*18+18:], bits)
+		clear(g.Out.Weight.Data[row*cols/32*18+20:][:16]) // all of them -8 × scale
+		d := openScreened(t, "2", device.ScreenNow)
+		p, err := d.LoadHead(context.Background(), g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Screening(); s.State != "failed" || s.Bytes != 0 || !strings.Contains(s.Reason, "row 201") {
+			t.Errorf("state %+v", s)
+		}
+		x := activationRows(1, cols)
+		for i := range x[0] {
+			x[0][i] = 1
+		}
+		b, _ := answers(t, d, p, x, top(1))
+		if e, ok := errors.AsType[*device.NumericError](b.Seqs[0].Err); !ok || e.Index != row || e.Kind != kind {
+			t.Errorf("scale %#x: error %v, want %s at %d", bits, b.Seqs[0].Err, kind, row)
+		}
+		closeAll(t, d)
+	}
+}
+
 // TestScreeningInBackground: the copy is made after the first output that could
 // use it, counted, and given back; closing while it is made waits for it.
 func TestScreeningInBackground(t *testing.T) {
-	const rows, cols = 8192, 512
 	if tier, _ := quantkern.Tier(); tier == "generic" {
 		t.Skip("without vector kernels no copy is made in the background")
 	}
-	g := testHead(t, "F16", rows, cols, func(_ *rand.Rand, row, col int) float32 { return float32((row*31+col*17)%1009)/512 - 1 })
+	t.Run("F16", func(t *testing.T) { testInBackground(t, "F16", quantkern.ScreenBytes(8192, 512), 0) })
+	t.Run("Q4_0", func(t *testing.T) {
+		codec, err := quantkern.Lookup("Q4_0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !quantkern.ScreensInPlace(codec, 512) {
+			t.Skip("no kernels for rows of Q4_0")
+		}
+		testInBackground(t, "Q4_0", quantkern.ScreenInPlaceBytes(8192), codec.Size(8192, 512))
+	})
+}
+
+// testInBackground screens a head that takes held bytes of memory for that and
+// of which inPlace bytes are read where they lie.
+func testInBackground(t *testing.T, typ string, held, inPlace int) {
+	const rows, cols = 8192, 512
+	g := testHead(t, typ, rows, cols, func(_ *rand.Rand, row, col int) float32 { return float32((row*31+col*17)%1009)/512 - 1 })
 	d := open(t, "2")
 	weights := func() int64 { return d.Ledger().Snapshot().Now["weights"] }
 	p, err := d.LoadHead(context.Background(), g)
@@ -262,7 +311,7 @@ func TestScreeningInBackground(t *testing.T) {
 		}
 	}
 	s := d.Screening()
-	if s.State != "ready" || s.Bytes != int64(quantkern.ScreenBytes(rows, cols)) || weights() != before+s.Bytes {
+	if s.State != "ready" || s.Bytes != int64(held+inPlace) || weights() != before+int64(held) {
 		t.Errorf("after: %+v, %d bytes of weights, %d before", s, weights(), before)
 	}
 	if _, got := answers(t, d, p, x, top(2, 2)); !slices.Equal(want[0].Top, got[0].Top) {
@@ -371,6 +420,9 @@ func TestScreeningMustSave(t *testing.T) {
 		codec, err := quantkern.Lookup(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if quantkern.ScreensInPlace(codec, cols) {
+			want = "idle" // without a copy
 		}
 		d := newDevice("cpu:0", "vector", device.ScreenAuto, 1)
 		m := &matrix{codec: codec, data: make([]byte, codec.Size(rows, cols)), rows: rows, cols: cols}

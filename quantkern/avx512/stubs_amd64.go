@@ -129,6 +129,26 @@ func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chun
 //go:noescape
 func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// Nibblesx1 bounds the products of 4 rows of Q4_0 with 1 rows of activations.
+//
+//go:noescape
+func Nibblesx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+
+// Nibblesx2 bounds the products of 4 rows of Q4_0 with 2 rows of activations.
+//
+//go:noescape
+func Nibblesx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+
+// Nibblesx3 bounds the products of 4 rows of Q4_0 with 3 rows of activations.
+//
+//go:noescape
+func Nibblesx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+
+// Nibblesx4 bounds the products of 4 rows of Q4_0 with 4 rows of activations.
+//
+//go:noescape
+func Nibblesx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //
 //go:noescape

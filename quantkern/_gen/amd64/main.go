@@ -31,6 +31,9 @@ func main() {
 		for n := 1; n <= 6; n++ {
 			coarseTile(n)
 		}
+		for n := 1; n <= 4; n++ {
+			nibbleTile(n)
+		}
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)

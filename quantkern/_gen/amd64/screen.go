@@ -30,10 +30,14 @@ func screenTile(n int) {
 			zeroReg(acc[i][r])
 		}
 	}
+	fetch := PREFETCHT0
+	if wide && n == 1 {
+		fetch = PREFETCHNTA // see ternaryStream
+	}
 	values := bytesPerPart() / 2 // of a register
 	loop("chunks", arg("chunks"), func() {
 		for r := range rows {
-			PREFETCHT0(Mem{Base: codes, Disp: 4096 + chunk*r})
+			fetch(Mem{Base: codes, Disp: 4096 + chunk*r})
 		}
 		for off := 0; off < chunk; off += values {
 			yv := make([]reg.VecVirtual, n)

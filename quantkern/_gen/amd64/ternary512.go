@@ -173,7 +173,8 @@ func ternaryTile(l layout, n int) {
 // ternaryStream emits the product of 1 row with 1 activation row, for when
 // memory is the limit: one stream, far prefetch, and no shifts: each quarter of
 // the codes stays at its place in the byte and the accumulators are shifted
-// once at the end.
+// once at the end. What is fetched is read once a token and need not go through
+// the larger caches, which would have to write it on.
 func ternaryStream(l layout) {
 	function(l.name+"Row", ternarySignature, l.name+"Row multiplies 1 row of 2-bit codes with 1 row of activations.")
 	w, a, ahead := arg("w"), arg("a"), arg("ahead")
@@ -197,7 +198,7 @@ func ternaryStream(l layout) {
 		}
 	}
 	loop("chunks", arg("chunks"), func() {
-		PREFETCHT0(Mem{Base: w, Index: ahead, Scale: 1})
+		PREFETCHNTA(Mem{Base: w, Index: ahead, Scale: 1})
 		chunk(nil)
 		ADDQ(I32(int32(l.step)), w)
 		ADDQ(I32(256), a)
