@@ -1,6 +1,7 @@
 // build: compute_80 sm_90a
 // RMSNorm and the quantization of activations, a row a block, in the roundings of
-// the CPU (quantkern.RMSNorm, quantkern.QuantizeRow); only the sum of squares is another.
+// the CPU (quantkern.RMSNorm, quantkern.QuantizeRow); only the sum of
+// squares has another order.
 #include "norm.cuh"
 
 template <int LANES, int V>

@@ -1,17 +1,17 @@
 // One row of RMSNorm and quantization by the first lanes of a block (a multiple of 32), four
 // neighbouring values (a quad) at a time: thread i has quads i, i + lanes, i + 2·lanes, ...
 //
-// floats are added in one order, whoever does it, so that all get the same bits. A row has as many
+// Squares are added in one order, whoever does it, so that all get the same bits. A row has as many
 // places as its lanes give (quadPlaces); quad q stands at place q % places.
 //
 //	quad           (x0² + x1²) + (x2² + x3²), float32
 //	place          its quads in pairs, pairs of pairs, ..., float32
-//	32 places      crosswise, as warp_sum, float64
-//	row            those sums in pairs, pairs of pairs, ..., float64
+//	32 places      as integers, the largest one having 27 bits
+//	row            those sums as integers, with 20 bits more
 //
 // What a row does not have counts as zeros, which change no sum: short rows need less of it. The
-// roundings of the many small sums cancel out, so that the mean is nearly always the CPU's. Those
-// of a few large ones would not, which is why these are float64.
+// roundings of the many small sums cancel out, so that the mean is nearly always the CPU's, which
+// adds in float64; those of a few large ones would not. A warp adds integers faster than floats.
 #pragma once
 #include "common.cuh"
 
@@ -22,19 +22,16 @@ constexpr int normPlaces = 512;
 // quadPlaces are the places of the rows that have so many lanes.
 template <int LANES> constexpr int quadPlaces = LANES == wideLanes ? wideLanes : normPlaces;
 
+// Part is the sum of 32 places: n · 2^(e-153); infinite where e is 255, NaN where it is 256.
+struct alignas(8) Part {
+    uint32_t n, e;
+};
+
 struct NormScratch {
-    alignas(16) double sums[32];
+    Part sums[32];
     alignas(16) uint32_t tops[32];
     alignas(16) int32_t ints[32];
 };
-
-__device__ __forceinline__ int32_t warp_total(int32_t v) {
-#if __CUDA_ARCH__ >= 800
-    return __reduce_add_sync(0xffffffffu, v);
-#else
-    return warp_sum(v);
-#endif
-}
 
 // pairs_sum adds N values (a power of two): neighbours, then sums of neighbours, ...
 template <int N, typename T> __device__ __forceinline__ T pairs_sum(const T *values) {
@@ -53,9 +50,30 @@ __device__ __forceinline__ float square_of(float4 v) {
     return (__fmul_rn(v.x, v.x) + __fmul_rn(v.y, v.y)) + (__fmul_rn(v.z, v.z) + __fmul_rn(v.w, v.w));
 }
 
+// warp_part adds the places of a warp, in units of which the largest one has less than 2^27, so that
+// 32 fit.
+__device__ __forceinline__ Part warp_part(float v) {
+    uint32_t top = __reduce_max_sync(0xffffffffu, __float_as_uint(v));
+    uint32_t e = top > 0x7f800000u ? 256 : max(top >> 23, 26u);
+    return {__reduce_add_sync(0xffffffffu, __float2uint_rn(__fmul_rn(v, __uint_as_float((280 - e) << 23)))), e};
+}
+
+// parts_total adds N parts; whole warps call it. Of the smaller ones, 20 bits below the units of
+// the largest one count.
+template <int N> __device__ __forceinline__ double parts_total(const Part *parts) {
+    const int lane = threadIdx.x & 31;
+    Part p = parts[lane & (N - 1)];
+    if (lane >= N) p.n = 0;
+    const uint32_t e = __reduce_max_sync(0xffffffffu, p.e);
+    const uint64_t n = ((uint64_t)p.n << 20) >> min(e - p.e, 63u);
+    const uint32_t hi = __reduce_add_sync(0xffffffffu, (uint32_t)(n >> 27)), lo = __reduce_add_sync(0xffffffffu, (uint32_t)n & 0x7ffffffu);
+    double total = (double)(((uint64_t)hi << 27) + lo) * __hiloint2double((int)(1023 - 153 - 20 + e) << 20, 0);
+    return e < 255 ? total : __uint_as_float(e == 255 ? 0x7f800000u : 0x7fc00000u);
+}
+
 // squares_sum gives every thread of the block the sum of a row whose quads' squares the lanes hold
 // in q, as above; more than a place may have are not there. scratch is used once.
-template <int LANES, int V> __device__ __forceinline__ double squares_sum(float (&q)[V], double *scratch) {
+template <int LANES, int V> __device__ __forceinline__ double squares_sum(float (&q)[V], Part *scratch) {
     constexpr int places = quadPlaces<LANES>, each = places / LANES; // of a thread
 #pragma unroll
     for (int d = each; d < V; d *= 2) {
@@ -65,18 +83,18 @@ template <int LANES, int V> __device__ __forceinline__ double squares_sum(float 
     }
 #pragma unroll
     for (int i = 0; i < each; i++) {
-        double sum = warp_sum(i < V ? (double)q[i] : 0.0);
+        Part sum = warp_part(i < V ? q[i] : 0.f);
         if ((threadIdx.x & 31) == 0 && threadIdx.x < LANES) scratch[(threadIdx.x + i * LANES) >> 5] = sum;
     }
     __syncthreads();
-    return pairs_sum<places / 32>(scratch);
+    return parts_total<places / 32>(scratch);
 }
 
 // lanes_sum adds v over the lanes; every thread of the block calls it and gets the sum.
 // scratch is used once.
 template <int LANES> __device__ __forceinline__ int32_t lanes_sum(int32_t v, int32_t *scratch) {
     int warp = threadIdx.x >> 5;
-    v = warp_total(v);
+    v = __reduce_add_sync(0xffffffffu, v);
     if ((threadIdx.x & 31) == 0 && warp < LANES / 32) scratch[warp] = v;
     __syncthreads();
     return pairs_sum<LANES / 32>(scratch);
@@ -84,11 +102,7 @@ template <int LANES> __device__ __forceinline__ int32_t lanes_sum(int32_t v, int
 
 template <int LANES> __device__ __forceinline__ uint32_t lanes_max(uint32_t v, uint32_t *scratch) {
     int warp = threadIdx.x >> 5;
-#if __CUDA_ARCH__ >= 800
     v = __reduce_max_sync(0xffffffffu, v);
-#else
-    v = warp_max(v);
-#endif
     if ((threadIdx.x & 31) == 0 && warp < LANES / 32) scratch[warp] = v;
     __syncthreads();
     uint32_t s = scratch[0];
@@ -114,8 +128,8 @@ __device__ __forceinline__ uint32_t most_of(uint32_t top, float4 v) {
     return __vimax3_u32(__vimax3_u32(top, bits(v.x), bits(v.y)), bits(v.z), bits(v.w));
 }
 
-// scale_for is the scale of a row whose largest magnitude has the bits top, code_of the
-// code of a value. The bits of magnitudes order like the values, with NaN above infinity.
+// scale_for is the scale of a row whose largest magnitude has the bits top, codes_of gives
+// the codes of four values. The bits of magnitudes order like the values, with NaN above infinity.
 // The CPU divides in float64 and rounds, which gives the same: 53 bits are enough.
 __device__ __forceinline__ float scale_for(uint32_t top) {
     const uint32_t inf = 0x7f800000u;

@@ -33,10 +33,10 @@ __device__ __forceinline__ void make_codes(SpanShared &sh, const Way &w, float &
         float squares[V];
 #pragma unroll
         for (int i = 0; i < V; i++) squares[i] = square_of(v[i]);
-        double sum = warp_sum((double)pairs_sum<V>(squares));
+        Part sum = warp_part(pairs_sum<V>(squares));
         if (lane == 0) sh.norm.sums[warp] = sum;
         meet();
-        float factor = norm_scale(pairs_sum<spanWarps>(sh.norm.sums), w.inverse, n.eps);
+        float factor = norm_scale(parts_total<spanWarps>(sh.norm.sums), w.inverse, n.eps);
 #pragma unroll
         for (int i = 0; i < V; i++)
             if (tid + i * spanThreads < fours) v[i] = scaled(v[i], factor, weight[i]);
