@@ -148,10 +148,9 @@ func (b *block) spanned() spanBlock {
 	}
 }
 
-// area are the bytes of shared memory for attention, and for the codes of n rows with a row of
-// floats beside them.
+// area are the bytes of shared memory for attention and for the codes of n rows.
 func (sp *span) area(n int) int {
-	return (max((min(n, 4)+4)*sp.stride, n*sp.stride, sp.least) + 15) &^ 15
+	return (max(n*sp.stride, sp.least) + 15) &^ 15
 }
 
 // spanFew is for how many rows one kernel for all is faster than a kernel for each thing

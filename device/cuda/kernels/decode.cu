@@ -82,13 +82,14 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
 template <int D, int V>
 __device__ __forceinline__ void attn_norm(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps,
                                           int8_t *q, float *s, int32_t *sum, int heads, int max_chunks, int64_t stride) {
-    extern __shared__ float att[];
+    extern __shared__ float4 quads[];
+    float *att = (float *)quads;
     __shared__ NormScratch scratch;
     int row = blockIdx.x, lane = threadIdx.x & 31, warps = blockDim.x >> 5, cols = heads * D;
     Row at = rows[row];
-    float w[V];
+    float4 w[V];
     pdl_release();
-    if (weights) load_row<normLanes, V>(w, weights, cols);
+    if (weights) load_row<normLanes, V>(w, weights, cols, true);
     double inverse = 1.0 / (double)cols;
     pdl_wait();
     if (at.seq < 0) return;
@@ -100,9 +101,10 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
         for (int i = 0; i < D / 32; i++) att[head * D + lane * (D / 32) + i] = out[i];
     }
     __syncthreads();
-    float v[V], scale;
+    float4 v[V];
+    float scale;
     int32_t total;
-    load_row<normLanes, V>(v, att, cols);
+    load_row<normLanes, V>(v, att, cols, true);
     norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, q + (int64_t)row * stride, (int)stride, scratch, scale, total);
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
@@ -193,11 +195,11 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
         attn_each<D>(qkv, k, v, rows, table, cosines, sines, att, scale, a);                                                              \
     }
 
-#define FOLD(name, D, V)                                                                                                                  \
+#define FOLD(name, D, VALUES)                                                                                                                \
     extern "C" __global__ void __launch_bounds__(640)                                                                                     \
         name(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps, int8_t *q, float *s,       \
              int32_t *sum, int64_t heads, int64_t max_chunks, int64_t stride) {                                                          \
-        attn_norm<D, V>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, stride);                                     \
+        attn_norm<D, VALUES / 4>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, stride);                            \
     }
 
 DECODE(64)

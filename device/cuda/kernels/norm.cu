@@ -1,19 +1,19 @@
 // build: compute_80 sm_90a
 // RMSNorm and the quantization of activations, a row a block, in the roundings of
-// the CPU (quantkern.RMSNorm, quantkern.QuantizeRow); only the order of the
-// float64 sum of squares is another.
+// the CPU (quantkern.RMSNorm, quantkern.QuantizeRow); only the sum of
+// squares has another order.
 #include "norm.cuh"
 
 template <int LANES, int V>
 __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const float *weights, float eps, float *out, int8_t *q, float *s,
                                            int32_t *sum, int cols, int64_t stride) {
     __shared__ NormScratch scratch;
-    float w[V], v[V];
+    float4 w[V], v[V];
     pdl_release();
-    if (weights) load_row<LANES, V>(w, weights, cols);
+    if (weights) load_row<LANES, V>(w, weights, cols, by_quads(weights, 0, cols));
     double inverse = 1.0 / (double)cols;
     pdl_wait();
-    load_row<LANES, V>(v, x + (int64_t)blockIdx.x * ld, cols);
+    load_row<LANES, V>(v, x + (int64_t)blockIdx.x * ld, cols, by_quads(x, ld, cols));
     float scale;
     int32_t total;
     norm_row<LANES, V>(v, weights != nullptr, w, inverse, eps, cols, out ? out + (int64_t)blockIdx.x * cols : nullptr,
@@ -21,10 +21,11 @@ __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const flo
     if (q && threadIdx.x == 0) s[blockIdx.x] = scale, sum[blockIdx.x] = total;
 }
 
-#define NORM(name, LANES, V)                                                                                                            \
+// VALUES of a lane at most.
+#define NORM(name, LANES, VALUES)                                                                                                       \
     extern "C" __global__ void __launch_bounds__(LANES) name(const float *x, int64_t ld, const float *w, float eps, float *out,          \
                                                              int8_t *q, float *s, int32_t *sum, int64_t cols, int64_t stride) {         \
-        norm_block<LANES, V>(x, ld, w, eps, out, q, s, sum, (int)cols, stride);                                                         \
+        norm_block<LANES, VALUES / 4>(x, ld, w, eps, out, q, s, sum, (int)cols, stride);                                                \
     }
 
 NORM(norm12, normLanes, 12)

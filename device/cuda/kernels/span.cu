@@ -148,13 +148,10 @@ template <int D, bool ONE> __device__ __forceinline__ void span(const Span &a) {
             const uint32_t *src = (step == 0 ? (const uint32_t *)a.x : w.src) + own * w.cols;
             const SpanNorm &norm = sh.block[block & 1].norm[layer];
             uint32_t *to = ONE ? nullptr : w.codes + own * (w.stride / 4 + 4), *mine = (uint32_t *)(codes + own * w.stride);
-            float *stage = (float *)(codes + (own < 4 ? min(n, 4) * w.stride : 0));
-            // Sums stand where nothing is yet: in the row's own codes or behind all.
-            double *odd = (double *)(w.stride >= 8 * normLanes ? (int8_t *)mine : codes + (int)a.area - 8 * normLanes);
             if (w.stride <= 8 * spanThreads)
-                make_codes<2>(sh, w, scale, src, step > 0, norm, to, mine, stage, odd);
+                make_codes<2>(sh, w, scale, src, step > 0, norm, to, mine);
             else
-                make_codes<4>(sh, w, scale, src, step > 0, norm, to, mine, stage, odd);
+                make_codes<4>(sh, w, scale, src, step > 0, norm, to, mine);
         }
         if (!ONE) take_codes(w, n, own, codes);
         meet();

@@ -22,6 +22,12 @@ struct Place {
     }
 };
 
+// dot_u8s8 adds four products of bytes to sum.
+__device__ __forceinline__ int dot_u8s8(int sum, uint32_t a, uint32_t b) {
+    asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
 // multiply_one adds the products of `tiles` tiles and one row to sh.red. The CUDA cores do it
 // faster than the tensor cores, which would work for eight rows.
 __device__ __forceinline__ void multiply_one(SpanShared &sh, const Way &way, uint64_t *arrived, uint32_t parity, const int8_t *codes) {
@@ -29,15 +35,13 @@ __device__ __forceinline__ void multiply_one(SpanShared &sh, const Way &way, uin
     const uint4 *weights = way.weights;
     const int chunks = way.chunks, all = way.n * chunks, each = (all + spanWarps - 1) / spanWarps, end = min(all, (warp + 1) * each);
     const uint4 *x = (const uint4 *)codes + 2 * t;
-    const int lo8 = 0x03030303, hi8 = 0x0c0c0c0c;
     int p = warp * each, m = p / chunks, c = p - m * chunks, lo[2] = {}, hi[2] = {};
     if (p < end) barrier_wait(&arrived[m], parity);
     auto word = [&](uint32_t w, uint32_t near, uint32_t far) {
-        lo[0] = __dp4a((int)w & lo8, (int)near, lo[0]);
-        hi[0] = __dp4a((int)w & hi8, (int)near, hi[0]);
-        w >>= 4;
-        lo[1] = __dp4a((int)w & lo8, (int)far, lo[1]);
-        hi[1] = __dp4a((int)w & hi8, (int)far, hi[1]);
+        lo[0] = dot_u8s8(lo[0], w & 0x03030303u, near);
+        hi[0] = dot_u8s8(hi[0], w & 0x0c0c0c0cu, near);
+        lo[1] = dot_u8s8(lo[1], w & 0x30303030u, far); // 16 times as much
+        hi[1] = dot_u8s8(hi[1], w & 0xc0c0c0c0u, far);
     };
 #pragma unroll 1
     for (; p < end; p++) {
@@ -47,7 +51,7 @@ __device__ __forceinline__ void multiply_one(SpanShared &sh, const Way &way, uin
         word(w.z, b.x, b.z);
         word(w.w, b.y, b.w);
         if (++c < chunks && p + 1 < end) continue;
-        int l = lo[0] + lo[1], h = hi[0] + hi[1];
+        int l = lo[0] + (lo[1] >> 4), h = hi[0] + (hi[1] >> 4);
         l += __shfl_xor_sync(0xffffffffu, l, 1), h += __shfl_xor_sync(0xffffffffu, h, 1);
         l += __shfl_xor_sync(0xffffffffu, l, 2), h += __shfl_xor_sync(0xffffffffu, h, 2);
         if (t == 0) atomicAdd(&sh.red[(m * 16 + g) * spanRows], l);

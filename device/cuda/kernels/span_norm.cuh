@@ -2,40 +2,15 @@
 #pragma once
 #include "span.cuh"
 
-// squares is the sum of the squares of a row in shared memory, in the order of norm_row: two
-// threads share one of its lanes, one having the even values and one the odd ones.
-template <int V> __device__ __forceinline__ double squares(SpanShared &sh, const float *x, int cols, double *odd) {
-    const int l = threadIdx.x & (normLanes - 1), half = threadIdx.x / normLanes;
-    float v[4 * V];
-#pragma unroll
-    for (int i = 0; i < 4 * V; i++) {
-        int at = l + (2 * i + half) * normLanes;
-        v[i] = at < cols ? x[at] : 0.f;
-    }
-    double parts[2] = {};
-#pragma unroll
-    for (int i = 0; i < 4 * V; i++) parts[i & 1] += (double)__fmul_rn(v[i], v[i]);
-    double part = parts[0] + parts[1];
-    if (half) odd[l] = part;
-    meet();
-    if (!half) {
-        part = warp_sum(part + odd[l]);
-        if ((threadIdx.x & 31) == 0) sh.norm.sums[threadIdx.x >> 5] = part;
-    }
-    meet();
-    return pairs_sum<normLanes / 32>(sh.norm.sums);
-}
-
 // make_codes normalizes and quantizes a row, which stands in the room (awaited) or is plain
-// memory, into codes in shared memory, and tells them (to nullptr: not). stage is room for the
-// row as it comes, odd for 256 sums. V times four values a thread. Threads do not end together; the sum of the
-// codes is still in pieces in sh.norm.ints.
+// memory, into codes in shared memory, and tells them (to nullptr: not). V quads a thread. Threads
+// do not end together; the sum of the codes is still in pieces in sh.norm.ints.
 template <int V>
-__device__ __forceinline__ void make_codes(SpanShared &sh, const Way &w, float &scale, const uint32_t *src, bool awaited, const SpanNorm &n, uint32_t *to, uint32_t *codes,
-                                           float *stage, double *odd) {
+__device__ __forceinline__ void make_codes(SpanShared &sh, const Way &w, float &scale, const uint32_t *src, bool awaited, const SpanNorm &n, uint32_t *to, uint32_t *codes) {
+    static_assert(spanThreads == normPlaces, "a thread has a place");
     const int tid = threadIdx.x, warp = tid >> 5, lane = tid & 31, fours = w.cols / 4;
     const uint4 *from = (const uint4 *)src;
-    float4 weight[V];
+    float4 weight[V], v[V];
     uint4 raw[V];
     if (n.weight) {
 #pragma unroll
@@ -52,36 +27,35 @@ __device__ __forceinline__ void make_codes(SpanShared &sh, const Way &w, float &
 #pragma unroll
         for (int i = 0; i < V; i++) raw[i] = await_four(from + tid + i * spanThreads, raw[i], empty);
     }
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = make_float4(__uint_as_float(raw[i].x), __uint_as_float(raw[i].y), __uint_as_float(raw[i].z), __uint_as_float(raw[i].w));
     if (n.weight) {
+        float squares[V];
+#pragma unroll
+        for (int i = 0; i < V; i++) squares[i] = square_of(v[i]);
+        Part sum = warp_part(pairs_sum<V>(squares));
+        if (lane == 0) sh.norm.sums[warp] = sum;
+        meet();
+        float factor = norm_scale(parts_total<spanWarps>(sh.norm.sums), w.inverse, n.eps);
 #pragma unroll
         for (int i = 0; i < V; i++)
-            if (int at = tid + i * spanThreads; at < fours) ((uint4 *)stage)[at] = raw[i];
-        meet();
-        float factor = norm_scale(squares<V>(sh, stage, w.cols, odd), w.inverse, n.eps);
-        auto by = [&](uint32_t &v, float weight) { v = __float_as_uint(__fmul_rn(__fmul_rn(__uint_as_float(v), factor), weight)); };
-#pragma unroll
-        for (int i = 0; i < V; i++) by(raw[i].x, weight[i].x), by(raw[i].y, weight[i].y), by(raw[i].z, weight[i].z), by(raw[i].w, weight[i].w);
+            if (tid + i * spanThreads < fours) v[i] = scaled(v[i], factor, weight[i]);
     }
     uint32_t top = 0;
 #pragma unroll
-    for (int i = 0; i < V; i++)
-        if (tid + i * spanThreads < fours) top = __vimax3_u32(__vimax3_u32(top, raw[i].x & 0x7fffffffu, raw[i].y & 0x7fffffffu), raw[i].z & 0x7fffffffu, raw[i].w & 0x7fffffffu);
+    for (int i = 0; i < V; i++) top = most_of(top, v[i]);
     top = __reduce_max_sync(0xffffffffu, top);
     if (lane == 0) sh.norm.tops[warp] = top;
     meet();
     top = __reduce_max_sync(0xffffffffu, sh.norm.tops[lane & (spanWarps - 1)]);
     scale = scale_for(top);
-    // Adding 1.5·2^23 rounds to an integer as code_of does, and leaves it in the low bits.
     int32_t total = 0;
-    const bool none = top >= 0x7f800000u;
-    auto code = [&](uint32_t v) { return __float_as_uint(__fadd_rn(__fmul_rn(__uint_as_float(v), scale), 12582912.f)); };
 #pragma unroll
     for (int i = 0; i < V; i++) {
         int at = tid + i * spanThreads;
         if (at >= w.stride / 4) break;
-        uint32_t word = __byte_perm(__byte_perm(code(raw[i].x), code(raw[i].y), 0x0040), __byte_perm(code(raw[i].z), code(raw[i].w), 0x0040), 0x5410);
-        if (none || at >= fours) word = 0;
-        total = __dp4a((int)word, 0x01010101, total);
+        uint32_t word = codes_of(v[i], scale, top);
+        total = sum_codes(total, word);
         codes[at] = word;
         if (to) tell(to + at, word);
     }

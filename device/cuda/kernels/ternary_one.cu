@@ -24,36 +24,38 @@ __device__ __forceinline__ void fetch_row(float *dst, const float *src, int cols
     for (int i = threadIdx.x * 4; i < cols; i += normLanes * 4) copy16(dst + i, src + i, 16);
 }
 
-// quantize_row is norm_row for a row in shared memory. It ends with all threads together.
-__device__ __forceinline__ void quantize_row(float *x, const float *w, double inverse, float eps, int cols, int8_t *q, int stride,
+// quantize_row is norm_row for a row of whole quads in shared memory. It ends with all threads
+// together.
+__device__ __forceinline__ void quantize_row(float4 *x, const float4 *w, double inverse, float eps, int cols, uint32_t *q, int stride,
                                              NormScratch &scratch, float &s, int32_t &sum) {
+    constexpr int most = 32 / 4; // of a lane
+    const int fours = cols / 4;
     uint32_t top = 0;
     if (w) {
-        double part[4] = {};
-#pragma unroll 2
-        for (int i = threadIdx.x; i < cols; i += 4 * normLanes) {
+        float squares[most];
 #pragma unroll
-            for (int k = 0; k < 4; k++)
-                if (int at = i + k * normLanes; at < cols) part[k] += (double)__fmul_rn(x[at], x[at]);
+        for (int i = 0; i < most; i++) {
+            int at = threadIdx.x + i * normLanes;
+            squares[i] = at < fours ? square_of(x[at]) : 0.f;
         }
-        float scale = norm_scale(lanes_sum<normLanes>((part[0] + part[2]) + (part[1] + part[3]), scratch.sums), inverse, eps);
-#pragma unroll 4
-        for (int i = threadIdx.x; i < cols; i += normLanes) {
-            float v = __fmul_rn(__fmul_rn(x[i], scale), w[i]);
+        float scale = norm_scale(squares_sum<normLanes, most>(squares, scratch.sums), inverse, eps);
+#pragma unroll 2
+        for (int i = threadIdx.x; i < fours; i += normLanes) {
+            float4 v = scaled(x[i], scale, w[i]);
             x[i] = v;
-            top = max(top, __float_as_uint(v) & 0x7fffffffu);
+            top = most_of(top, v);
         }
     } else {
-        for (int i = threadIdx.x; i < cols; i += normLanes) top = max(top, __float_as_uint(x[i]) & 0x7fffffffu);
+        for (int i = threadIdx.x; i < fours; i += normLanes) top = most_of(top, x[i]);
     }
     top = lanes_max<normLanes>(top, scratch.tops);
     s = scale_for(top);
     int32_t total = 0;
-#pragma unroll 4
-    for (int i = threadIdx.x; i < stride; i += normLanes) {
-        int32_t c = i < cols ? code_of(x[i], s, top) : 0;
-        total += c;
-        q[i] = (int8_t)c;
+#pragma unroll 2
+    for (int i = threadIdx.x; i < stride / 4; i += normLanes) {
+        uint32_t word = i < fours ? codes_of(x[i], s, top) : 0;
+        total = sum_codes(total, word);
+        q[i] = word;
     }
     sum = lanes_sum<normLanes>(total, scratch.ints);
 }
@@ -86,7 +88,7 @@ __device__ __forceinline__ void one(const uint4 *__restrict__ weights, const One
     copies_done();
     __syncthreads();
     if (in.x) {
-        quantize_row(x, in.norm ? norm : nullptr, inverse, in.eps, cols, q, chunks * 128, scratch, s, sum);
+        quantize_row((float4 *)x, in.norm ? (const float4 *)norm : nullptr, inverse, in.eps, cols, (uint32_t *)q, chunks * 128, scratch, s, sum);
         codes = q;
     }
     int acc[MT][1][4] = {};
