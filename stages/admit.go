@@ -19,7 +19,8 @@ func (s *scheduler) goes(q *sequence) {
 
 // admit gives requests a place while there are places and pages. Those that
 // were preempted stand in line with those that wait; nobody overtakes the one
-// whose turn it is because it needs less.
+// whose turn it is because it needs less. Of several rings the one that has the
+// fewest sequences takes the next.
 func (s *scheduler) admit() {
 	for {
 		admitted := false
@@ -38,8 +39,13 @@ func (s *scheduler) admit() {
 				return false
 			}
 			parked = -1
+			if idler := s.idler(); idler != nil {
+				idler.poke() // it may be asleep
+				return false
+			}
 			if take(q) {
 				s.goes(q)
+				s.ring.gauges.live.Store(int64(len(s.live)))
 				for _, p := range s.parked {
 					if p.id < q.id {
 						p.overtook++
@@ -63,6 +69,17 @@ func (s *scheduler) admit() {
 			s.p.poke() // another ring may wait for nobody to wait
 		}
 	}
+}
+
+// idler is a ring that has fewer sequences than this one, or nil.
+func (s *scheduler) idler() *ring {
+	mine := int64(len(s.live) + len(s.parked))
+	for _, r := range s.p.rings {
+		if r != s.ring && r.gauges.live.Load()+r.gauges.parked.Load() < mine {
+			return r
+		}
+	}
+	return nil
 }
 
 // fits says whether there is a place for a sequence and pages for the tokens

@@ -119,10 +119,14 @@ func (p *pipeline) refusal() error { return p.reasonToRefuse() }
 // poke makes the schedulers look again; it never waits.
 func (p *pipeline) poke() {
 	for _, r := range p.rings {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
+		r.poke()
+	}
+}
+
+func (r *ring) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
