@@ -309,18 +309,7 @@ func TestNibblesFindTheLargest(t *testing.T) {
 			ids := list.Rows()
 			total += c.rows
 			separated += c.rows - len(ids)
-			exact := make([]float32, len(ids))
-			for j, id := range ids {
-				exact[j] = DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), &scratch)
-			}
-			wantIDs, wantVals := TopK(logits[i*c.rows:(i+1)*c.rows], k, nil, nil)
-			at, vals := TopK(exact, k, nil, nil)
-			for j := range at {
-				at[j] = ids[at[j]]
-			}
-			if !slices.Equal(wantIDs, at) || !equalBits(wantVals, vals) {
-				t.Fatalf("activations %d: top %d is %v %v, want %v %v", i, k, at, vals, wantIDs, wantVals)
-			}
+			c.sameTop(t, "in place", i, k, ids, logits, &scratch)
 		}
 	})
 	t.Logf("%d of %d rows were ruled out", separated, total)

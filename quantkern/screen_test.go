@@ -253,18 +253,7 @@ func TestScreenFindsTheLargest(t *testing.T) {
 				}
 				total += c.rows
 				separated += c.rows - len(ids)
-				exact := make([]float32, len(ids))
-				for j, id := range ids {
-					exact[j] = DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), &scratch)
-				}
-				wantIDs, wantVals := TopK(logits[i*c.rows:(i+1)*c.rows], k, nil, nil)
-				at, vals := TopK(exact, k, nil, nil)
-				for j := range at {
-					at[j] = ids[at[j]]
-				}
-				if !slices.Equal(wantIDs, at) || !equalBits(wantVals, vals) {
-					t.Fatalf("%s, row %d: top %d is %v %v, want %v %v", tier, i, k, at, vals, wantIDs, wantVals)
-				}
+				c.sameTop(t, tier, i, k, ids, logits, &scratch)
 			}
 			if wantRows == nil {
 				wantRows, wantBounds = rows, bounds
@@ -500,5 +489,23 @@ func BenchmarkScreen(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// sameTop compares the k largest of the exact products that are left of activation row i with
+// those of all its products.
+func (c screenCase) sameTop(t rapid.TB, tier string, i, k int, ids []int32, logits []float32, scratch *Scratch) {
+	t.Helper()
+	exact := make([]float32, len(ids))
+	for j, id := range ids {
+		exact[j] = DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), scratch)
+	}
+	wantIDs, wantVals := TopK(logits[i*c.rows:(i+1)*c.rows], k, nil, nil)
+	at, vals := TopK(exact, k, nil, nil)
+	for j := range at {
+		at[j] = ids[at[j]]
+	}
+	if !slices.Equal(wantIDs, at) || !equalBits(wantVals, vals) {
+		t.Fatalf("%s, row %d: top %d is %v %v, want %v %v", tier, i, k, at, vals, wantIDs, wantVals)
 	}
 }

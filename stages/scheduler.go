@@ -128,14 +128,17 @@ func (s *scheduler) send(st *step) bool {
 	}
 }
 
-// deliver hands out what steps brought.
+// deliver hands out what steps brought, each answer once even where it panics and is
+// called again.
 func (s *scheduler) deliver() {
-	for i := range s.owed {
-		o := &s.owed[i]
+	for i, o := range s.owed {
+		if o.seq == nil {
+			continue
+		}
+		s.owed[i] = owed{}
 		o.seq.owed--
 		o.seq.task.deliver(o.answer)
 	}
-	clear(s.owed)
 	s.owed = s.owed[:0]
 }
 

@@ -11,7 +11,6 @@ import (
 	"tritflow/device"
 	"tritflow/device/cuda/driver/fakedriver"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
 
@@ -90,15 +89,7 @@ func TestReadBytes(t *testing.T) {
 		return
 	}
 	g := roofed(t, "cuda:0")[0]
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := boundBuiltin(t)
 	layer := func(l *graph.Linear) device.Layer { return device.Layer{Weight: l.Weight, In: l.In, Out: l.Out} }
 	for _, l := range []*graph.Linear{&m.Blocks[0].Q, &m.Blocks[0].K, &m.Blocks[0].Down} {
 		got, err := g.ReadBytes(layer(l))
