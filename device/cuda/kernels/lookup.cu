@@ -39,11 +39,19 @@ extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_
 }
 
 // embed_few is the same for rows that come with the launch: nothing has to be copied before it.
+// With ids, a row's token is an index into these, the answers of the step before; an answer that
+// is no token gives zeros.
 struct FewRows {
     Row rows[64];
 };
-extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
-    embed_row(rows.rows[blockIdx.x], table, type, x, bad, hidden);
+extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const int32_t *ids, int64_t vocab, const void *table, int64_t type, float *x,
+                                     uint32_t *bad, int64_t hidden) {
+    Row at = rows.rows[blockIdx.x];
+    if (ids) {
+        at.token = ids[at.token];
+        if (at.token < 0 || at.token >= vocab) at.seq = -1;
+    }
+    embed_row(at, table, type, x, bad, hidden);
 }
 
 // check_rows does the rest for rows that the host looked up.
