@@ -97,10 +97,19 @@ func (a *early) begin(next *device.Batch) error {
 		return err
 	}
 	a.h.embed, a.h.blocks = a.embed, a.blocks
-	if a.embedded, err = g.time(&interval{early: true}, true, func() error { return a.embed.lookup(a.t, a.after.sp.ids, a.h) }); err != nil {
+	w, sl, err := g.stow(a.t)
+	if err != nil {
 		return err
 	}
-	if a.passed, err = g.time(&interval{early: true}, true, func() error { return a.blocks.run(a.t, a.h) }); err != nil {
+	if a.embedded, err = g.time(&interval{early: true}, true, func() error {
+		if err := a.embed.lookup(a.t, a.after.sp.ids, a.h, w); err != nil {
+			return err
+		}
+		return sl.sent(g)
+	}); err != nil {
+		return err
+	}
+	if a.passed, err = g.time(&interval{early: true}, true, func() error { return a.blocks.runAt(a.t, w.to, a.h) }); err != nil {
 		return err
 	}
 	a.ran = a.blocks.ran
@@ -213,7 +222,7 @@ func (h *hidden) own() error {
 		for _, at := range a.taken {
 			t.add(0, 0, a.ids[at], 0)
 		}
-		return a.embed.lookup(t, 0, h)
+		return a.embed.lookup(t, 0, h, brought{})
 	}
 	if len(a.taken) == h.rows {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tritflow/device"
+	"tritflow/device/cuda/driver"
 	"tritflow/gguf"
 	"tritflow/graph"
 )
@@ -131,6 +132,15 @@ func (p *blocks) run(t *tables, h *hidden) error {
 	if t.rows == 0 {
 		return nil
 	}
+	at, err := p.g.upload(t)
+	if err != nil {
+		return err
+	}
+	return p.runAt(t, at, h)
+}
+
+// runAt is run for tables that are on the GPU.
+func (p *blocks) runAt(t *tables, at driver.Ptr, h *hidden) error {
 	p.ran++
 	last := 0
 	for r := range t.rows {
@@ -143,14 +153,11 @@ func (p *blocks) run(t *tables, h *hidden) error {
 			}
 		}
 	}
-	at, err := p.g.upload(t)
-	if err != nil {
-		return err
-	}
 	s := step{tables: t, at: at, h: h}
 	if p.spans.takes(t) {
 		return p.runSpan(&s)
 	}
+	var err error
 	if s.space, err = p.sizes.place(p.g, t); err != nil {
 		return err
 	}

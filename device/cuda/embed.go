@@ -25,6 +25,9 @@ type embed struct {
 	few    fewRowsOf // of the step at hand, used on the queue alone
 }
 
+// lookupThreads are many, for a row or few at a time.
+const lookupThreads = 1024
+
 // floatKinds is how many of denseTypes are floats that need no decoding.
 const floatKinds = 3
 
@@ -115,7 +118,7 @@ func (p *embed) run(t *tables, h *hidden) error {
 		return nil
 	}
 	if p.table != nil && t.rows <= embedMost {
-		return p.lookup(t, 0, h)
+		return p.lookup(t, 0, h, brought{})
 	}
 	at, err := p.g.upload(t)
 	if err != nil {
@@ -133,11 +136,12 @@ func (p *embed) run(t *tables, h *hidden) error {
 		at, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
 }
 
-// lookup is run for few rows. With ids, the tokens of t are indices into these.
-func (p *embed) lookup(t *tables, ids driver.Ptr, h *hidden) error {
+// lookup is run for few rows. With ids, the tokens of t are indices into these. The kernel also brings
+// words from the host's memory.
+func (p *embed) lookup(t *tables, ids driver.Ptr, h *hidden, w brought) error {
 	copy(bytesOf(p.few[:]), bytesOf(t.words[:t.rows*rowWords]))
-	return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, 256, 0, false,
-		&p.few, ids, p.vocab, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
+	return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, lookupThreads, 0, false,
+		&p.few, ids, p.vocab, w.from, w.to, w.words, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
 }
 
 // Close gives the embedding back.

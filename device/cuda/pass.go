@@ -63,6 +63,9 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 		if err != nil {
 			return err
 		}
+		if ps.room != noRoom {
+			return g.replies.tell(g, ps.room, words/4)
+		}
 		return g.fail("copying answers", g.stream.CopyOutAsync(p.host(ps), ps.sp.noted, int64(words)))
 	})
 	return ps, err

@@ -15,7 +15,8 @@ import (
 type replies struct {
 	mem    *memory
 	host   *driver.HostBuffer
-	owners [2]*pass // whose answers are there, or will be
+	there  driver.Ptr // host, as the GPU sees it
+	owners [2]*pass   // whose answers are there, or will be
 	next   int
 }
 
@@ -39,6 +40,11 @@ func (r *replies) room(g *gpu, ps *pass) error {
 		if err == nil {
 			err = g.hostRoom(&r.host, 4*2*replyWords)
 		}
+		if err == nil {
+			clear(r.host.Bytes())
+			r.there, err = r.host.Device()
+			err = g.fail("finding pinned memory", err)
+		}
 		if err != nil {
 			m.give()
 			return err
@@ -52,6 +58,13 @@ func (r *replies) room(g *gpu, ps *pass) error {
 
 // at is a room on the GPU.
 func (r *replies) at(room int) driver.Ptr { return r.mem.ptr.Offset(int64(4 * replyWords * room)) }
+
+// tell puts the copy of a room's first words to the host into the stream: by a kernel, because a copy
+// would be another engine's work, which takes longer to begin than this takes.
+func (r *replies) tell(g *gpu, room, words int) error {
+	return g.fail("copying answers", g.kern.tellWords.run(g.stream, driver.Dim{X: 1}, 256, 0, true,
+		r.at(room), r.there.Offset(int64(4*replyWords*room)), words))
+}
 
 // rows is the list of all rows, wanted that of one token wanted of each.
 func (r *replies) rows() driver.Ptr   { return r.mem.ptr.Offset(4 * 2 * replyWords) }
