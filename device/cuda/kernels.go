@@ -103,7 +103,7 @@ type attention struct{ chunks, combine, rows, decode, each, fold12, fold32 kerne
 type kernelSet struct {
 	modules []driver.Module
 
-	packTrits, embedRows, embedFew, checkRows, takeRows, tellWords kernel
+	packTrits, embedRows, embedFew, checkRows, takeRows, copyWords kernel
 	norm12, norm32, normWide                                       kernel
 	one1, one2, one4                                               kernel
 	oneMost                                                        int // dynamic shared memory that these may have
@@ -135,7 +135,7 @@ var boundGroups = [...]int{1, 2, 4, 8}
 func (k *kernelSet) named() map[string]map[string]*kernel {
 	all := map[string]map[string]*kernel{
 		"pack":          {"pack_trits": &k.packTrits},
-		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows, "tell_words": &k.tellWords},
+		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows, "copy_words": &k.copyWords},
 		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
 		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
 		"ternary_few":   {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},

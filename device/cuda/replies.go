@@ -59,10 +59,9 @@ func (r *replies) room(g *gpu, ps *pass) error {
 // at is a room on the GPU.
 func (r *replies) at(room int) driver.Ptr { return r.mem.ptr.Offset(int64(4 * replyWords * room)) }
 
-// tell puts the copy of a room's first words to the host into the stream: by a kernel, because a copy
-// would be another engine's work, which takes longer to begin than this takes.
+// tell puts the copy of a room's first words to the host into the stream.
 func (r *replies) tell(g *gpu, room, words int) error {
-	return g.fail("copying answers", g.kern.tellWords.run(g.stream, driver.Dim{X: 1}, 256, 0, true,
+	return g.fail("copying answers", g.kern.copyWords.run(g.stream, driver.Dim{X: 1}, 256, 0, true,
 		r.at(room), r.there.Offset(int64(4*replyWords*room)), words))
 }
 

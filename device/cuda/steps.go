@@ -124,13 +124,22 @@ type brought struct {
 	words    int
 }
 
+// copyMost is how many words a kernel copies sooner than the engine for copies, which takes longer to
+// begin than a small copy takes.
+const copyMost = 8 << 10
+
 // upload copies the tables to the GPU and returns where they are. On the queue.
 func (g *gpu) upload(t *tables) (driver.Ptr, error) {
 	w, sl, err := g.stow(t)
 	if err != nil {
 		return 0, err
 	}
-	if err := g.stream.CopyInAsync(w.to, sl.host.Pointer(), int64(4*w.words)); err != nil {
+	if w.words <= copyMost {
+		err = g.kern.copyWords.run(g.stream, driver.Dim{X: 1}, 1024, 0, false, w.from, w.to, w.words)
+	} else {
+		err = g.stream.CopyInAsync(w.to, sl.host.Pointer(), int64(4*w.words))
+	}
+	if err != nil {
 		return 0, g.fail("copying a step's tables", err)
 	}
 	return w.to, sl.sent(g)

@@ -71,8 +71,8 @@ extern "C" __global__ void take_rows(const int32_t *list, const float *x, const 
     if (threadIdx.x == 0) noted[blockIdx.x] = bad[row];
 }
 
-// tell_words brings answers to the host's memory.
-extern "C" __global__ void tell_words(const int32_t *from, int32_t *to, int64_t n) {
+// copy_words copies to or from the host's memory.
+extern "C" __global__ void copy_words(const int32_t *from, int32_t *to, int64_t n) {
     pdl_wait();
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x) to[i] = from[i];
 }
