@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"tritflow/device"
@@ -22,7 +23,7 @@ func aheadRig(t testing.TB, g *gpu, m *graph.Model, kv device.KV) []devtest.Part
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := devtest.Close(parts); err != nil {
+		if err := devtest.Close(parts); err != nil && g.fault.Load() == nil {
 			t.Error(err)
 		}
 	})
@@ -83,7 +84,7 @@ func fakeAhead(t *testing.T) (*gpu, []devtest.Part, *graph.Model) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
+		if err := d.Close(); err != nil && d.(*gpu).fault.Load() == nil {
 			t.Error(err)
 		}
 	})
@@ -162,6 +163,110 @@ func TestAheadIsTaken(t *testing.T) {
 				t.Error("a step is still awaited that nobody hinted at")
 			}
 		})
+	}
+}
+
+// Handles of a step that was begun early are like others also for parts that nobody foresaw.
+func TestAheadElsewhere(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g, parts, m := fakeAhead(t)
+	others := aheadRig(t, g, m, device.KV{Type: "f16", PageSize: 4, Pages: 64})
+	ctx := t.Context()
+	for _, c := range []struct {
+		name string
+		then func(x device.Hidden, b *device.Batch) (device.Hidden, error)
+	}{
+		{"other blocks", func(x device.Hidden, b *device.Batch) (device.Hidden, error) {
+			return others[1].Blocks.Forward(ctx, b, x, nil)
+		}},
+		{"read before the blocks", func(x device.Hidden, b *device.Batch) (device.Hidden, error) {
+			if err := x.Host(make([]float32, 2*m.Hidden)); err != nil {
+				return x, err
+			}
+			return parts[1].Blocks.Forward(ctx, b, x, nil)
+		}},
+		{"read behind the blocks", func(x device.Hidden, b *device.Batch) (device.Hidden, error) {
+			x, err := parts[1].Blocks.Forward(ctx, b, x, nil)
+			if err != nil {
+				return x, err
+			}
+			return x, x.Host(make([]float32, 2*m.Hidden))
+		}},
+		{"blocks worked meanwhile", func(x device.Hidden, b *device.Batch) (device.Hidden, error) {
+			run(t, []devtest.Part{others[0], parts[1], others[2]}, at(3, 9))
+			return parts[1].Blocks.Forward(ctx, b, x, nil)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := at(7, 1, 2, 3)
+			b.Next = true
+			run(t, parts, b)
+			b = at(8, 1, 3)
+			asked := g.asked
+			x, err := parts[0].Embed.Forward(ctx, b, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rows, width := x.Shape(); rows != 2 || width != m.Hidden || g.asked != asked+1 {
+				t.Errorf("[%d, %d], taken %v", rows, width, g.asked > asked)
+			}
+			if x, err = c.then(x, b); err != nil {
+				t.Fatal(err)
+			}
+			h := x.(*hidden)
+			if h.given != nil || h.rows != 2 {
+				t.Errorf("still a step that was begun early, of %d rows", h.rows)
+			}
+			l, err := parts[2].Head.Forward(ctx, b, x, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Release()
+		})
+	}
+}
+
+// Where there is no memory to begin a step early, steps are done one by one.
+func TestAheadWithoutMemory(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g, parts, _ := fakeAhead(t)
+	run(t, parts, at(7, 1))
+	if err := g.queue.do(func() error {
+		free, _, err := g.ctx.MemInfo()
+		if err == nil {
+			_, err = g.take(device.Activations, "all", free/allocGrain*allocGrain)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for pos := 8; pos < 12; pos++ {
+		b := at(pos, 1)
+		b.Next = true
+		run(t, parts, b)
+	}
+	if g.begun != 0 || len(g.pool.all) != 1 {
+		t.Errorf("%d steps were begun, there are %d buffers", g.begun, len(g.pool.all))
+	}
+}
+
+// A GPU that is lost while a step waits says so to that step and to those after it, one begun early among them.
+func TestAheadFault(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592", "FAKE_FAIL=cuEventSynchronize=719") {
+		return
+	}
+	_, parts, _ := fakeAhead(t)
+	for range 2 {
+		b := at(7, 1)
+		b.Next = true
+		_, err := devtest.Forward(t.Context(), parts, b)
+		if lost, ok := errors.AsType[*device.LostError](err); !ok || lost.Device != "cuda:0" {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

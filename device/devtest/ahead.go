@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"tritflow/device"
+	"tritflow/gguf"
 )
 
 // ahead: hints about the next batch change no answer, whatever comes instead.
@@ -16,22 +18,41 @@ func (s *suite) ahead(t *testing.T) {
 	s.eachModel(t, func(t *testing.T, model string, kv device.KV) {
 		for _, n := range []int{1, 4, 64} {
 			kv.PageSize, kv.Pages = 4, 8*n
-			r := s.rig(t, model, kv)
-			w := Walk{Parts: r.parts, KV: kv, Vocab: r.model.Vocab, Most: n, Steps: 60, Seed: uint64(n)}
-			want, err := w.Run()
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.Hints = true
-			got, err := w.Run()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if at := Differ(want, got); at != "" {
-				t.Errorf("up to %d sequences: %s", n, at)
+			s.rig(t, model, kv).walk(t, n)
+		}
+	})
+	t.Run("not finite", func(t *testing.T) {
+		// Every sequence fails at position 5, as in nanPosition; others get its pages.
+		m := openModel(t, Llama, func(f *gguf.File, data []byte) {
+			setFloat(t, f, data, "rope_freqs.weight", 0, 1.2e-38)
+		})
+		for _, typ := range []string{"f32", "f16"} {
+			r := load(t, m, device.KV{Type: typ, PageSize: 16, Pages: 8}, s.device(t))
+			said := r.walk(t, 4)
+			if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "NaN") }) {
+				t.Error("nothing failed")
 			}
 		}
 	})
+}
+
+// walk compares a random history with hints and without.
+func (r *rig) walk(t *testing.T, n int) []string {
+	t.Helper()
+	w := Walk{Parts: r.parts, KV: r.kv, Vocab: r.model.Vocab, Most: n, Steps: 60, Seed: uint64(n)}
+	want, err := w.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Hints = true
+	got, err := w.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := Differ(want, got); at != "" {
+		t.Errorf("up to %d sequences: %s", n, at)
+	}
+	return want
 }
 
 // Walk is a random history of requests that are answered with the likeliest tokens: they come,
