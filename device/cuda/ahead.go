@@ -55,6 +55,7 @@ func (p *head) foresee(b *device.Batch, h *hidden, l *logits, ps *pass, entries 
 	if !ok {
 		return
 	}
+	h.Release() // the pass has its rows; graphs know the buffer
 	if err := a.begin(next); err != nil {
 		if a.h != nil {
 			a.h.Release()
@@ -198,7 +199,7 @@ func (a *early) goesThrough(p *blocks, b *device.Batch) bool {
 
 // endsWith gives p's work for b, if it is on its way, and which of its answers those of l are. a may be nil.
 func (a *early) endsWith(p *head, b *device.Batch, l *logits) (*pass, []int32) {
-	if a == nil || !a.through || a.head != p || !a.pass.current(p.g) || !a.same(b) {
+	if a == nil || !a.through || a.head != p || !p.current(a.pass) || !a.same(b) {
 		return nil, nil
 	}
 	entries := make([]int32, len(l.computed))

@@ -43,11 +43,10 @@ type gpu struct {
 	reached    map[int]bool // GPUs whose memory this one can use
 	staging    *driver.HostBuffer
 	answers    *driver.HostBuffer
-	replies    replies // answers of greedy steps
-	early      *early  // a step that nobody has asked for yet
-	begun      uint64  // steps before they were asked for, ...
-	asked      uint64  // ... and those of them that were
-	screenMode string  // guarded by mu
+	early      *early // a step that nobody has asked for yet
+	begun      uint64 // steps before they were asked for, ...
+	asked      uint64 // ... and those of them that were
+	screenMode string // guarded by mu
 	screened   counters
 	moved      int // grows when memory that captured graphs know has moved
 
@@ -235,7 +234,6 @@ func (g *gpu) Close() error {
 		g.pool.drop()
 		g.scratch.drop()
 		g.steps.drop()
-		g.replies.drop(g)
 		for _, b := range []*driver.HostBuffer{g.staging, g.answers} {
 			if b != nil {
 				g.fail("closing", b.Free()) //nolint:errcheck // remembered

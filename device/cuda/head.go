@@ -18,6 +18,7 @@ type head struct {
 	norm   *norm
 	out    *layer
 	screen *screen // nil: none
+	rooms  replies
 	hidden int
 	vocab  int
 }
@@ -39,6 +40,9 @@ func loadHead(ctx context.Context, g *gpu, h *graph.Head) (device.Head, error) {
 				return err
 			}
 			if p.out, err = p.held.layer([]*graph.Linear{&h.Out}, []int{0}); err != nil {
+				return err
+			}
+			if p.rooms, err = p.held.replies(p.hidden); err != nil {
 				return err
 			}
 			if why := g.screenable(p.out); why != "" {
@@ -172,7 +176,7 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		}
 	}
 	p.foresee(b, h, l, ps, entries)
-	err := p.finish(b, h, l, ps, entries)
+	err := p.finish(b, l, ps, entries)
 	if err != nil {
 		p.g.forget()
 	}
@@ -196,5 +200,6 @@ func (p *head) free() {
 	if p.screen != nil {
 		p.g.screened.bytes.Add(-p.screen.bytes)
 	}
+	p.rooms.drop(p.g)
 	p.held.release()
 }

@@ -14,7 +14,8 @@ type pass struct {
 	n, most  int
 	screened bool
 	sp       headSpace
-	room     int // of replies; noRoom: the answers are in scratch memory
+	want     driver.Ptr // how many tokens each row wants
+	room     int        // of replies; noRoom: the answers are in scratch memory
 	worked   *interval
 }
 
@@ -35,10 +36,7 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 	}
 	words := 4 * answerWords(n, l.most, ps.screened)
 	if n <= embedMost && n == len(b.Rows) && greedy(b) {
-		if err := g.replies.room(g, ps); err != nil {
-			return nil, err
-		}
-		ps.sp.answers(g.replies.at(ps.room), n, 1)
+		p.rooms.room(ps)
 	} else if err := g.hostRoom(&g.answers, words); err != nil {
 		return nil, err
 	}
@@ -47,34 +45,36 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 		iv = &interval{done: done}
 	}
 	ps.worked, err = g.time(iv, early != nil, func() error {
-		at, want, err := p.asked(b, l, ps)
+		at, err := p.asked(b, l, ps)
 		if err != nil {
 			return err
 		}
-		in, err := p.feed(at, h, &ps.sp, n)
+		in, err := p.feed(at, h.values(), h.bad(), &ps.sp, n)
 		if err != nil {
 			return err
 		}
 		if !ps.screened {
-			err = p.full(in, &ps.sp, l.most, want)
+			err = p.full(in, &ps.sp, l.most, ps.want)
 		} else {
-			err = p.bound(ps, want)
+			err = p.bound(ps)
 		}
 		if err != nil {
 			return err
 		}
 		if ps.room != noRoom {
-			return g.replies.tell(g, ps.room, words/4)
+			return p.rooms.tell(g, ps, words/4)
 		}
 		return g.fail("copying answers", g.stream.CopyOutAsync(p.host(ps), ps.sp.noted, int64(words)))
 	})
 	return ps, err
 }
 
-// asked is where the rows that are to be answered and how many tokens each wants are on the GPU.
-func (p *head) asked(b *device.Batch, l *logits, ps *pass) (rows, wanted driver.Ptr, err error) {
+// asked is where the rows that are to be answered are on the GPU; it notes where it stands how many
+// tokens each wants.
+func (p *head) asked(b *device.Batch, l *logits, ps *pass) (driver.Ptr, error) {
 	if ps.room != noRoom {
-		return p.g.replies.rows(), p.g.replies.wanted(), nil
+		ps.want = p.rooms.wanted()
+		return p.rooms.rows(), nil
 	}
 	t := &tables{rows: ps.n}
 	for _, o := range l.computed {
@@ -82,13 +82,14 @@ func (p *head) asked(b *device.Batch, l *logits, ps *pass) (rows, wanted driver.
 	}
 	from := t.add(l.wanted...)
 	at, err := p.g.upload(t)
-	return at, at.Offset(int64(4 * from)), err
+	ps.want = at.Offset(int64(4 * from))
+	return at, err
 }
 
-// feed takes n rows from h and normalizes them.
-func (p *head) feed(list driver.Ptr, h *hidden, sp *headSpace, n int) (input, error) {
+// feed takes n rows, with what was noted of them, and normalizes them.
+func (p *head) feed(list, values, bad driver.Ptr, sp *headSpace, n int) (input, error) {
 	g := p.g
-	err := g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, list, h.values(), h.bad(), sp.x, sp.noted, p.hidden)
+	err := g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, list, values, bad, sp.x, sp.noted, p.hidden)
 	if err != nil {
 		return input{}, g.fail("taking rows", err)
 	}
@@ -96,12 +97,12 @@ func (p *head) feed(list driver.Ptr, h *hidden, sp *headSpace, n int) (input, er
 }
 
 // bound screens all rows of a pass.
-func (p *head) bound(ps *pass, want driver.Ptr) error {
+func (p *head) bound(ps *pass) error {
 	sp := &ps.sp
 	for i := 0; i < ps.n; i += screenRows {
 		row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
 		err := p.screen.run(p.g, &sp.screenSpace, row(sp.norm, p.hidden), min(screenRows, ps.n-i), ps.most,
-			row(want, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1))
+			row(ps.want, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1))
 		if err != nil {
 			return err
 		}
@@ -114,15 +115,15 @@ func (p *head) host(ps *pass) unsafe.Pointer {
 	if ps.room == noRoom {
 		return p.g.answers.At(0)
 	}
-	return p.g.replies.host.At(4 * replyWords * ps.room)
+	return p.rooms.host.At(4 * replyWords * ps.room)
 }
 
-// current tells whether a pass that was begun early still has its room.
-func (ps *pass) current(g *gpu) bool { return g.replies.owners[ps.room] == ps }
+// current tells whether a pass still has its room.
+func (p *head) current(ps *pass) bool { return p.rooms.owners[ps.room] == ps }
 
 // finish waits for a pass and copies out what it answers. entries say which of its answers are
-// those that l asks for; nil: all, in their order. h are the rows of b.
-func (p *head) finish(b *device.Batch, h *hidden, l *logits, ps *pass, entries []int32) error {
+// those that l asks for; nil: all, in their order.
+func (p *head) finish(b *device.Batch, l *logits, ps *pass, entries []int32) error {
 	g, n := p.g, ps.n
 	if err := g.wait(ps.worked, "computing answers"); err != nil {
 		return err
@@ -160,7 +161,7 @@ func (p *head) finish(b *device.Batch, h *hidden, l *logits, ps *pass, entries [
 	if len(left) == 0 {
 		return nil
 	}
-	return p.again(b, h, l, left)
+	return p.again(l, ps, left, entries)
 }
 
 func entry(entries []int32, i int) int {
@@ -170,48 +171,50 @@ func entry(entries []int32, i int) int {
 	return int(entries[i])
 }
 
-// again answers outputs that bounds could not, from all of their logits. Scratch memory has had
-// other uses since they were screened.
-func (p *head) again(b *device.Batch, h *hidden, l *logits, left []int32) error {
-	if err := h.own(); err != nil {
-		return err
-	}
+// again answers outputs that bounds could not, from all of their logits. Of a pass with a room
+// scratch memory may have had other uses since: its rows are normalized once more.
+func (p *head) again(l *logits, ps *pass, left, entries []int32) error {
 	g, n := p.g, len(left)
 	sub := &logits{vocab: l.vocab, most: l.most, answers: l.answers, noted: make([]uint32, n)}
-	for _, i := range left {
-		sub.computed, sub.wanted = append(sub.computed, l.computed[i]), append(sub.wanted, l.wanted[i])
+	from := make([]int32, n) // which rows of the pass
+	for i, of := range left {
+		sub.computed, sub.wanted = append(sub.computed, l.computed[of]), append(sub.wanted, l.wanted[of])
+		from[i] = int32(entry(entries, int(of)))
 	}
-	ps := &pass{n: n, most: l.most, room: noRoom}
-	var err error
-	if ps.sp, err = p.place(n, l.most, 1, false); err != nil {
-		return err
-	}
-	words := answerWords(n, l.most, false)
-	if err := g.hostRoom(&g.answers, 4*words); err != nil {
-		return err
-	}
-	at, want, err := p.asked(b, sub, ps)
-	if err != nil {
-		return err
-	}
-	if _, err := p.feed(at, h, &ps.sp, n); err != nil {
-		return err
-	}
-	for i := range n {
-		one, row := headSpace{logits: ps.sp.logits}, int64(4*i)
-		one.noted, one.ids, one.best = ps.sp.noted.Offset(row), ps.sp.ids.Offset(row*int64(l.most)), ps.sp.best.Offset(row*int64(l.most))
-		in := input{rows: 1, cols: p.hidden, x: ps.sp.norm.Offset(row * int64(p.hidden))}
-		if err := p.full(in, &one, l.most, want.Offset(row)); err != nil {
+	now, rows := ps, from // where answers go
+	if ps.room != noRoom {
+		now, rows = &pass{n: n, most: l.most, room: noRoom, want: ps.want}, nil
+		list, err := g.upload(&tables{rows: n, words: from})
+		if err == nil {
+			now.sp, err = p.place(n, l.most, 1, false)
+		}
+		if err == nil {
+			_, err = p.feed(list, ps.sp.x, ps.sp.noted, &now.sp, n)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := g.stream.CopyOutAsync(p.host(ps), ps.sp.noted, int64(4*words)); err != nil {
+	sp := &now.sp
+	for i := range n {
+		at := int64(4 * entry(rows, i))
+		one := headSpace{logits: sp.logits, noted: sp.noted.Offset(at), ids: sp.ids.Offset(at * int64(l.most)), best: sp.best.Offset(at * int64(l.most))}
+		in := input{rows: 1, cols: p.hidden, x: sp.norm.Offset(at * int64(p.hidden))}
+		if err := p.full(in, &one, l.most, now.want.Offset(at)); err != nil {
+			return err
+		}
+	}
+	words := answerWords(now.n, l.most, false)
+	if err := g.hostRoom(&g.answers, 4*words); err != nil {
+		return err
+	}
+	if err := g.stream.CopyOutAsync(g.answers.At(0), sp.noted, int64(4*words)); err != nil {
 		return g.fail("copying answers", err)
 	}
 	if err := g.stream.Synchronize(); err != nil {
 		return g.fail("computing answers", err)
 	}
-	sub.take(unsafe.Slice((*int32)(p.host(ps)), words), ps, nil)
+	sub.take(driver.Slice[int32](g.answers), now, rows)
 	for i, of := range left {
 		l.noted[of] = sub.noted[i]
 	}
