@@ -21,6 +21,33 @@ func (s *suite) ahead(t *testing.T) {
 			s.rig(t, model, kv).walk(t, n)
 		}
 	})
+	t.Run("bounds do not separate", func(t *testing.T) {
+		// All rows of the head are one of two, so half of the vocabulary is equally likely and a
+		// screened head has to be computed as a whole.
+		m := openModel(t, Llama, func(f *gguf.File, data []byte) {
+			ten, ok := f.Tensor("output.weight")
+			if !ok {
+				t.Fatal("devtest: no head")
+			}
+			for i := range ten.Elements() {
+				setFloat(t, f, data, ten.Name, i, float32(i%ten.Cols()%7-3)*float32(1-2*(i/ten.Cols()%2)))
+			}
+		})
+		for _, n := range []int{1, 4} {
+			d := s.device(t)
+			screener, ok := d.(device.Screener)
+			if !ok {
+				t.Skip("the device does not screen")
+			}
+			if err := screener.SetScreening(device.ScreenNow); err != nil {
+				t.Fatal(err)
+			}
+			load(t, m, device.KV{Type: "f32", PageSize: 4, Pages: 8 * n}, d).walk(t, n)
+			if c := screener.Screening(); c.Fallback == 0 {
+				t.Errorf("%+v: nothing fell back", c)
+			}
+		}
+	})
 	t.Run("not finite", func(t *testing.T) {
 		// Every sequence fails at position 5, as in nanPosition; others get its pages.
 		m := openModel(t, Llama, func(f *gguf.File, data []byte) {
