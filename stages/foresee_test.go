@@ -12,10 +12,9 @@ import (
 
 // promises compares every step with what the one before it said of it.
 type promises struct {
-	pageSize int
-	last     *device.Batch // that hinted
-	steps    []device.Batch
-	broken   []string
+	last   *device.Batch // that hinted
+	steps  []device.Batch
+	broken []string
 }
 
 func (p *promises) hook(c call) error {

@@ -176,7 +176,7 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		}
 	}
 	p.foresee(b, h, l, ps, entries)
-	err := p.finish(b, l, ps, entries)
+	err := p.finish(l, ps, entries)
 	if err != nil {
 		p.g.forget()
 	}

@@ -123,7 +123,7 @@ func (p *head) current(ps *pass) bool { return p.rooms.owners[ps.room] == ps }
 
 // finish waits for a pass and copies out what it answers. entries say which of its answers are
 // those that l asks for; nil: all, in their order.
-func (p *head) finish(b *device.Batch, l *logits, ps *pass, entries []int32) error {
+func (p *head) finish(l *logits, ps *pass, entries []int32) error {
 	g, n := p.g, ps.n
 	if err := g.wait(ps.worked, "computing answers"); err != nil {
 		return err

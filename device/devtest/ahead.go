@@ -116,9 +116,9 @@ func (w Walk) Run() ([]string, error) {
 		return pages
 	}
 	var live []*walker
-	free := make([]int, w.Most)
-	for i := range free {
-		free[i] = i
+	var free []int
+	for i := range w.Most {
+		free = append(free, i)
 	}
 	var said []string
 	ids := uint64(0)
