@@ -49,6 +49,7 @@ type Info struct {
 	Driver     uint64   // host memory that its driver takes in this process, once for all devices of the kind
 	HostMemory bool     // activations are plain host memory: Import between two such devices copies nothing
 	FuseBlocks bool     // prefers all its blocks as one part (one graph) to one part a block
+	Ahead      bool     // with all parts on it, begins the next batch early where Batch.Next tells of it
 	KVTypes    []string // KV cache types it can hold: "f32", "f16", "q8_0", "q4_0"
 	Features   []string // instruction sets or capabilities that matter for speed, for people
 }
@@ -70,6 +71,13 @@ type Batch struct {
 	Rows    []Row
 	Seqs    []Seq
 	Outputs []Output // ascending by Row
+
+	// Next is a hint: the next batch that these parts see will most likely be those of these
+	// sequences whose Pages cover the next position, or some of them, in this order: a row each,
+	// its token the likeliest that this batch brings, asked for the likeliest token again. What is
+	// written at that position in vain does no harm. A device may begin that batch at once; what it
+	// answers must never depend on the hint.
+	Next bool
 }
 
 // Row is one token of one sequence at one position.

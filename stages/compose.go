@@ -37,7 +37,12 @@ type portion struct {
 // With several waves in flight a step takes only its share of the sequences that
 // answer, so that the other waves have some too; prompts are cut, and every
 // step takes pieces of all of them, so that the waves weigh the same.
+//
+// A step that a device was told of (see foresee) comes before any other.
 func (s *scheduler) compose() *step {
+	if st := s.awaited(); st != nil {
+		return st
+	}
 	for {
 		ready, answering, pending := s.schedulable()
 		if len(ready) > 0 {
@@ -168,6 +173,7 @@ func (s *scheduler) build(grants []grant) *step {
 		q.served = st.id
 		q.underWay++
 	}
+	s.foresee(st)
 	return st
 }
 

@@ -18,6 +18,10 @@
 // step is back at the scheduler, which hands out what was drawn and feeds it in
 // again: a ring. Replicas are several rings behind one queue.
 //
+// Where one device has the whole model and begins steps early, a step of greedy
+// sequences tells it of the next (scheduler.foresee), which is then the next one
+// that is composed, and on its way before it is.
+//
 // Pages. A sequence takes KV pages as it fills them (kvCache). Where there is
 // none, the sequence that matters least is preempted: it keeps its tokens,
 // loses its pages, and is computed again later, from the first page that the

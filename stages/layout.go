@@ -116,6 +116,7 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 		}
 	}
 	l.limits = o.limits(used, pages, m.Head.Width(), wish, budget)
+	l.limits.ahead = used == 1 && l.limits.waves == 1 && l.begins()
 	l.Waves, l.Chunk = l.limits.waves, l.limits.chunk
 	if err := l.count(o); err != nil {
 		return nil, err
@@ -124,6 +125,18 @@ func (o Options) try(m *graph.Model, devs []device.Device, set *profile.Set, pag
 		return nil, err
 	}
 	return l, nil
+}
+
+// begins tells whether all devices in use begin steps early.
+func (l *Layout) begins() bool {
+	for _, r := range l.Replicas {
+		for _, s := range r.Plan.Stages {
+			if !r.devices[s.Device].Info().Ahead {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // rows is the largest Step that one of the devices in use asks for, or 0.

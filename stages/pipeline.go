@@ -25,6 +25,7 @@ type limits struct {
 	outputs  int  // full rows of logits a step may ask for
 	tokens   int  // tokens that a consumer may be behind
 	share    bool // prefixes are computed once
+	ahead    bool // devices are told of the step after (see scheduler.foresee)
 }
 
 // spec describes a stage before it runs.

@@ -27,6 +27,8 @@ type scheduler struct {
 	spare   []*step
 	ready   []*sequence
 	granted []grant
+
+	expected []*sequence // are to be in the next step, which the devices know of
 }
 
 // owed is an answer on its way from a step to its consumer.

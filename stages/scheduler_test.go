@@ -51,8 +51,9 @@ func seqIDs(b device.Batch) []uint64 {
 func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		devices := rapid.IntRange(1, 3).Draw(t, "devices")
+		var hints promises
 		r := newRig(t, rigOptions{
-			devices: devices, blocks: rapid.IntRange(devices, 4).Draw(t, "blocks"), fuse: rapid.Bool().Draw(t, "fuse"),
+			hook: hints.hook, devices: devices, blocks: rapid.IntRange(devices, 4).Draw(t, "blocks"), fuse: rapid.Bool().Draw(t, "fuse"),
 			limits: func(l *limits) {
 				l.chunk = rapid.IntRange(1, 20).Draw(t, "chunk")
 				l.maxSeqs = rapid.IntRange(1, 5).Draw(t, "maxSeqs")
@@ -60,6 +61,7 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 				l.outputs = rapid.IntRange(1, 6).Draw(t, "outputs")
 				l.tokens = rapid.IntRange(1, 5).Draw(t, "tokens")
 				l.share = rapid.Bool().Draw(t, "share")
+				l.ahead = devices == 1 && rapid.Bool().Draw(t, "ahead")
 				least := ceilDiv(l.ctx, l.pageSize) // one sequence must fit
 				l.pages = rapid.IntRange(least, 3*least).Draw(t, "pages")
 			},
@@ -125,6 +127,9 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 			}
 		}
 		r.finish(t)
+		for _, broken := range hints.broken {
+			t.Error(broken)
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tritflow/device"
+	"tritflow/device/cuda/driver"
 	"tritflow/gguf"
 	"tritflow/graph"
 )
@@ -23,6 +24,7 @@ type blocks struct {
 	graphs graphs
 	spans  *span // nil: always a kernel after the other
 	sizes  scratchSizes
+	ran    uint64 // steps so far
 }
 
 // loadBlocks copies weights and takes memory for the pages of all blocks.
@@ -102,13 +104,26 @@ func (p *blocks) forward(ctx context.Context, b *device.Batch, h *hidden, done d
 			b.Fail(int32(i), err)
 		}
 	}
-	t := newTables(b, p.kv.PageSize)
 	return p.g.queue.post(func() {
-		if h.err == nil {
-			h.err = p.g.timed(done, func() error { return p.run(t, h) })
-		} else if done != nil {
-			p.g.skipped(done)
+		if h.err == nil && h.given.goesThrough(p, b) {
+			h.given.passed.claim(done)
+			return
 		}
+		if h.err == nil {
+			h.err = h.own()
+		}
+		if h.err != nil {
+			if done != nil {
+				p.g.skipped(done)
+			}
+			return
+		}
+		if h.blocks != nil {
+			h.embed = nil
+		}
+		h.blocks = p
+		t := newTables(b, p.kv.PageSize)
+		h.err = p.g.timed(done, func() error { return p.run(t, h) })
 	})
 }
 
@@ -117,6 +132,16 @@ func (p *blocks) run(t *tables, h *hidden) error {
 	if t.rows == 0 {
 		return nil
 	}
+	at, err := p.g.upload(t)
+	if err != nil {
+		return err
+	}
+	return p.runAt(t, at, h)
+}
+
+// runAt is run for tables that are on the GPU.
+func (p *blocks) runAt(t *tables, at driver.Ptr, h *hidden) error {
+	p.ran++
 	last := 0
 	for r := range t.rows {
 		last = max(last, int(t.words[r*rowWords+1]))
@@ -128,14 +153,11 @@ func (p *blocks) run(t *tables, h *hidden) error {
 			}
 		}
 	}
-	at, err := p.g.upload(t)
-	if err != nil {
-		return err
-	}
 	s := step{tables: t, at: at, h: h}
 	if p.spans.takes(t) {
 		return p.runSpan(&s)
 	}
+	var err error
 	if s.space, err = p.sizes.place(p.g, t); err != nil {
 		return err
 	}

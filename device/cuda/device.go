@@ -35,7 +35,7 @@ type gpu struct {
 	kern       *kernelSet
 	shared     map[tensorKey]*tensor // tables that two parts use
 	steps      steps
-	pending    []interval
+	pending    []*interval
 	waited     waited
 	events     []driver.Event
 	scratch    arena
@@ -43,6 +43,9 @@ type gpu struct {
 	reached    map[int]bool // GPUs whose memory this one can use
 	staging    *driver.HostBuffer
 	answers    *driver.HostBuffer
+	early      *early // a step that nobody has asked for yet
+	begun      uint64 // steps before they were asked for, ...
+	asked      uint64 // ... and those of them that were
 	screenMode string // guarded by mu
 	screened   counters
 	moved      int // grows when memory that captured graphs know has moved
@@ -64,7 +67,7 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 		screenMode: device.ScreenAuto,
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
-			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, Rows: stepRows, KVTypes: kvTypes(),
+			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, Ahead: true, Rows: stepRows, KVTypes: kvTypes(),
 			Features: features(p), Driver: driverBytes,
 		},
 	}
@@ -181,6 +184,7 @@ func (g *gpu) unload(p part) error {
 		return nil
 	}
 	return g.queue.do(func() error {
+		g.forget()
 		g.drain()
 		p.free()
 		return nil
@@ -226,6 +230,7 @@ func (g *gpu) Close() error {
 		for p := range parts {
 			p.free()
 		}
+		g.forget()
 		g.pool.drop()
 		g.scratch.drop()
 		g.steps.drop()

@@ -6,6 +6,10 @@
 //	"auto" ─────▶ find ──▶ "cuda:0", "cuda:1" ... most memory first
 //	devices ────▶ survey ──▶ what is there, measured by the kernels of kernels/probe.cu
 //
+//	batch ──▶ embed ──▶ blocks ──▶ head   each puts its work into the one stream and returns;
+//	             ▲                   │    the head waits, when it has begun the step after
+//	             └────── early ◀─────┘    where Batch.Next tells of it (ahead.go)
+//
 // Everything but this file needs the build tag cuda. A program built with it runs on
 // machines without a GPU too: package driver asks for the driver before anything else.
 package cuda

@@ -25,6 +25,9 @@ type embed struct {
 	few    fewRowsOf // of the step at hand, used on the queue alone
 }
 
+// lookupThreads are many, for a row or few at a time.
+const lookupThreads = 1024
+
 // floatKinds is how many of denseTypes are floats that need no decoding.
 const floatKinds = 3
 
@@ -74,14 +77,22 @@ func (p *embed) Forward(ctx context.Context, b *device.Batch, done device.Worked
 			return nil, err
 		}
 	}
-	h, err := p.g.newHidden(len(b.Rows), p.hidden)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.g.queue.post(func() {
+	var h *hidden
+	var err error
+	if perr := p.g.queue.post(func() {
+		if h = p.g.claim(p, b); h != nil {
+			h.given.embedded.claim(done)
+			return
+		}
+		if h, err = p.g.hidden(len(b.Rows), p.hidden); err != nil {
+			return
+		}
+		h.embed = p
 		h.err = p.g.timed(done, func() error { return p.run(t, h) })
-	}); err != nil {
-		h.Release()
+	}); perr != nil {
+		return nil, perr
+	}
+	if err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -107,9 +118,7 @@ func (p *embed) run(t *tables, h *hidden) error {
 		return nil
 	}
 	if p.table != nil && t.rows <= embedMost {
-		copy(bytesOf(p.few[:]), bytesOf(t.words))
-		return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, 256, 0, false,
-			&p.few, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
+		return p.lookup(t, 0, h, brought{})
 	}
 	at, err := p.g.upload(t)
 	if err != nil {
@@ -125,6 +134,14 @@ func (p *embed) run(t *tables, h *hidden) error {
 	}
 	return p.g.fail("looking up embeddings", p.g.kern.embedRows.run(p.g.stream, driver.Dim{X: t.rows}, 256, 0, false,
 		at, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
+}
+
+// lookup is run for few rows. With ids, the tokens of t are indices into these. The kernel also brings
+// words from the host's memory.
+func (p *embed) lookup(t *tables, ids driver.Ptr, h *hidden, w brought) error {
+	copy(bytesOf(p.few[:]), bytesOf(t.words[:t.rows*rowWords]))
+	return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, lookupThreads, 0, false,
+		&p.few, ids, p.vocab, w.from, w.to, w.words, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
 }
 
 // Close gives the embedding back.

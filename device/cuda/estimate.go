@@ -62,6 +62,7 @@ func (g *gpu) Estimate(p device.Part, s device.Sizes) (f device.Footprint, err e
 			}
 			f.Screening = uint64(screening)
 			scratch = max(scratch, most)
+			room += grains(int64(repliesBytes(width)))
 		}
 		pages := s.Outputs * ceilDiv(s.Positions, leastPage)
 		words = max(words, s.Rows*(rowWords+2)+pages) + 16*tileWords

@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"context"
-	"time"
 
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
@@ -19,6 +18,7 @@ type head struct {
 	norm   *norm
 	out    *layer
 	screen *screen // nil: none
+	rooms  replies
 	hidden int
 	vocab  int
 }
@@ -40,6 +40,9 @@ func loadHead(ctx context.Context, g *gpu, h *graph.Head) (device.Head, error) {
 				return err
 			}
 			if p.out, err = p.held.layer([]*graph.Linear{&h.Out}, []int{0}); err != nil {
+				return err
+			}
+			if p.rooms, err = p.held.replies(p.hidden); err != nil {
 				return err
 			}
 			if why := g.screenable(p.out); why != "" {
@@ -118,11 +121,16 @@ func (p *head) pieces(sp *headSpace, n, most, whole int, screened bool) []sized 
 // place makes room for n outputs, of which whole get all their logits.
 func (p *head) place(n, most, whole int, screened bool) (sp headSpace, err error) {
 	err = p.g.scratch.place(p.pieces(&sp, n, most, whole, screened))
-	at := sp.noted.Offset(int64(4 * n))
-	sp.ids, sp.best = at, at.Offset(int64(4*n*most))
+	sp.answers(sp.noted, n, most)
+	return sp, err
+}
+
+// answers says where the answers go.
+func (sp *headSpace) answers(at driver.Ptr, n, most int) {
+	sp.noted, sp.ids = at, at.Offset(int64(4*n))
+	sp.best = sp.ids.Offset(int64(4 * n * most))
 	sp.states = sp.best.Offset(int64(4 * n * most))
 	sp.counts = sp.states.Offset(int64(4 * n))
-	return sp, err
 }
 
 // answerWords is how many words the answers of n rows are, with those of screening.
@@ -147,79 +155,30 @@ func (p *head) screenable(l *logits) bool {
 	return true
 }
 
-// run puts the head's work into the stream and reads its answers. On the queue.
+// run answers what l asks of the rows of b. On the queue.
 func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) error {
-	g, n := p.g, len(l.computed)
-	if n == 0 {
-		return g.timed(done, func() error { return nil })
+	ps, entries := h.given.endsWith(p, b, l)
+	switch {
+	case ps != nil:
+		ps.worked.claim(done)
+		if len(l.computed) == 0 {
+			return nil
+		}
+	case len(l.computed) == 0:
+		return p.g.timed(done, func() error { return nil })
+	default:
+		err := h.own()
+		if err == nil {
+			ps, err = p.begin(b, h, l, done, nil)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	t := &tables{rows: n}
-	for _, o := range l.computed {
-		t.add(b.Outputs[o].Row)
-	}
-	wanted := t.add(l.wanted...)
-	screened := p.screenable(l)
-	whole := n
-	if screened {
-		whole = 1
-	}
-	sp, err := p.place(n, l.most, whole, screened)
+	p.foresee(b, h, l, ps, entries)
+	err := p.finish(l, ps, entries)
 	if err != nil {
-		return err
-	}
-	var want driver.Ptr
-	err = g.timed(done, func() error {
-		at, err := g.upload(t)
-		if err != nil {
-			return err
-		}
-		want = at.Offset(int64(4 * wanted))
-		err = g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, at, h.values(), h.bad(), sp.x, sp.noted, p.hidden)
-		if err != nil {
-			return g.fail("taking rows", err)
-		}
-		in, err := g.feed(p.out, &space{norm: sp.norm, q: sp.q, s: sp.s, sum: sp.sum}, sp.x, p.hidden, n, p.norm, true)
-		if err != nil {
-			return err
-		}
-		if !screened {
-			g.screened.full.Add(uint64(n))
-			return p.full(in, &sp, l.most, want)
-		}
-		for i := 0; i < n; i += screenRows {
-			row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
-			err := p.screen.run(g, &sp.screenSpace, row(sp.norm, p.hidden), min(screenRows, n-i), l.most,
-				row(want, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1))
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	states, err := p.read(l, &sp, screened)
-	if err != nil || !screened {
-		return err
-	}
-	left := 0
-	for i, s := range states {
-		if s == 0 {
-			continue
-		}
-		left++
-		in := input{rows: 1, cols: p.hidden, x: sp.norm.Offset(int64(4 * i * p.hidden))}
-		one := headSpace{logits: sp.logits, ids: sp.ids.Offset(int64(4 * i * l.most)), best: sp.best.Offset(int64(4 * i * l.most)), noted: sp.noted.Offset(int64(4 * i))}
-		if err := p.full(in, &one, l.most, want.Offset(int64(4*i))); err != nil {
-			return err
-		}
-	}
-	g.screened.screened.Add(uint64(n - left))
-	g.screened.full.Add(uint64(left))
-	g.screened.fallback.Add(uint64(left))
-	if left > 0 {
-		_, err = p.read(l, &sp, false)
+		p.g.forget()
 	}
 	return err
 }
@@ -234,43 +193,6 @@ func (p *head) full(in input, sp *headSpace, most int, want driver.Ptr) error {
 		sp.logits, p.vocab, want, most, sp.ids, sp.best, sp.noted))
 }
 
-// read waits for the answers and copies them out. The states, of screened rows, are valid
-// until the next call.
-func (p *head) read(l *logits, sp *headSpace, screened bool) (states []int32, err error) {
-	g, n := p.g, len(l.computed)
-	at := answerWords(n, l.most, screened)
-	if err := g.hostRoom(&g.answers, 4*at); err != nil {
-		return nil, err
-	}
-	if err := g.stream.CopyOutAsync(g.answers.At(0), sp.noted, int64(4*at)); err != nil {
-		return nil, g.fail("copying answers", err)
-	}
-	g.tell()
-	if err := g.stream.Synchronize(); err != nil {
-		return nil, g.fail("computing answers", err)
-	}
-	g.waited = waited{len(g.pending), time.Now()}
-	g.queue.leave()
-	words := driver.Slice[int32](g.answers)
-	l.take(words, driver.Slice[float32](g.answers))
-	for i := range l.computed {
-		if full := l.full(i); full != nil {
-			if err := g.ctx.CopyOut(bytesOf(full), sp.logits.Offset(int64(4*i*p.vocab))); err != nil {
-				return nil, g.fail("copying logits", err)
-			}
-		}
-	}
-	if screened {
-		states = words[at-2*n : at-n]
-		rescored := 0
-		for _, c := range words[at-n : at] {
-			rescored += int(c)
-		}
-		g.screened.rescored.Add(uint64(rescored))
-	}
-	return states, nil
-}
-
 // Close gives the head back.
 func (p *head) Close() error { return p.g.unload(p) }
 
@@ -278,5 +200,6 @@ func (p *head) free() {
 	if p.screen != nil {
 		p.g.screened.bytes.Add(-p.screen.bytes)
 	}
+	p.rooms.drop(p.g)
 	p.held.release()
 }

@@ -20,7 +20,12 @@ type hidden struct {
 	m           *memory
 	rows, width int
 	released    atomic.Bool
-	err         error // why the values never came; used on the queue alone
+
+	// Used on the queue alone.
+	err    error   // why the values never came
+	embed  *embed  // whose values these are, of whole rows, and ...
+	blocks *blocks // ... the one part that they went through; nil: none, or several
+	given  *early  // they are those of a step that was begun early
 }
 
 var _ device.Hidden = (*hidden)(nil)
@@ -30,7 +35,17 @@ const fine = math.MaxUint32
 
 func hiddenBytes(rows, width int) int64 { return int64(rows) * int64(4*width+4) }
 
-func (g *gpu) newHidden(rows, width int) (*hidden, error) {
+// newHidden may be called from anywhere but the queue.
+func (g *gpu) newHidden(rows, width int) (h *hidden, err error) {
+	err = g.queue.do(func() error {
+		h, err = g.hidden(rows, width)
+		return err
+	})
+	return h, err
+}
+
+// hidden makes a handle with a buffer of its own. On the queue.
+func (g *gpu) hidden(rows, width int) (*hidden, error) {
 	m, err := g.pool.get(g, hiddenBytes(rows, width))
 	if err != nil {
 		return nil, err
@@ -38,7 +53,8 @@ func (g *gpu) newHidden(rows, width int) (*hidden, error) {
 	return &hidden{g: g, m: m, rows: rows, width: width}, nil
 }
 
-// values and bad are the two parts of the buffer.
+// values and bad are the two parts of the buffer. While a step is given, rows are those that it
+// was begun with.
 func (h *hidden) values() driver.Ptr { return h.m.ptr }
 func (h *hidden) bad() driver.Ptr    { return h.m.ptr.Offset(int64(4 * h.rows * h.width)) }
 
@@ -47,9 +63,10 @@ func (h *hidden) Host(dst []float32) error {
 	if h.released.Load() {
 		return &device.BatchError{Reason: "activations read after they were released"}
 	}
-	n := h.rows * h.width
+	rows, width := h.Shape()
+	n := rows * width
 	if len(dst) < n {
-		return &device.BatchError{Reason: fmt.Sprintf("activations [%d, %d] do not fit a destination of %d values", h.rows, h.width, len(dst))}
+		return &device.BatchError{Reason: fmt.Sprintf("activations [%d, %d] do not fit a destination of %d values", rows, width, len(dst))}
 	}
 	if n == 0 {
 		return nil
@@ -57,6 +74,9 @@ func (h *hidden) Host(dst []float32) error {
 	return h.g.queue.do(func() error {
 		if h.err != nil {
 			return h.err
+		}
+		if err := h.own(); err != nil {
+			return err
 		}
 		if err := h.g.stream.Synchronize(); err != nil {
 			return h.g.fail("computing activations", err)
@@ -67,7 +87,12 @@ func (h *hidden) Host(dst []float32) error {
 }
 
 // Shape is [rows, hidden].
-func (h *hidden) Shape() (rows, width int) { return h.rows, h.width }
+func (h *hidden) Shape() (rows, width int) {
+	if h.given != nil {
+		return len(h.given.taken), h.width
+	}
+	return h.rows, h.width
+}
 
 // Release gives the buffer back; once is enough and more does no harm.
 func (h *hidden) Release() {

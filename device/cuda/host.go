@@ -37,8 +37,8 @@ func wordsOf(v []float32) []int32 {
 
 // checkShape compares activations with the batch that they came with.
 func checkShape(b *device.Batch, h *hidden, width int) error {
-	if h.rows != len(b.Rows) || h.width != width {
-		return &device.BatchError{Reason: fmt.Sprintf("activations are [%d, %d], the part needs [%d, %d]", h.rows, h.width, len(b.Rows), width)}
+	if rows, own := h.Shape(); rows != len(b.Rows) || own != width {
+		return &device.BatchError{Reason: fmt.Sprintf("activations are [%d, %d], the part needs [%d, %d]", rows, own, len(b.Rows), width)}
 	}
 	return nil
 }

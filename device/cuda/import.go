@@ -84,6 +84,9 @@ func (h *hidden) copyFrom(from *hidden) error {
 	err := src.queue.post(func() {
 		m := marked{err: from.err}
 		if m.err == nil {
+			m.err = from.own()
+		}
+		if m.err == nil {
 			m = src.record()
 		}
 		there <- m

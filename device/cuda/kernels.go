@@ -103,26 +103,26 @@ type attention struct{ chunks, combine, rows, decode, each, fold12, fold32 kerne
 type kernelSet struct {
 	modules []driver.Module
 
-	packTrits, embedRows, embedFew, checkRows, takeRows kernel
-	norm12, norm32, normWide                            kernel
-	one1, one2, one4                                    kernel
-	oneMost                                             int // dynamic shared memory that these may have
-	short8, short16                                     kernel
-	few8, few16, few32, few64, full64, many             kernel
-	batch                                               [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
-	batchMost                                           int                                     // shared memory that these may have
-	dense                                               [len(denseRoutes)][len(denseTypes)]kernel
-	gateRows                                            kernel
-	placeRows, attendAny                                kernel
-	attn64, attn128                                     attention
-	largest                                             kernel
-	screenBuild, screenActs                             kernel
-	bounds                                              [len(boundGroups)]kernel
-	screenSelect, screenRescore, screenChoose           kernel
-	spanOne64, spanOne128                               kernel // without code where spanned is false
-	spanFew64, spanFew128                               kernel
-	spanned                                             bool
-	exact                                               bool // the card has the capability that cubins for 9.0 alone are for
+	packTrits, embedRows, embedFew, checkRows, takeRows, copyWords kernel
+	norm12, norm32, normWide                                       kernel
+	one1, one2, one4                                               kernel
+	oneMost                                                        int // dynamic shared memory that these may have
+	short8, short16                                                kernel
+	few8, few16, few32, few64, full64, many                        kernel
+	batch                                                          [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
+	batchMost                                                      int                                     // shared memory that these may have
+	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
+	gateRows                                                       kernel
+	placeRows, attendAny                                           kernel
+	attn64, attn128                                                attention
+	largest                                                        kernel
+	screenBuild, screenActs                                        kernel
+	bounds                                                         [len(boundGroups)]kernel
+	screenSelect, screenRescore, screenChoose                      kernel
+	spanOne64, spanOne128                                          kernel // without code where spanned is false
+	spanFew64, spanFew128                                          kernel
+	spanned                                                        bool
+	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
 }
 
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
@@ -135,7 +135,7 @@ var boundGroups = [...]int{1, 2, 4, 8}
 func (k *kernelSet) named() map[string]map[string]*kernel {
 	all := map[string]map[string]*kernel{
 		"pack":          {"pack_trits": &k.packTrits},
-		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows},
+		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows, "copy_words": &k.copyWords},
 		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
 		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
 		"ternary_few":   {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"tritflow/device"
@@ -63,21 +64,20 @@ func newLogits(b *device.Batch, vocab int) *logits {
 // full is where the whole row of a computed output goes, nil where nobody wants it.
 func (l *logits) full(i int) []float32 { return l.answers[l.computed[i]].full }
 
-// take reads what the GPU brought: noted, ids and logits, one after the other.
-func (l *logits) take(words []int32, floats []float32) {
-	n := len(l.computed)
-	for i := range n {
-		l.noted[i] = uint32(words[i])
-	}
-	ids, best := words[n:], floats[n+n*l.most:]
+// take reads what a pass brought: noted, ids and logits, one after the other. entries are which
+// of its answers; nil: all, in their order.
+func (l *logits) take(words []int32, ps *pass, entries []int32) {
+	ids, best := words[ps.n:], words[ps.n+ps.n*ps.most:]
 	for i, o := range l.computed {
+		e := entry(entries, i)
+		l.noted[i] = uint32(words[e])
 		k := int(l.wanted[i])
 		if k == 0 {
 			continue
 		}
 		top := make([]device.Candidate, k)
 		for j := range top {
-			top[j] = device.Candidate{ID: ids[i*l.most+j], Logit: best[i*l.most+j]}
+			top[j] = device.Candidate{ID: ids[e*ps.most+j], Logit: math.Float32frombits(uint32(best[e*ps.most+j]))}
 		}
 		l.answers[o].top = top
 	}

@@ -70,17 +70,13 @@ func sizeClass(bytes int64) int64 {
 	return size
 }
 
-// get may be called from anywhere but the queue.
+// get gives a buffer. On the queue.
 func (b *buffers) get(g *gpu, bytes int64) (*memory, error) {
 	size := sizeClass(bytes)
 	if m := b.reuse(size); m != nil {
 		return m, nil
 	}
-	var m *memory
-	err := g.queue.do(func() (err error) {
-		m, err = g.take(device.Activations, "activations", size)
-		return err
-	})
+	m, err := g.take(device.Activations, "activations", size)
 	if err != nil {
 		return nil, err
 	}

@@ -118,42 +118,72 @@ type slot struct {
 	busy bool
 }
 
+// brought are words on the host that are to be in the GPU's memory.
+type brought struct {
+	from, to driver.Ptr // from as the GPU sees it
+	words    int
+}
+
+// copyMost is how many words a kernel copies sooner than the engine for copies, which takes longer to
+// begin than a small copy takes.
+const copyMost = 8 << 10
+
 // upload copies the tables to the GPU and returns where they are. On the queue.
 func (g *gpu) upload(t *tables) (driver.Ptr, error) {
+	w, sl, err := g.stow(t)
+	if err != nil {
+		return 0, err
+	}
+	if w.words <= copyMost {
+		err = g.kern.copyWords.run(g.stream, driver.Dim{X: 1}, 1024, 0, false, w.from, w.to, w.words)
+	} else {
+		err = g.stream.CopyInAsync(w.to, sl.host.Pointer(), int64(4*w.words))
+	}
+	if err != nil {
+		return 0, g.fail("copying a step's tables", err)
+	}
+	return w.to, sl.sent(g)
+}
+
+// sent notes that what reads the slot stands in the stream.
+func (sl *slot) sent(g *gpu) error {
+	if err := sl.used.Record(g.stream); err != nil {
+		return g.fail("recording an event", err)
+	}
+	sl.busy = true
+	return nil
+}
+
+// stow puts the tables into a slot, from where somebody has to bring them. On the queue.
+func (g *gpu) stow(t *tables) (w brought, sl *slot, err error) {
 	s := &g.steps
 	bytes := 4 * len(t.words)
-	sl := &s.slots[s.next]
+	sl = &s.slots[s.next]
 	s.next = (s.next + 1) % len(s.slots)
 	if sl.busy {
 		if err := sl.used.Synchronize(); err != nil {
-			return 0, g.fail("waiting for a step", err)
+			return w, nil, g.fail("waiting for a step", err)
 		}
 		sl.busy = false
 	}
 	if sl.host == nil {
 		e, err := g.ctx.NewEvent(false)
 		if err != nil {
-			return 0, g.fail("making an event", err)
+			return w, nil, g.fail("making an event", err)
 		}
 		sl.used = e
 	}
 	if err := g.hostRoom(&sl.host, bytes); err != nil {
-		return 0, err
+		return w, nil, err
 	}
 	s.mem.g, s.mem.what = g, "tables of a step"
-	dst, err := s.mem.need(max(leastTables, int64(bytes)))
-	if err != nil {
-		return 0, err
+	w.words = len(t.words)
+	if w.to, err = s.mem.need(max(leastTables, int64(bytes))); err != nil {
+		return w, nil, err
 	}
 	copy(driver.Slice[int32](sl.host), t.words)
-	if err := g.stream.CopyInAsync(dst, sl.host.Pointer(), int64(bytes)); err != nil {
-		return 0, g.fail("copying a step's tables", err)
-	}
-	if err := sl.used.Record(g.stream); err != nil {
-		return 0, g.fail("recording an event", err)
-	}
-	sl.busy = true
-	return dst, nil
+	w.from, err = sl.host.Device()
+	return w, sl, g.fail("finding pinned memory", err)
 }
 
 func (s *steps) drop() {

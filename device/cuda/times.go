@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"slices"
 	"time"
 
 	"tritflow/device"
@@ -13,6 +14,10 @@ import (
 type interval struct {
 	start, end driver.Event
 	done       device.Worked
+	lent       bool // the next one's start is its end
+	early      bool // nobody has asked for the work yet; who does is told
+	told       bool
+	from, to   time.Time // of early ones that are done
 }
 
 // waited is a wait for the stream of which nobody has been told yet: telling takes some
@@ -28,39 +33,66 @@ const ahead = 32
 // timed puts a piece of work into the stream and has done told of it when the stream has
 // been waited for. On the queue.
 func (g *gpu) timed(done device.Worked, work func() error) error {
+	_, err := g.time(&interval{done: done}, false, work)
+	return err
+}
+
+// time is timed for an interval that the caller keeps. follows says that the piece before it is
+// surely still under way, so that this one begins where that ends. On the queue.
+func (g *gpu) time(iv *interval, follows bool, work func() error) (*interval, error) {
 	if f := g.fault.Load(); f != nil {
-		return *f
+		return nil, *f
 	}
 	if len(g.pending) >= ahead {
 		g.tell()
 	}
 	if len(g.pending) >= ahead {
 		if err := g.pending[len(g.pending)-ahead/2].end.Synchronize(); err != nil {
-			return g.fail("waiting for earlier work", err)
+			return nil, g.fail("waiting for earlier work", err)
 		}
 		g.settleUpTo(len(g.pending)-ahead/2+1, time.Now())
 	}
-	var iv interval
 	var err error
-	if iv.start, err = g.event(); err != nil {
-		return err
-	}
 	if iv.end, err = g.event(); err != nil {
-		return err
+		return nil, err
 	}
-	iv.done = done
-	if err := iv.start.Record(g.stream); err != nil {
-		return g.fail("recording an event", err)
+	var before *interval
+	if n := len(g.pending); follows && n > 0 {
+		before = g.pending[n-1]
+		before.lent, iv.start = true, before.end
+	} else {
+		if iv.start, err = g.event(); err != nil {
+			return nil, err
+		}
+		if err := iv.start.Record(g.stream); err != nil {
+			return nil, g.fail("recording an event", err)
+		}
 	}
 	if err := work(); err != nil {
-		g.events = append(g.events, iv.start, iv.end)
-		return err
+		g.events = append(g.events, iv.end)
+		if before == nil || before.told {
+			g.events = append(g.events, iv.start)
+		} else {
+			before.lent = false
+		}
+		return nil, err
 	}
 	if err := iv.end.Record(g.stream); err != nil {
-		return g.fail("recording an event", err)
+		return nil, g.fail("recording an event", err)
 	}
 	g.pending = append(g.pending, iv)
-	return nil
+	return iv, nil
+}
+
+// claim has done told of work that was begun early. On the queue.
+func (iv *interval) claim(done device.Worked) {
+	iv.early = false
+	switch {
+	case !iv.told:
+		iv.done = done
+	case done != nil:
+		done(iv.from, iv.to)
+	}
 }
 
 func (g *gpu) event() (driver.Event, error) {
@@ -71,6 +103,23 @@ func (g *gpu) event() (driver.Event, error) {
 	}
 	e, err := g.ctx.NewEvent(true)
 	return e, g.fail("making an event", err)
+}
+
+// wait waits for a piece of work and those before it.
+func (g *gpu) wait(iv *interval, doing string) error {
+	g.tell()
+	if iv.told {
+		if f := g.fault.Load(); f != nil {
+			return *f
+		}
+		return nil
+	}
+	if err := iv.end.Synchronize(); err != nil {
+		return g.fail(doing, err)
+	}
+	g.waited = waited{slices.Index(g.pending, iv) + 1, time.Now()}
+	g.queue.leave()
+	return nil
 }
 
 // settle tells of all work in the stream, which has been waited for.
@@ -94,18 +143,26 @@ func (g *gpu) settleUpTo(n int, now time.Time) {
 	}
 	last := g.pending[n-1].end
 	for _, iv := range g.pending[:n] {
-		if iv.done != nil {
+		iv.told = true
+		if iv.done != nil || iv.early {
+			iv.from, iv.to = now, now
 			from, err1 := last.Since(iv.start)
 			to, err2 := last.Since(iv.end)
 			if err1 == nil && err2 == nil {
-				iv.done(now.Add(-seconds(from)), now.Add(-seconds(to)))
-			} else {
-				iv.done(now, now)
+				iv.from, iv.to = now.Add(-seconds(from)), now.Add(-seconds(to))
 			}
 		}
-		g.events = append(g.events, iv.start, iv.end)
+		if iv.done != nil {
+			iv.done(iv.from, iv.to)
+		}
 	}
-	g.pending = append(g.pending[:0], g.pending[n:]...)
+	for _, iv := range g.pending[:n] {
+		g.events = append(g.events, iv.start)
+		if !iv.lent {
+			g.events = append(g.events, iv.end)
+		}
+	}
+	g.pending = slices.Delete(g.pending, 0, n)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -117,22 +174,21 @@ func (g *gpu) skipped(done device.Worked) {
 }
 
 // rest tells of work that is done while nobody waits for it, and says whether some is still
-// under way. On the queue, between jobs.
+// under way. It waits for the last piece: who waits for one before it knows better when that
+// ended. On the queue, between jobs.
 func (g *gpu) rest() bool {
 	g.tell()
-	n := 0
-	for n < len(g.pending) {
-		done, err := g.pending[n].end.Done()
-		if err != nil {
-			g.fail("waiting for work", err) //nolint:errcheck // remembered
-			n = len(g.pending)
-			break
-		}
-		if !done {
-			break
-		}
-		n++
+	n := len(g.pending)
+	if n == 0 {
+		return false
 	}
-	g.settleUpTo(n, time.Now())
-	return len(g.pending) > 0
+	done, err := g.pending[n-1].end.Done()
+	if err != nil {
+		g.fail("waiting for work", err) //nolint:errcheck // remembered
+		done = true
+	}
+	if done {
+		g.settleUpTo(n, time.Now())
+	}
+	return !done
 }

@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t testing.TB) device.Device, opts ...Option) {
 		{"topk", s.topK},
 		{"outputs", s.outputs},
 		{"concurrent", s.concurrent},
+		{"ahead", s.ahead},
 		{"import", s.imports},
 		{"token", s.badToken},
 		{"page table", s.badPages},

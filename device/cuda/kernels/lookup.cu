@@ -39,11 +39,20 @@ extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_
 }
 
 // embed_few is the same for rows that come with the launch: nothing has to be copied before it.
+// With ids, a row's token is an index into these, the answers of the step before; an answer that
+// is no token gives zeros. On the way the blocks bring n words, the step's tables, from the host's memory.
 struct FewRows {
     Row rows[64];
 };
-extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
-    embed_row(rows.rows[blockIdx.x], table, type, x, bad, hidden);
+extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const int32_t *ids, int64_t vocab, const int32_t *from, int32_t *to, int64_t n,
+                                     const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x * blockDim.x) to[i] = from[i];
+    Row at = rows.rows[blockIdx.x];
+    if (ids) {
+        at.token = ids[at.token];
+        if (at.token < 0 || at.token >= vocab) at.seq = -1;
+    }
+    embed_row(at, table, type, x, bad, hidden);
 }
 
 // check_rows does the rest for rows that the host looked up.
@@ -60,4 +69,10 @@ extern "C" __global__ void take_rows(const int32_t *list, const float *x, const 
     int64_t row = list[blockIdx.x];
     for (int64_t i = threadIdx.x; i < hidden; i += blockDim.x) to[blockIdx.x * hidden + i] = x[row * hidden + i];
     if (threadIdx.x == 0) noted[blockIdx.x] = bad[row];
+}
+
+// copy_words copies to or from the host's memory.
+extern "C" __global__ void copy_words(const int32_t *from, int32_t *to, int64_t n) {
+    pdl_wait();
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) to[i] = from[i];
 }
