@@ -47,7 +47,7 @@ func (g *gpu) Estimate(p device.Part, s device.Sizes) (f device.Footprint, err e
 			sp := space{chunks: chunksOf(s.Positions)}
 			scratch = placed(z.parts(&sp, s.Rows, few))
 			if g.kern.spanned {
-				_, room = spanRooms(&p.Blocks[0], max(2*chunksOf(s.Positions), 8))
+				room = spanRoom(&p.Blocks[0], max(2*chunksOf(s.Positions), 8))
 				e.take(int64(len(p.Blocks)) * int64(spanBlockBytes))
 			}
 			if p.Embed == nil {

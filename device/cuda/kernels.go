@@ -119,8 +119,7 @@ type kernelSet struct {
 	screenBuild, screenActs                                        kernel
 	bounds                                                         [len(boundGroups)]kernel
 	screenSelect, screenRescore, screenChoose                      kernel
-	spanOne64, spanOne128                                          kernel // without code where spanned is false
-	spanFew64, spanFew128                                          kernel
+	span64, span128                                                kernel // without code where spanned is false
 	spanned                                                        bool
 	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
 }
@@ -171,7 +170,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		at("decode", "attn_norm32", &a.fold32)
 	}
 	if k.spanned {
-		all["span"] = map[string]*kernel{"span_one_64": &k.spanOne64, "span_one_128": &k.spanOne128, "span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
+		all["span"] = map[string]*kernel{"span_64": &k.span64, "span_128": &k.span128}
 	}
 	if k.exact {
 		all["ternary_batch"] = map[string]*kernel{}
@@ -204,7 +203,7 @@ const (
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
-	for _, kn := range []*kernel{&k.spanOne64, &k.spanOne128, &k.spanFew64, &k.spanFew128} {
+	for _, kn := range []*kernel{&k.span64, &k.span128} {
 		kn.together = true
 	}
 	for source, list := range k.named() {

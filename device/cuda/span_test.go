@@ -5,11 +5,9 @@ package cuda
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"testing"
 
 	"tritflow/device"
@@ -52,7 +50,6 @@ func newSpanRig(t testing.TB, kv device.KV) *spanRig {
 	if r.parts[0].spans == nil {
 		t.Skip("this GPU runs these blocks kernel by kernel")
 	}
-	r.parts[0].spans.few = 16
 	r.parts[1].spans = nil
 	return r
 }
@@ -120,36 +117,23 @@ func (h *hidden) fill(x []float32) error {
 }
 
 // One kernel for all blocks gives the bits of a kernel for each thing, and leaves the same keys
-// and values, for any number of rows and any positions.
+// and values, at any position: up to some hundreds a CTA has one chunk of attention, then several.
 func TestSpanGivesTheSameBits(t *testing.T) {
-	const most = 16
-	kv := device.KV{Type: "f16", PageSize: 32, Pages: most * 24}
+	kv := device.KV{Type: "f16", PageSize: 32, Pages: 192}
 	r := newSpanRig(t, kv)
 	rng := rand.New(rand.NewPCG(1, 2))
-	positions := make([]int, most)
-	for i := range positions {
-		positions[i] = []int{0, 1, 62, 63, 64, 127, 128, 200, 511, 700, 5, 31, 32, 33, 300, 640}[i]
-	}
-	for step := range 12 {
-		for _, n := range []int{1, 2, 3, 7, 8, 9, 16} {
-			at := make([]int, n)
-			for i := range at {
-				at[i] = positions[(i*5+step)%most] + step
-			}
-			x := make([]float32, n*r.m.Blocks[0].Hidden)
-			for i := range x {
-				x[i] = float32(rng.NormFloat64())
-			}
-			if step == 5 {
-				x[0] = float32(math.Inf(1))
-			}
-			out := r.step(t, at, x)
-			if !bytes.Equal(bytesOf(out[0]), bytesOf(out[1])) {
-				for i := range out[0] {
-					if math.Float32bits(out[0][i]) != math.Float32bits(out[1][i]) {
-						t.Fatalf("step %d, %d rows: value %d is %v and %v", step, n, i, out[0][i], out[1][i])
-					}
-				}
+	for i, at := range []int{0, 1, 2, 5, 31, 32, 33, 62, 63, 64, 65, 127, 128, 129, 200, 511, 512, 700, 1663, 1664, 2100, 6000, 3, 4} {
+		x := make([]float32, r.m.Blocks[0].Hidden)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		if i == 9 {
+			x[0] = float32(math.Inf(1))
+		}
+		out := r.step(t, []int{at}, x)
+		for i := range out[0] {
+			if math.Float32bits(out[0][i]) != math.Float32bits(out[1][i]) {
+				t.Fatalf("position %d: value %d is %v and %v", at, i, out[0][i], out[1][i])
 			}
 		}
 	}
@@ -173,25 +157,23 @@ func TestSpanGivesTheSameBits(t *testing.T) {
 	}
 }
 
-// BenchmarkSpan times all blocks for steps of so many rows at 512 positions, both ways.
+// BenchmarkSpan times all blocks for steps of one row at 512 positions, both ways.
 func BenchmarkSpan(b *testing.B) {
 	const positions = 512
-	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: 16 * positions / 32})
-	for _, rows := range []int{1, 2, 4, 8, 16} {
-		batch := r.batch(slices.Repeat([]int{positions - 1}, rows), func(seq, page int) int { return seq*positions/32 + page })
-		for i, p := range r.parts {
-			b.Run(fmt.Sprintf("rows=%d/%s", rows, []string{"span", "kernels"}[i]), func(b *testing.B) {
-				h, err := r.g.newHidden(rows, p.hidden)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer h.Release()
-				t := newTables(batch, 32)
-				if err := r.g.queue.do(func() error { return p.times(b, t, h) }); err != nil {
-					b.Fatal(err)
-				}
-			})
-		}
+	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: positions / 32})
+	batch := r.batch([]int{positions - 1}, func(_, page int) int { return page })
+	for i, p := range r.parts {
+		b.Run([]string{"span", "kernels"}[i], func(b *testing.B) {
+			h, err := r.g.newHidden(1, p.hidden)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer h.Release()
+			t := newTables(batch, 32)
+			if err := r.g.queue.do(func() error { return p.times(b, t, h) }); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
 

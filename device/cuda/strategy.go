@@ -35,7 +35,7 @@ func (g *gpu) Strategy(l device.Layer, rows int) (s device.Strategy, err error) 
 			return err
 		}
 		s = device.Strategy{Kernel: "cuda." + k, Access: access}
-		if rows <= spanFew && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access != asFloats && access != inPlace {
+		if rows == 1 && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access != asFloats && access != inPlace {
 			s.Kernel += " or span_one"
 		}
 		return nil

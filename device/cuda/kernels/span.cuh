@@ -1,24 +1,24 @@
-// A whole span of transformer blocks in one kernel, for up to eight rows that decode: what its
-// parts share. A CTA stays on each multiprocessor and does its part of every block:
+// A whole span of transformer blocks in one kernel, for a row that decodes: what its parts share.
+// A CTA stays on each multiprocessor and does its part of every block:
 //
-//	            owner of a row              every CTA                 CTAs of a head
-//	x ────────▶ norm ─▶ codes ──▶ its tiles of Q, K, V ──▶ chunks of attention ─▶ fold ─┐
-//	┌──────────────────────────────────────────────────────────────────────────────────┘
-//	└─ att ───▶ norm ─▶ codes ──▶ its tiles of the output layer, x ─┐
-//	┌───────────────────────────────────────────────────────────────┘
-//	└─ x ─────▶ norm ─▶ codes ──▶ its tiles of gate and up ──▶ norm ─▶ codes ──▶ its tiles of down, x
+//	every CTA                                       CTAs of a head
+//	x ───▶ norm ─▶ codes ─▶ its tiles of Q, K, V ──▶ chunks of attention ─▶ fold ─┐
+//	┌─────────────────────────────────────────────────────────────────────────────┘
+//	└─ att ─▶ norm ─▶ codes ─▶ its tiles of the output layer, x ─┐
+//	┌────────────────────────────────────────────────────────────┘
+//	└─ x ───▶ norm ─▶ codes ─▶ its tiles of gate and up ──▶ norm ─▶ codes ─▶ its tiles of down, x
 //
 // CTAs meet only through words in global memory (the room of the span). A word that was not
-// written holds a value that is never written (empty, emptyCodes), so that readers wait for the
-// data itself: no barrier, no fence, one way through the L2 cache. Who alone reads a word, or
-// knows that all have read it, makes it empty again; the next writer depends on something that
-// he tells after that and a fence, or writes the other half of a pair (parts).
+// written holds a value that is never written (empty), so that readers wait for the data itself: no
+// barrier, no fence, one way through the L2 cache. Who alone reads a word, or knows that all have
+// read it, makes it empty again; the next writer depends on something that he tells after that and
+// a fence, or writes the other half of a pair (parts).
 //
-// A single row is normalized by every CTA for itself, which saves telling the codes.
+// The row is normalized by every CTA for itself, which saves telling the codes.
 //
 // Weights of a layer lie in shared memory, those of the same layer of the next block come when
-// they are used: memory is read all the time. A warp of its own lets them come, few at a time, since
-// a long queue at the memory would hold up the words.
+// they are used: memory is read all the time. Warps of their own let weights come, few at a time since
+// a long queue at the memory would hold up the words, let keys and values come, and empty words.
 //
 // The bits are those of the kernels that do one thing each.
 #pragma once
@@ -27,12 +27,14 @@
 #include "kept.cuh"
 #include "norm.cuh"
 #include "ternary.cuh"
+#include "turn.cuh"
 
-constexpr int spanThreads = 512, spanWarps = spanThreads / 32, spanRows = 8; // and one warp that lets weights come
+constexpr int spanThreads = 512, spanWarps = spanThreads / 32;
+constexpr int spanAll = spanThreads + 96; // with warps that let weights come, keys and values, and one that cleans
 constexpr int partWords = 4; // before the values of a chunk of attention: maximum, sum, nothing, nothing
 
-// empty is a NaN that no value is told as; emptyCodes cannot be, as no code is -128.
-constexpr uint32_t empty = 0xffffffffu, emptyCodes = 0x80808080u;
+// empty is a NaN that no value is told as.
+constexpr uint32_t empty = 0xffffffffu;
 
 // SpanLayer is a ternary layer: the words of Go's spanLayer.
 struct SpanLayer {
@@ -57,16 +59,24 @@ struct SpanBlock {
 struct Span {
     const SpanBlock *blocks;
     int64_t count, stage; // blocks, and what note_bad calls the first
-    const Row *rows;
+    const Row *row;
     const int32_t *table;
     const float *cosines, *sines;
-    float *x; // [n][hidden], the residual stream
+    float *x; // [hidden], the residual stream
     uint32_t *bad, *room;
-    int64_t n, hidden, ffn, act, maxChunks;
-    int64_t area; // bytes of shared memory for codes and attention
+    int64_t hidden, ffn, act, maxChunks;
+    int64_t area; // bytes of shared memory for codes, then attention
     float scale, unused;
     Shape shape;
 };
+
+// fresh_thread is the number of the thread, of which the compiler does not know that it stays the same:
+// what it would keep in registers from step to step is worth less than what it would put into memory for it.
+__device__ __forceinline__ int fresh_thread() {
+    int t;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(t));
+    return t;
+}
 
 // meet waits for all threads but those of the last warp.
 __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(spanThreads) : "memory"); }
@@ -77,9 +87,10 @@ __device__ __forceinline__ uint32_t peek(const uint32_t *p) {
     return v;
 }
 
-__device__ __forceinline__ uint4 peek4(const uint4 *p) {
+// peek4 reads four words, AT quads behind p: in the instruction, where it takes no register.
+template <int AT = 0> __device__ __forceinline__ uint4 peek4(const uint4 *p) {
     uint4 v;
-    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3}, [%4+%5];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p), "n"(16 * AT) : "memory");
     return v;
 }
 
@@ -89,10 +100,13 @@ __device__ __forceinline__ void tell4(uint4 *p, uint4 v) {
     asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1,%2,%3,%4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
 
-// tell_value tells a float; the one NaN that means empty becomes another.
-__device__ __forceinline__ void tell_value(uint32_t *p, float v) {
-    uint32_t w = __float_as_uint(v);
-    tell(p, w == empty ? 0x7fffffffu : w);
+// word_of is a float as it is told: the one NaN that means empty becomes another.
+__device__ __forceinline__ uint32_t word_of(float v) { return __float_as_uint(v) == empty ? 0x7fffffffu : __float_as_uint(v); }
+
+__device__ __forceinline__ void tell_value(uint32_t *p, float v) { tell(p, word_of(v)); }
+
+__device__ __forceinline__ void tell_values(uint32_t *p, float v, float w) {
+    asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1,%2};" ::"l"(p), "r"(word_of(v)), "r"(word_of(w)) : "memory");
 }
 
 // Patience ends a kernel that waits for something that does not come, within seconds.
@@ -103,41 +117,25 @@ struct Patience {
     }
 };
 
-// await_value waits for a float; had is what was seen there.
-__device__ __forceinline__ float await_value(const uint32_t *p, uint32_t had) {
-    Patience patience;
-    while (had == empty) {
-        patience.lose();
-        had = peek(p);
-    }
-    return __uint_as_float(had);
-}
-
-__device__ __forceinline__ bool any_word(uint4 v, uint32_t is) { return v.x == is || v.y == is || v.z == is || v.w == is; }
-
 // await_first waits until something is at p. One lane of a warp looks: more would only keep
 // the cache busy.
-__device__ __forceinline__ void await_first(const void *p, uint32_t none) {
+__device__ __forceinline__ void await_first(const void *p) {
     if ((threadIdx.x & 31) == 0) {
         Patience patience;
-        while (peek((const uint32_t *)p) == none) patience.lose();
+        while (peek((const uint32_t *)p) == empty) patience.lose();
     }
     __syncwarp();
 }
 
-__device__ __forceinline__ uint4 await_four(const uint4 *p, uint4 had, uint32_t none) {
+__device__ __forceinline__ bool any_empty(uint4 v) { return v.x == empty || v.y == empty || v.z == empty || v.w == empty; }
+
+template <int AT = 0> __device__ __forceinline__ uint4 await_four(const uint4 *p, uint4 had) {
     Patience patience;
-    while (any_word(had, none)) {
+    while (any_empty(had)) {
         patience.lose();
-        had = peek4(p);
+        had = peek4<AT>(p);
     }
     return had;
-}
-
-// clear empties words; a fence must follow.
-__device__ __forceinline__ void clear(uint32_t *p, int words, uint32_t with) {
-#pragma unroll 1
-    for (int i = threadIdx.x * 4; i < words; i += spanThreads * 4) tell4((uint4 *)(p + i), make_uint4(with, with, with, with));
 }
 
 // fence_gpu lets what this thread has told be seen before what it tells next.
@@ -162,25 +160,42 @@ constexpr int spanTiles = 7; // of a layer that a CTA may have
 
 // Way is what a CTA does for one of the four layers of every block.
 struct Way {
-    const uint32_t *src; // the rows that become its codes: [8][cols] in the room
-    uint32_t *dst;       // where results are told: [8][ld]
-    uint32_t *codes;     // [8][stride/4 + 4] in the room
+    const uint32_t *src; // the row that becomes its codes, [cols] in the room
+    uint32_t *dst;       // where results are told, in the room
     uint4 *weights;      // its tiles in shared memory, one after the other
     double inverse;      // 1/cols
-    int cols, stride, ld, chunks;
+    int cols, stride, out, chunks;
+    int offset;   // of its weights in shared memory, in bytes
     int first, n; // its tiles: first, first + CTAs, ...
+};
+
+// Cleaning is a list of words that are to be empty again, in whole quads.
+struct Cleaning {
+    uint32_t *at[4];
+    int words[4], n;
+
+    __device__ __forceinline__ void add(const uint32_t *p, int count) { at[n] = (uint32_t *)p, words[n++] = count; }
+};
+
+// SpanUnit is what a chunk of attention needs beside keys and values.
+struct SpanUnit {
+    Angle by[64];  // of pairs
+    int own, slot; // page of the row's own position, and where in it
 };
 
 // SpanShared is what a CTA has beside weights, codes and attention.
 struct SpanShared {
-    int32_t red[spanTiles * 16 * spanRows]; // sums of products: [tile][output][row]; zero between uses
+    int32_t red[spanTiles * 16]; // sums of products: [tile][output]; zero between uses
+    float2 was[spanTiles * 8];   // the residual stream at the outputs that each thread finishes
     NormScratch norm;
-    float scale[2][spanRows]; // of the codes at hand, and of those before them
-    int32_t sum[2][spanRows];
-    Row rows[spanRows];
+    SpanUnit unit;
+    Cleaning cleaning;
+    Row row;
     SpanBlock block[2];
     Way way[4];
-    uint64_t arrived[4][spanTiles], used[4]; // tiles that have come, layers whose memory is free again
+    int4 share[4][spanWarps]; // of a warp in a layer's products: how many chunks of tiles, tile and chunk of the first, its number
+    uint64_t posted, cleaned, keysFree, keysCome;
+    uint64_t arrived[4][spanTiles], used[4];                  // tiles that have come, layers whose memory is free again
     float2 scales[2][4][spanTiles], factors[2][4][spanTiles]; // of even and odd blocks
     int16_t columns[4][spanTiles * 16];
 };

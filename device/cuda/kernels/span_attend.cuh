@@ -22,41 +22,66 @@ template <int D> __device__ __forceinline__ int value_place(int p, int d) {
     return ((Frags<D>::keys + 2 * (d >> 3) + (p >> 5)) * 32 + 4 * (d & 7) + (p >> 3 & 3)) * 8 + (p & 7);
 }
 
-// attend_chunk computes one chunk of one KV head of one row, into parts.
+// pages_of is a KV head of a row in one block.
+__device__ __forceinline__ Pages pages_of(const Span &a, const __half *k, const __half *v, const Row &at, int head) {
+    return {k, v, a.table + at.pages, (int)a.shape.kvHeads, head, (int)a.shape.pageSize, at.pos - 1};
+}
+
+// bring_keys is the work of a warp of its own: for each unit of a CTA in each block, keys and values
+// of earlier steps and what else is known before the queries are. The memory must be free.
+template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanShared &sh, const Span &a, SpanAttention<D> &m, Each each) {
+    const int lane = threadIdx.x & 31, size = (int)a.shape.pageSize;
+    uint32_t unit = 0;
+#pragma unroll 1
+    for (int block = 0; block < (int)a.count; block++) {
+        const __half *k = a.blocks[block].k, *v = a.blocks[block].v;
+        each([&](int head, int chunk) {
+            const Row &at = sh.row;
+            const Pages kv = pages_of(a, k, v, at, head);
+            const int start = chunk * CHUNK;
+            barrier_wait(&sh.keysFree, unit++ & 1);
+#pragma unroll 1
+            for (int part = 0; part < 4; part++) copy_part<D>(m.frags, kv, part, start, part_page(kv, part, start));
+            for (int i = lane; i < D / 2; i += 32) sh.unit.by[i] = angle_of(a.cosines, a.sines, at.pos, i, a.shape);
+            if (lane == 0) sh.unit.own = a.table[at.pages + at.pos / size], sh.unit.slot = at.pos % size;
+            copies_done();
+            for (int part = 2; part < 4; part++) trim_part<D>(m.frags, kv, part, start);
+            __syncwarp();
+            if (lane == 0) barrier_arrive(&sh.keysCome);
+        });
+    }
+}
+
+// attend_chunk computes a unit of the row, whose keys and values of earlier steps come by the phase of that
+// parity, into parts.
 template <int D>
-__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, const Row &at, int row, int head, int chunk, const uint32_t *qkv, uint32_t *parts,
+__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, int head, int chunk, SpanShared &sh, uint32_t parity, const uint32_t *qkv, uint32_t *parts,
                                              SpanAttention<D> &m) {
     const Shape &s = a.shape;
+    const Row &at = sh.row;
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const int start = chunk * CHUNK, heads = (int)s.heads, kvHeads = (int)s.kvHeads, group = heads / kvHeads, size = (int)s.pageSize;
     const bool own = at.pos - start < CHUNK; // the row's own position is among these
-    Pages kv = {b.k, b.v, a.table + at.pages, kvHeads, head, size, at.pos - 1};
-    if (warp < 4) copy_part<D>(m.frags, kv, warp, start, part_page(kv, warp, start));
-    // A thread turns the same pair of every head.
-    const int pair = threadIdx.x % (D / 2);
-    const Angle by = angle_of(a.cosines, a.sines, at.pos, pair, s);
-    const uint32_t *all = qkv + row * (heads + 2 * kvHeads) * D;
+    const int pair = threadIdx.x % (D / 2); // the same of every head
     if (int i = threadIdx.x * 4; i < (group + (own ? 2 : 0)) * D) {
         // Queries, then a key, then a value.
         int skip = i < group * D ? head * group : i < (group + 1) * D ? heads + head - group : heads + kvHeads + head - group - 1;
-        const uint4 *from = (const uint4 *)(all + skip * D + i);
-        *(uint4 *)(m.raw + i) = await_four(from, peek4(from), empty);
-    }
-    if (warp < 4) {
-        copies_done();
-        trim_part<D>(m.frags, kv, warp, start);
+        const uint4 *from = (const uint4 *)(qkv + skip * D + i);
+        *(uint4 *)(m.raw + i) = await_four(from, peek4(from));
     }
     meet();
+    barrier_wait(&sh.keysCome, parity);
+    const SpanUnit &u = sh.unit;
 #pragma unroll 1
     for (int i = threadIdx.x; i < group * (D / 2); i += spanThreads) {
         int h = i / (D / 2);
-        turn(m.raw + h * D, pair, s, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
+        turn(m.raw + h * D, pair, s, u.by[pair], [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
     }
     if (int i = (int)threadIdx.x - (spanThreads - D); own && i >= 0) {
-        int slot = at.pos % size, p = at.pos - start;
-        int64_t page = ((int64_t)kv.table[at.pos / size] * kvHeads + head) * size * D;
+        int slot = u.slot, p = at.pos - start;
+        int64_t page = ((int64_t)u.own * kvHeads + head) * size * D;
         __half *frags = (__half *)m.frags;
-        if (i < D / 2) turn(m.raw + group * D, pair, s, by, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
+        if (i < D / 2) turn(m.raw + group * D, pair, s, u.by[pair], [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
         frags[value_place<D>(p, i)] = b.v[page + i * size + slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
     }
     meet();
@@ -84,25 +109,25 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
         float out[tiles][4];
         chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
         if (g < group) {
-            uint32_t *part = parts + ((row * heads + head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
-            if (warp == 0 && t == 0) tell_value(part, w.m[0]), tell_value(part + 1, w.l[0]);
+            uint32_t *part = parts + ((head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
+            if (warp == 0 && t == 0) tell_values(part, w.m[0], w.l[0]);
 #pragma unroll
             for (int i = 0; i < tiles; i++) {
                 uint32_t *o = part + partWords + 8 * (tiles * warp + i) + 2 * t;
-                tell_value(o, out[i][0]), tell_value(o + 1, out[i][1]);
+                tell_values(o, out[i][0], out[i][1]);
             }
         }
     }
     meet();
 }
 
-// fold_head folds the chunks of the query heads of one KV head of one row, each warp 32
-// dimensions of one, and empties the parts.
-template <int D> __device__ __forceinline__ void fold_head(const Span &a, int row, int head, int chunks, uint32_t *parts, uint32_t *att) {
+// fold_head folds the chunks of the query heads of one KV head, each warp 32
+// dimensions of one. The parts may be emptied when it returns.
+template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, uint32_t *parts, uint32_t *att) {
     const uint32_t full = 0xffffffffu;
     constexpr int slices = D / 32, words = D + partWords;
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, heads = (int)a.shape.heads, group = heads / (int)a.shape.kvHeads;
-    const int first_head = row * heads + head * group;
+    const int first_head = head * group;
 #pragma unroll 1
     for (int job = warp; job < group * slices; job += spanWarps) {
         int h = first_head + job / slices, d = 32 * (job % slices) + lane;
@@ -111,15 +136,23 @@ template <int D> __device__ __forceinline__ void fold_head(const Span &a, int ro
 #pragma unroll 1
         for (int first = 0; first < chunks; first += 32, part += 32 * words) {
             int n = min(32, chunks - first);
-            uint32_t raw[8]; // values, asked for before their weights are known
+            // The first values are asked for together with their weights.
+            uint32_t raw[8], m0 = lane < n ? empty : 0xff800000u, l0 = lane < n ? empty : 0;
 #pragma unroll
-            for (int k = 0; k < 8; k++) raw[k] = k < n ? peek(part + k * words + partWords + d) : 0;
-            float mine = -INFINITY, weight = 0;
-            if (lane < n) {
-                const uint32_t *at = part + lane * words;
-                uint32_t m0 = peek(at), l0 = peek(at + 1);
-                mine = await_value(at, m0), weight = await_value(at + 1, l0);
+            for (int k = 0; k < 8; k++) raw[k] = k < n ? empty : 0;
+            const uint32_t *at = part + lane * words;
+            Patience patience;
+            for (bool all = false; !all; patience.lose()) {
+                uint32_t seen[8], m1 = m0, l1 = l0;
+                if (m0 == empty) m1 = peek(at);
+                if (l0 == empty) l1 = peek(at + 1);
+#pragma unroll
+                for (int k = 0; k < 8; k++) seen[k] = raw[k] == empty ? peek(part + k * words + partWords + d) : raw[k];
+                m0 = m1, l0 = l1, all = m0 != empty && l0 != empty;
+#pragma unroll
+                for (int k = 0; k < 8; k++) raw[k] = seen[k], all = all && raw[k] != empty;
             }
+            const float mine = __uint_as_float(m0), weight = __uint_as_float(l0);
             __syncwarp();
             float run = mine;
 #pragma unroll
@@ -147,10 +180,8 @@ template <int D> __device__ __forceinline__ void fold_head(const Span &a, int ro
                 __syncwarp();
 #pragma unroll
                 for (int k = 0; k < 8; k++) {
-                    if (i + k >= n) break;
-                    float ai = __shfl_sync(full, fa, i + k), bi = __shfl_sync(full, fb, i + k);
-                    sum = fold(sum, __shfl_sync(full, weight, i + k), ai, bi);
-                    out = fold(out, __uint_as_float(raw[k]), ai, bi);
+                    const float ai = __shfl_sync(full, fa, i + k), bi = __shfl_sync(full, fb, i + k), li = __shfl_sync(full, weight, i + k);
+                    if (i + k < n) sum = fold(sum, li, ai, bi), out = fold(out, __uint_as_float(raw[k]), ai, bi);
                 }
 #pragma unroll
                 for (int k = 0; k < 8; k++) raw[k] = i + 8 + k < n ? peek(from + (8 + k) * words) : 0;
@@ -159,7 +190,4 @@ template <int D> __device__ __forceinline__ void fold_head(const Span &a, int ro
         tell_value(att + h * D + d, __fdiv_rn(out, sum));
     }
     meet();
-#pragma unroll 1
-    for (int h = 0; h < group; h++) clear(parts + (first_head + h) * (int)a.maxChunks * words, chunks * words, empty);
-    fence_gpu();
 }
