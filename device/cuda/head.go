@@ -174,6 +174,17 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 			return err
 		}
 		want = at.Offset(int64(4 * wanted))
+		for i := 0; screened && i < n; i += screenRows {
+			row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
+			from := taken{list: row(at, 1), x: h.values(), bad: h.bad(), norm: p.norm, follows: i > 0}
+			to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1)}
+			if err := p.screen.run(g, &sp.screenSpace, &from, min(screenRows, n-i), l.most, row(want, 1), &to); err != nil {
+				return err
+			}
+		}
+		if screened {
+			return nil
+		}
 		err = g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, at, h.values(), h.bad(), sp.x, sp.noted, p.hidden)
 		if err != nil {
 			return g.fail("taking rows", err)
@@ -182,19 +193,8 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		if err != nil {
 			return err
 		}
-		if !screened {
-			g.screened.full.Add(uint64(n))
-			return p.full(in, &sp, l.most, want)
-		}
-		for i := 0; i < n; i += screenRows {
-			row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
-			err := p.screen.run(g, &sp.screenSpace, row(sp.norm, p.hidden), min(screenRows, n-i), l.most,
-				row(want, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1))
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		g.screened.full.Add(uint64(n))
+		return p.full(in, &sp, l.most, want)
 	})
 	if err != nil {
 		return err

@@ -116,9 +116,10 @@ type kernelSet struct {
 	placeRows, attendAny                                kernel
 	attn64, attn128                                     attention
 	largest                                             kernel
-	screenBuild, screenActs                             kernel
+	screenBuild, acts12, acts32, actsWide               kernel
 	bounds                                              [len(boundGroups)]kernel
-	screenSelect, screenRescore, screenChoose           kernel
+	streams                                             [len(boundGroups)]kernel // without code where exact is false
+	screenFinish                                        kernel
 	spanOne64, spanOne128                               kernel // without code where spanned is false
 	spanFew64, spanFew128                               kernel
 	spanned                                             bool
@@ -128,7 +129,7 @@ type kernelSet struct {
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
 var denseRoutes = [...]int{1, 4, 16}
 
-// boundGroups are the rows that the kernels of screen.cu take at most, in eights.
+// boundGroups are the rows that the kernels of screen.cu and screen_stream.cu take at most, in eights.
 var boundGroups = [...]int{1, 2, 4, 8}
 
 // named lists the kernels by source and name.
@@ -147,10 +148,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		"attention":     {},
 		"decode":        {},
 		"largest":       {"largest": &k.largest},
-		"screen_build":  {"screen_build": &k.screenBuild, "screen_acts": &k.screenActs},
-		"screen": {
-			"screen_select": &k.screenSelect, "screen_rescore": &k.screenRescore, "screen_choose": &k.screenChoose,
-		},
+		"screen_build":  {"screen_build": &k.screenBuild},
+		"screen_acts":   {"screen_acts12": &k.acts12, "screen_acts32": &k.acts32, "screen_acts_wide": &k.actsWide},
+		"screen":        {},
+		"screen_finish": {"screen_finish": &k.screenFinish},
 	}
 	for i, rows := range denseRoutes {
 		for j, typ := range denseTypes {
@@ -174,6 +175,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		all["span"] = map[string]*kernel{"span_one_64": &k.spanOne64, "span_one_128": &k.spanOne128, "span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
 	}
 	if k.exact {
+		all["screen_stream"] = map[string]*kernel{}
+		for i, groups := range boundGroups {
+			all["screen_stream"][fmt.Sprintf("screen_stream_%d", 8*groups)] = &k.streams[i]
+		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
 			for j, tiles := range batchTiles {
@@ -193,6 +198,17 @@ func (k *kernelSet) norm(cols int) (*kernel, int) {
 		return &k.norm32, normLanes
 	}
 	return &k.normWide, wideLanes
+}
+
+// acts picks the kernel that rounds rows of so many values for screening, and its threads.
+func (k *kernelSet) acts(cols int) (*kernel, int) {
+	switch {
+	case cols <= 12*normLanes:
+		return &k.acts12, normLanes
+	case cols <= mostNarrow:
+		return &k.acts32, normLanes
+	}
+	return &k.actsWide, wideLanes
 }
 
 // Lanes of kernels/norm.cuh, and the longest rows that the narrow ones and all take.
@@ -228,6 +244,11 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	if k.exact {
+		for i := range k.streams {
+			if err := k.streams[i].f.AllowShared(streamRing); err != nil {
+				return nil, errors.Join(err, k.unload())
+			}
+		}
 		k.batchMost = p.SharedOptin - 4<<10
 		for _, list := range k.batch {
 			for i := range list {

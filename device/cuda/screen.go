@@ -33,8 +33,11 @@ const (
 	// leftMost is the part of the vocabulary (one in so many) that may be left to compute
 	// exactly before the whole head is the better choice.
 	leftMost = 8
-	// boundBlocks is how many blocks read the copy, rescoreBlocks how many compute what is left.
-	boundBlocks, rescoreBlocks = 264, 264
+	// boundBlocks is how many blocks of kernels/screen.cu read the copy; those of screen_stream.cu
+	// have streamThreads threads and a ring of streamRing bytes.
+	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
+	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
+	finishBlocks, mostParts, finishThreads = 132, 32, 256
 )
 
 // counters are those of device.Screening.
@@ -94,7 +97,7 @@ func (g *gpu) screenable(l *layer) string {
 
 // screenSize is the memory of a copy: codes, and four floats for each row of whole tiles.
 func screenSize(rows, cols int) (tiles, chunks int, codes, coefs int64) {
-	tiles, chunks = ceilDiv(rows, tileRows), ceilDiv(cols, 64)
+	tiles, chunks = 4*ceilDiv(rows, 64), ceilDiv(cols, 64)
 	return tiles, chunks, int64(tiles) * int64(chunks) * 1024, int64(tiles) * 256
 }
 
@@ -141,16 +144,18 @@ func (h *holding) screen(d *tensor) (*screen, error) {
 
 // screenSpace is memory of a pass over up to screenRows rows.
 type screenSpace struct {
-	acts, widths, able, uppers, tops, list, exact driver.Ptr
-	room                                          int
+	acts, widths, able, floors, done, parts, uppers, tops, list, exact driver.Ptr
+	room                                                               int
 }
 
 // room lists what a pass over n rows needs.
 func (s *screen) room(sp *screenSpace, n, most int) []sized {
-	sp.room = max(most, s.d.rows/leftMost)
+	parts := partsOf(n)
+	sp.room = parts * max(64+most, ceilDiv(s.d.rows/leftMost, parts))
 	groups := boundGroups[boundGroup(n)]
 	return []sized{
 		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 64 * groups}, {&sp.able, 32 * groups},
+		{&sp.floors, 32 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 4 * n * mostParts},
 		{&sp.uppers, n * s.tiles * 64}, {&sp.tops, n * s.tiles * 8},
 		{&sp.list, 4 * n * sp.room}, {&sp.exact, 4 * n * sp.room},
 	}
@@ -165,36 +170,58 @@ func boundGroup(n int) int {
 	return i
 }
 
-// run screens n rows x (normalized, float32). The last five are the rows' own.
-func (s *screen) run(g *gpu, sp *screenSpace, x driver.Ptr, n, most int, wanted, ids, best, states, counts driver.Ptr) error {
-	k, d := g.kern, s.d
+// partsOf is how many blocks share what is left of each of n rows.
+func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
+
+// taken are the rows to be answered: row list[i] of x, of which bad tells what was noted.
+type taken struct {
+	list, x, bad driver.Ptr
+	norm         *norm
+	follows      bool // a kernel of this part stands before
+}
+
+// places is where what belongs to rows goes: normalized values, what was noted of them, logits.
+type places struct{ norm, noted, ids, best, states, counts driver.Ptr }
+
+// run screens n rows, each of which wants so many logits of up to most.
+func (s *screen) run(g *gpu, sp *screenSpace, from *taken, n, most int, wanted driver.Ptr, to *places) error {
+	err := s.prepare(g, sp, from, n, to)
+	if err == nil {
+		err = s.bound(g, sp, n, wanted, g.kern.exact)
+	}
+	if err == nil {
+		err = s.finish(g, sp, n, most, wanted, to)
+	}
+	return g.fail("screening logits", err)
+}
+
+// prepare takes, normalizes and rounds the rows.
+func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, n int, to *places) error {
+	groups := boundGroups[boundGroup(n)]
+	var weight driver.Ptr
+	var eps float32
+	if from.norm != nil {
+		weight, eps = from.norm.weight, from.norm.eps
+	}
+	k, threads := g.kern.acts(s.d.cols)
+	return k.run(g.stream, driver.Dim{X: 8 * groups}, threads, 0, from.follows,
+		from.list, from.x, from.bad, weight, eps, to.norm, to.noted, n, s.d.cols, s.chunks, groups, sp.acts, sp.widths, sp.able, sp.floors, sp.done)
+}
+
+// bound computes bounds. stream chooses the kernel of capability 9.0: both give the same tops.
+func (s *screen) bound(g *gpu, sp *screenSpace, n int, wanted driver.Ptr, stream bool) error {
 	group := boundGroup(n)
-	steps := []func() error{
-		func() error {
-			return k.screenActs.run(g.stream, driver.Dim{X: 8 * boundGroups[group]}, 256, 0, true,
-				x, n, d.cols, s.chunks, boundGroups[group], sp.acts, sp.widths, sp.able)
-		},
-		func() error {
-			return k.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
-				s.codes, s.coefs, sp.acts, sp.widths, s.chunks, d.rows, n, sp.uppers, sp.tops)
-		},
-		func() error {
-			return k.screenSelect.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
-				sp.uppers, sp.tops, sp.able, wanted, d.rows, sp.room, sp.list, counts, states)
-		},
-		func() error {
-			return k.screenRescore.run(g.stream, driver.Dim{X: ceilDiv(rescoreBlocks, n), Y: n}, 256, 0, true,
-				d.mem.ptr, d.kind, x, d.cols, sp.list, counts, sp.room, sp.exact)
-		},
-		func() error {
-			return k.screenChoose.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
-				sp.list, sp.exact, counts, states, wanted, sp.room, most, ids, best)
-		},
+	if stream {
+		return g.kern.streams[group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
+			s.codes, s.coefs, sp.acts, sp.widths, wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return g.fail("screening logits", err)
-		}
-	}
-	return nil
+	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
+		s.codes, s.coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
+}
+
+// finish computes what is left and picks the largest.
+func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, wanted driver.Ptr, to *places) error {
+	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, 0, true,
+		sp.uppers, sp.tops, sp.floors, sp.able, wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
+		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }
