@@ -98,7 +98,8 @@ type headSpace struct {
 	noted, ids, best           driver.Ptr // answers, one behind the other
 	states, counts             driver.Ptr // of screening, behind them
 	x, norm, q, s, sum, logits driver.Ptr
-	screenSpace                // of a pass
+	wanted                     driver.Ptr // of screened rows
+	screenSpace                           // of a pass
 }
 
 // pieces are what n outputs need, of which whole get all their logits.
@@ -110,6 +111,7 @@ func (p *head) pieces(sp *headSpace, n, most, whole int, screened bool) []sized 
 		{&sp.logits, 4 * whole * p.vocab},
 	}
 	if screened {
+		parts = append(parts, sized{&sp.wanted, 4 * n})
 		parts = append(parts, p.screen.room(&sp.screenSpace, min(n, screenRows), most)...)
 	}
 	return parts
@@ -153,11 +155,6 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 	if n == 0 {
 		return g.timed(done, func() error { return nil })
 	}
-	t := &tables{rows: n}
-	for _, o := range l.computed {
-		t.add(b.Outputs[o].Row)
-	}
-	wanted := t.add(l.wanted...)
 	screened := p.screenable(l)
 	whole := n
 	if screened {
@@ -167,23 +164,18 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 	if err != nil {
 		return err
 	}
-	var want driver.Ptr
 	err = g.timed(done, func() error {
+		if screened {
+			return p.screens(b, h, l, &sp)
+		}
+		t := &tables{rows: n}
+		for _, o := range l.computed {
+			t.add(b.Outputs[o].Row)
+		}
+		wanted := t.add(l.wanted...)
 		at, err := g.upload(t)
 		if err != nil {
 			return err
-		}
-		want = at.Offset(int64(4 * wanted))
-		for i := 0; screened && i < n; i += screenRows {
-			row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
-			from := taken{list: row(at, 1), x: h.values(), bad: h.bad(), norm: p.norm, follows: i > 0}
-			to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1)}
-			if err := p.screen.run(g, &sp.screenSpace, &from, min(screenRows, n-i), l.most, row(want, 1), &to); err != nil {
-				return err
-			}
-		}
-		if screened {
-			return nil
 		}
 		err = g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, at, h.values(), h.bad(), sp.x, sp.noted, p.hidden)
 		if err != nil {
@@ -194,7 +186,7 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 			return err
 		}
 		g.screened.full.Add(uint64(n))
-		return p.full(in, &sp, l.most, want)
+		return p.full(in, &sp, l.most, at.Offset(int64(4*wanted)))
 	})
 	if err != nil {
 		return err
@@ -211,7 +203,7 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		left++
 		in := input{rows: 1, cols: p.hidden, x: sp.norm.Offset(int64(4 * i * p.hidden))}
 		one := headSpace{logits: sp.logits, ids: sp.ids.Offset(int64(4 * i * l.most)), best: sp.best.Offset(int64(4 * i * l.most)), noted: sp.noted.Offset(int64(4 * i))}
-		if err := p.full(in, &one, l.most, want.Offset(int64(4*i))); err != nil {
+		if err := p.full(in, &one, l.most, sp.wanted.Offset(int64(4*i))); err != nil {
 			return err
 		}
 	}
@@ -222,6 +214,23 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 		_, err = p.read(l, &sp, false)
 	}
 	return err
+}
+
+// screens puts passes over the outputs into the stream.
+func (p *head) screens(b *device.Batch, h *hidden, l *logits, sp *headSpace) error {
+	n := len(l.computed)
+	for i := 0; i < n; i += screenRows {
+		row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
+		from := taken{x: h.values(), bad: h.bad(), norm: p.norm, follows: i > 0}
+		for j := i; j < min(n, i+screenRows); j++ {
+			from.take(b.Outputs[l.computed[j]].Row, l.wanted[j])
+		}
+		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, l.most), row(sp.best, l.most), row(sp.states, 1), row(sp.counts, 1)}
+		if err := p.screen.run(p.g, &sp.screenSpace, &from, l.most, &to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // full computes all logits of the input's rows and picks the largest.

@@ -29,6 +29,9 @@ type realOut [7]uint64
 // fewRowsOf are the words of the structure FewRows of kernels/lookup.cu: two a Row.
 type fewRowsOf [2 * embedMost]uint64
 
+// fewTaken are the words of the structure Few of kernels/screen_acts.cu: one a row.
+type fewTaken [screenRows]uint64
+
 // embedMost is how many rows of an embedding may come with the launch.
 const embedMost = 64
 
@@ -53,6 +56,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 				sizes[i] = 8 * len(v)
 			case *spanArgs:
 				sizes[i] = 8 * len(v)
+			case *fewTaken:
+				sizes[i] = 8 * len(v)
 			case *fewRowsOf:
 				sizes[i] = 8 * len(v)
 			}
@@ -75,6 +80,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 		case *realOut:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *oneRow:
+			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case *fewTaken:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *fewRowsOf:
 			copy(k.args.Bytes(i), bytesOf(v[:]))

@@ -37,7 +37,7 @@ const (
 	// have streamThreads threads and a ring of streamRing bytes.
 	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
-	finishBlocks, mostParts, finishThreads = 132, 32, 256
+	finishBlocks, mostParts, finishThreads = 264, 32, 256
 )
 
 // counters are those of device.Screening.
@@ -173,55 +173,68 @@ func boundGroup(n int) int {
 // partsOf is how many blocks share what is left of each of n rows.
 func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
 
-// taken are the rows to be answered: row list[i] of x, of which bad tells what was noted.
+// taken are rows to be answered: those of x that rows name, of which bad tells what was noted.
 type taken struct {
-	list, x, bad driver.Ptr
-	norm         *norm
-	follows      bool // a kernel of this part stands before
+	rows    fewTaken
+	n       int
+	x, bad  driver.Ptr
+	norm    *norm
+	follows bool // a kernel of this part stands before
 }
 
-// places is where what belongs to rows goes: normalized values, what was noted of them, logits.
-type places struct{ norm, noted, ids, best, states, counts driver.Ptr }
+// take adds a row of which so many logits are wanted.
+func (t *taken) take(row, wanted int32) {
+	t.rows[t.n] = uint64(uint32(row)) | uint64(uint32(wanted))<<32
+	t.n++
+}
 
-// run screens n rows, each of which wants so many logits of up to most.
-func (s *screen) run(g *gpu, sp *screenSpace, from *taken, n, most int, wanted driver.Ptr, to *places) error {
-	err := s.prepare(g, sp, from, n, to)
+// places is where what belongs to rows goes: normalized values, what was noted of them, how many
+// logits are wanted, which these are.
+type places struct{ norm, noted, wanted, ids, best, states, counts driver.Ptr }
+
+// run screens rows, each of which wants up to most logits.
+func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most int, to *places) error {
+	err := s.prepare(g, sp, from, to, g.kern.exact)
 	if err == nil {
-		err = s.bound(g, sp, n, wanted, g.kern.exact)
+		err = s.bound(g, sp, from.n, to, g.kern.exact)
 	}
 	if err == nil {
-		err = s.finish(g, sp, n, most, wanted, to)
+		err = s.finish(g, sp, from.n, most, to)
 	}
 	return g.fail("screening logits", err)
 }
 
-// prepare takes, normalizes and rounds the rows.
-func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, n int, to *places) error {
-	groups := boundGroups[boundGroup(n)]
+// prepare takes, normalizes and rounds the rows, for the kernel of bound.
+func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, to *places, stream bool) error {
+	groups := boundGroups[boundGroup(from.n)]
 	var weight driver.Ptr
 	var eps float32
 	if from.norm != nil {
 		weight, eps = from.norm.weight, from.norm.eps
 	}
+	lanes := 1
+	if stream {
+		lanes = 0
+	}
 	k, threads := g.kern.acts(s.d.cols)
 	return k.run(g.stream, driver.Dim{X: 8 * groups}, threads, 0, from.follows,
-		from.list, from.x, from.bad, weight, eps, to.norm, to.noted, n, s.d.cols, s.chunks, groups, sp.acts, sp.widths, sp.able, sp.floors, sp.done)
+		&from.rows, from.x, from.bad, weight, eps, to.norm, to.noted, from.n, s.d.cols, s.chunks, groups, sp.acts, lanes, sp.widths, sp.able, to.wanted, sp.floors, sp.done)
 }
 
 // bound computes bounds. stream chooses the kernel of capability 9.0: both give the same tops.
-func (s *screen) bound(g *gpu, sp *screenSpace, n int, wanted driver.Ptr, stream bool) error {
+func (s *screen) bound(g *gpu, sp *screenSpace, n int, to *places, stream bool) error {
 	group := boundGroup(n)
 	if stream {
 		return g.kern.streams[group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
-			s.codes, s.coefs, sp.acts, sp.widths, wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
+			s.codes, s.coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
 	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
 		s.codes, s.coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
 }
 
 // finish computes what is left and picks the largest.
-func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, wanted driver.Ptr, to *places) error {
+func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error {
 	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, 0, true,
-		sp.uppers, sp.tops, sp.floors, sp.able, wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
+		sp.uppers, sp.tops, sp.floors, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
 		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }

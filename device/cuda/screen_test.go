@@ -35,7 +35,7 @@ func randomHead(g *gpu, vocab, hidden int, rng *rand.Rand) (*head, error) {
 // answers of a pass over n rows, each of which wants so many, from bounds or all logits. On the queue.
 func (p *head) answers(sp *headSpace, from *taken, n, most int, want driver.Ptr, screened bool) (ids []int32, best []uint32, states []int32, err error) {
 	if screened {
-		err = p.screen.run(p.g, &sp.screenSpace, from, n, most, want, sp.places())
+		err = p.screen.run(p.g, &sp.screenSpace, from, most, sp.places())
 	} else {
 		err = p.full(input{rows: n, cols: p.hidden, x: from.x}, sp, most, want)
 	}
@@ -55,22 +55,18 @@ func (p *head) answers(sp *headSpace, from *taken, n, most int, want driver.Ptr,
 }
 
 func (sp *headSpace) places() *places {
-	return &places{sp.norm, sp.noted, sp.ids, sp.best, sp.states, sp.counts}
+	return &places{sp.norm, sp.noted, sp.wanted, sp.ids, sp.best, sp.states, sp.counts}
 }
 
 // rows puts rows that need no norm where a pass takes them. On the queue.
 func (p *head) rows(x []float32, sp *headSpace, wanted []int32) (from taken, want driver.Ptr, err error) {
-	list := make([]int32, len(wanted))
-	for i := range list {
-		list[i] = int32(i)
-	}
-	if from.list, err = p.held.put("list", bytesOf(list)); err != nil {
-		return from, 0, err
+	for i, w := range wanted {
+		from.take(int32(i), w)
 	}
 	if want, err = p.held.put("wanted", bytesOf(wanted)); err != nil {
 		return from, 0, err
 	}
-	from.x, from.bad = sp.x, from.list
+	from.x, from.bad = sp.x, want
 	return from, want, p.g.ctx.CopyIn(sp.x, bytesOf(x))
 }
 
@@ -145,10 +141,10 @@ func (p *head) compare(name string, x []float32, wanted []int32, most int) error
 		tops[i], uppers[i] = make([]float32, 2*n*p.screen.tiles), make([]float32, n*p.screen.tiles*tileRows)
 		err := g.ctx.Fill(sp.uppers, 0xff, int64(4*len(uppers[i])))
 		if err == nil {
-			err = p.screen.prepare(g, &sp.screenSpace, &from, n, sp.places())
+			err = p.screen.prepare(g, &sp.screenSpace, &from, sp.places(), i == 1)
 		}
 		if err == nil {
-			err = p.screen.bound(g, &sp.screenSpace, n, want, i == 1)
+			err = p.screen.bound(g, &sp.screenSpace, n, sp.places(), i == 1)
 		}
 		if err == nil {
 			err = g.stream.Synchronize()
@@ -209,10 +205,9 @@ func BenchmarkScreen(b *testing.B) {
 		}
 		var sp headSpace
 		var from taken
-		var want driver.Ptr
 		err := g.queue.do(func() (err error) {
 			if sp, err = p.place(n, 1, 1, true); err == nil {
-				from, want, err = p.rows(x, &sp, wanted)
+				from, _, err = p.rows(x, &sp, wanted)
 			}
 			from.norm, from.follows = p.norm, true
 			return err
@@ -221,10 +216,10 @@ func BenchmarkScreen(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := p.screen
-		pass := func() error { return s.run(g, &sp.screenSpace, &from, n, 1, want, sp.places()) }
-		acts := func() error { return s.prepare(g, &sp.screenSpace, &from, n, sp.places()) }
-		bounds := func() error { return s.bound(g, &sp.screenSpace, n, want, g.kern.exact) }
-		finish := func() error { return s.finish(g, &sp.screenSpace, n, 1, want, sp.places()) }
+		pass := func() error { return s.run(g, &sp.screenSpace, &from, 1, sp.places()) }
+		acts := func() error { return s.prepare(g, &sp.screenSpace, &from, sp.places(), g.kern.exact) }
+		bounds := func() error { return s.bound(g, &sp.screenSpace, n, sp.places(), g.kern.exact) }
+		finish := func() error { return s.finish(g, &sp.screenSpace, n, 1, sp.places()) }
 		for _, part := range []struct {
 			name string
 			work func() error
@@ -232,7 +227,7 @@ func BenchmarkScreen(b *testing.B) {
 			{"whole", pass},
 			{"acts", acts},
 			{"bounds", bounds},
-			{"older", func() error { return s.bound(g, &sp.screenSpace, n, want, false) }},
+			{"older", func() error { return s.bound(g, &sp.screenSpace, n, sp.places(), false) }},
 			{"finish", finish},
 			{"acts+bounds", func() error { return errorsOf(acts(), bounds()) }},
 			{"bounds+finish", func() error { return errorsOf(bounds(), finish()) }},

@@ -41,7 +41,7 @@ __device__ __forceinline__ void bounds(const uint4 *codes, const float4 *coefs, 
     auto bring = [&](int step) {
         if (step < steps) {
             const int64_t at = (int64_t)actsStage * quads, end = chunks * G * 64;
-            for (int i = threadIdx.x; i < quads; i += boundsThreads) copy16(&held[step % 3][(i & ~31) | (i & 7) << 2 | (i >> 3 & 3)], at + i < end ? acts + at + i : acts, at + i < end ? 16 : 0);
+            for (int i = threadIdx.x; i < quads; i += boundsThreads) copy16(&held[step % 3][i], at + i < end ? acts + at + i : acts, at + i < end ? 16 : 0);
             if (++actsStage == stages) actsStage = 0;
         }
         copies_group();

@@ -4,8 +4,13 @@
 #include "norm.cuh"
 #include "screen.cuh"
 
+// Few are the rows to take and how many logits are wanted of each: they come with the launch,
+// nothing has to be copied before it.
+struct Few {
+    int2 rows[64];
+};
+
 struct Taken {
-    const int32_t *list;
     const float *x;
     const uint32_t *bad;
     const float *weights;
@@ -14,9 +19,10 @@ struct Taken {
     int64_t rows, k, chunks, groups;
     uint4 *acts;
     float2 *widths;
-    int32_t *able;
+    int32_t *able, *wanted;
     uint32_t *floors, *done;
     float eps;
+    bool lanes;
 };
 
 // together adds N values of the lanes; the first one becomes their largest where TOP is set.
@@ -39,7 +45,7 @@ template <int LANES, int N, bool TOP> __device__ __forceinline__ void together(d
     }
 }
 
-template <int LANES, int V> __device__ __forceinline__ void acts_block(const Taken &a) {
+template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few &few, const Taken &a) {
     __shared__ NormScratch scratch;
     __shared__ double sums[4][LANES / 32];
     const int64_t row = blockIdx.x;
@@ -51,9 +57,9 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Tak
     const double inverse = 1.0 / (double)cols;
     pdl_wait();
     if (real) {
-        const int64_t from = a.list[row];
+        const int64_t from = few.rows[row].x;
         load_row<LANES, V>(v, a.x + from * cols, cols, by_quads(a.x, cols, cols));
-        if (threadIdx.x == 0) a.noted[row] = a.bad[from];
+        if (threadIdx.x == 0) a.noted[row] = a.bad[from], a.wanted[row] = few.rows[row].y;
         float s;
         int32_t sum;
         norm_row<LANES, V>(v, a.weights != nullptr, w, inverse, a.eps, cols, a.norm + row * cols, nullptr, 0, scratch, s, sum);
@@ -94,7 +100,7 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Tak
             miss[0] += d * d;
             high |= (uint32_t)(code - (int8_t)code >> 8 & 255) << (8 * j), low |= (uint32_t)(code & 255) << (8 * j);
         }
-        uint32_t *to = (uint32_t *)(a.acts + ((at >> 4) * 2 * a.groups + group) * 32 + (at >> 2 & 3) * 8 + g) + (at & 3);
+        uint32_t *to = (uint32_t *)(a.acts + ((at >> 4) * 2 * a.groups + group) * 32 + (a.lanes ? g * 4 + (at >> 2 & 3) : (at >> 2 & 3) * 8 + g)) + (at & 3);
         to[0] = high, to[a.groups * 128] = low;
     }
     together<LANES, 1, false>(miss, sums + 3);
@@ -111,15 +117,16 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Tak
     a.floors[row] = a.done[row] = 0;
 }
 
-// screen_acts…: a block for each of 8·groups rows; row i is row list[i] of x and goes to norm
-// [rows][k] too; those from `rows` on become zeros. widths are α and β of the row; able 0 says
-// that it has no useful bounds (not finite, zero, tiny or huge). floors and done are of the kernels
+// screen_acts…: a block for each of 8·groups rows; row i is row few.rows[i].x of x and goes
+// to norm [rows][k] too; those from `rows` on become zeros. widths are α and β of the row; able 0 says
+// that it has no useful bounds (not finite, zero, tiny or huge). lanes: acts are in the order of
+// screen.cu. floors and done are of the kernels
 // behind: set to zero.
 #define ACTS(name, LANES, VALUES)                                                                                                                          \
     extern "C" __global__ void __launch_bounds__(LANES, 1)                                                                                                  \
-        name(const int32_t *list, const float *x, const uint32_t *bad, const float *weights, float eps, float *norm, uint32_t *noted, int64_t rows, int64_t k, \
-             int64_t chunks, int64_t groups, uint4 *acts, float2 *widths, int32_t *able, uint32_t *floors, uint32_t *done) {                               \
-        acts_block<LANES, VALUES / 4>({list, x, bad, weights, norm, noted, rows, k, chunks, groups, acts, widths, able, floors, done, eps});               \
+        name(__grid_constant__ const Few few, const float *x, const uint32_t *bad, const float *weights, float eps, float *norm, uint32_t *noted, int64_t rows, int64_t k, \
+             int64_t chunks, int64_t groups, uint4 *acts, int64_t lanes, float2 *widths, int32_t *able, int32_t *wanted, uint32_t *floors, uint32_t *done) { \
+        acts_block<LANES, VALUES / 4>(few, {x, bad, weights, norm, noted, rows, k, chunks, groups, acts, widths, able, wanted, floors, done, eps, lanes != 0});   \
     }
 ACTS(screen_acts12, normLanes, 12)
 ACTS(screen_acts32, normLanes, 32)

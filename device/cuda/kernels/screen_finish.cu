@@ -49,20 +49,28 @@ __device__ __forceinline__ int find(const Left &l, int part, const float *uppers
     __shared__ int count;
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
-    for (int i = (part + (threadIdx.x >> 5) * l.parts) * 32 + (threadIdx.x & 31); i < tiles; i += finishThreads * l.parts) {
-        if (!(tops[i].x >= floor)) continue;
-        float4 quads[screenTile / 4];
+    constexpr int deep = 8;
+    const int step = finishThreads * l.parts;
+    for (int base = (part + (threadIdx.x >> 5) * l.parts) * 32 + (threadIdx.x & 31); base < tiles; base += deep * step) {
+        float top[deep];
 #pragma unroll
-        for (int q = 0; q < screenTile / 4; q++) quads[q] = ((const float4 *)uppers)[(int64_t)i * (screenTile / 4) + q];
+        for (int i = 0; i < deep; i++) top[i] = base + i * step < tiles ? tops[base + i * step].x : -INFINITY;
 #pragma unroll
-        for (int j = 0; j < screenTile; j++) {
-            const float4 &q = quads[j / 4];
-            const float upper = (j & 3) == 0 ? q.x : (j & 3) == 1 ? q.y : (j & 3) == 2 ? q.z : q.w;
-            const int64_t row = (int64_t)i * screenTile + j;
-            if (!(upper >= floor) || row >= n) continue;
-            const int at = atomicAdd(&count, 1);
-            if (at < nearby) near[at] = (int32_t)row;
-            if (at < l.share) l.list[(int64_t)part * l.share + at] = (int32_t)row;
+        for (int i = 0; i < deep; i++) {
+            if (base + i * step >= tiles || !(top[i] >= floor)) continue;
+            const int64_t first = (int64_t)(base + i * step) * screenTile;
+            float4 quads[screenTile / 4];
+#pragma unroll
+            for (int q = 0; q < screenTile / 4; q++) quads[q] = ((const float4 *)(uppers + first))[q];
+#pragma unroll
+            for (int j = 0; j < screenTile; j++) {
+                const float4 &q = quads[j / 4];
+                const float upper = (j & 3) == 0 ? q.x : (j & 3) == 1 ? q.y : (j & 3) == 2 ? q.z : q.w;
+                if (!(upper >= floor) || first + j >= n) continue;
+                const int at = atomicAdd(&count, 1);
+                if (at < nearby) near[at] = (int32_t)(first + j);
+                if (at < l.share) l.list[(int64_t)part * l.share + at] = (int32_t)(first + j);
+            }
         }
     }
     __syncthreads();
@@ -147,7 +155,7 @@ __device__ __forceinline__ void choose(const Left &l, const int *starts, int wan
 
 // screen_finish: grid (up to 32, rows); wanted[row] of the largest, up to 256, go to ids and
 // best [rows][most]. parts [rows][32] and done [rows], zeros, are its own; list and exact have `room` a row.
-extern "C" __global__ void __launch_bounds__(finishThreads)
+extern "C" __global__ void __launch_bounds__(finishThreads, 3)
     screen_finish(const float *uppers, const float2 *tops, const uint32_t *floors, const int32_t *able, const int32_t *wanted, const uint8_t *w, int64_t type, const float *x, int64_t n, int64_t k,
                   int64_t room, int64_t most, int32_t *list, float *exact, int32_t *parts, uint32_t *done, int32_t *counts, int32_t *states, int32_t *ids, float *best) {
     __shared__ int starts[mostParts + 1];

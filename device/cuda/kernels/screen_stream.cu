@@ -31,6 +31,8 @@ __device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.a
 __device__ __forceinline__ void wgmma_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void wgmma_left() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
 
+__device__ __forceinline__ void consumers_sync() { asm volatile("bar.sync 1, %0;" ::"n"(32 * consumerWarps) : "memory"); }
+
 #define D4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
 #define D16(i) D4(i), D4(i + 4), D4(i + 8), D4(i + 12)
 #define R8_0 "%0,%1,%2,%3,%4,%5,%6,%7"
@@ -125,68 +127,88 @@ template <int G> __device__ __forceinline__ void feed(const Task &j, uint8_t *ri
     }
 }
 
-// conclude turns the dots of a warp's tile into bounds. known are the floors of the lane's own
-// activation rows (most_over): the bounds of single rows are kept where the tile is not below.
+// Own is what a lane keeps of the activation rows that most_over gives it.
+template <int G> struct Own {
+    static constexpr int values = 2 * G, kept = G == 8 ? 2 : 1;
+    static constexpr int spread = values >= 8 ? 1 : 8 / values; // lanes with the same row
+    int row[kept];
+    bool single[kept];     // one product is wanted
+    uint32_t floor[kept];  // largest lower bound known, if so
+    float upper[2][kept];  // of the warp's two tiles
+};
+
+__device__ __forceinline__ int row_of(int value, int t) { return 8 * (value >> 1) + 2 * t + (value & 1); }
+
+// bound_at is the bound of a value of the lane in row g + 8·half of the tile.
+template <int G> __device__ __forceinline__ Bound bound_at(const int32_t (&d)[8 * G], const float4 (&coef)[2], const float2 *widths, int v, int half, bool real) {
+    const int at = 4 * (v >> 1) + 2 * half + (v & 1);
+    return bound_of(d[at], d[4 * G + at], coef[half], widths[row_of(v, threadIdx.x & 3)], real);
+}
+
+// conclude turns the dots of a warp's m-th tile into bounds, and raises floors.
 template <int G>
-__device__ __forceinline__ void conclude(const Task &j, const int32_t (&d)[8 * G], const float4 (&coef)[2], const float2 *widths, int tile, uint32_t (&known)[G == 8 ? 2 : 1],
-                                         uint32_t single) {
-    constexpr int values = 2 * G, kept = G == 8 ? 2 : 1;
-    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, tiles = tiles_of(j.n);
+__device__ __forceinline__ void conclude(const Task &j, const int32_t (&d)[8 * G], const float4 (&coef)[2], const float2 *widths, uint32_t *floors, int tile, int m, Own<G> &own) {
+    constexpr int values = 2 * G;
+    const int g = threadIdx.x >> 2 & 7, tiles = tiles_of(j.n);
     const int64_t first = (int64_t)tile * screenTile + g;
-    auto bound = [&](int v, int h) { return bound_of(d[4 * (v >> 1) + 2 * h + (v & 1)], d[4 * (G + (v >> 1)) + 2 * h + (v & 1)], coef[h], widths[8 * (v >> 1) + 2 * t + (v & 1)], first + 8 * h < j.n); };
-    float upper[values], lower[values];
+    float lower[values], upper[values];
 #pragma unroll
     for (int v = 0; v < values; v++) {
-        const Bound a = bound(v, 0), b = bound(v, 1);
+        const Bound a = bound_at<G>(d, coef, widths, v, 0, first < j.n), b = bound_at<G>(d, coef, widths, v, 1, first + 8 < j.n);
         upper[v] = fmaxf(a.upper, b.upper), lower[v] = fmaxf(a.lower, b.lower);
     }
     most_over(upper);
     most_over(lower);
+#pragma unroll
+    for (int i = 0; i < Own<G>::kept; i++) {
+        own.upper[m][i] = upper[i];
+        if (own.row[i] >= j.rows || tile >= tiles || g % Own<G>::spread != 0) continue;
+        j.tops[(int64_t)own.row[i] * tiles + tile] = make_float2(upper[i], lower[i]);
+        const uint32_t order = order_of(lower[i]);
+        if (own.single[i] && order > own.floor[i]) atomicMax(j.floors + own.row[i], order), atomicMax(floors + own.row[i], order);
+    }
+}
+
+// keep writes the bounds of single rows where the tile is not below the floor.
+template <int G>
+__device__ __forceinline__ void keep(const Task &j, const int32_t (&d)[8 * G], const float4 (&coef)[2], const float2 *widths, int tile, int m, const Own<G> &own) {
+    constexpr int values = 2 * G, kept = Own<G>::kept, spread = Own<G>::spread;
+    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, tiles = tiles_of(j.n);
+    const int64_t first = (int64_t)tile * screenTile + g;
     uint32_t pass[kept], any = 0;
 #pragma unroll
     for (int i = 0; i < kept; i++) {
-        const int v = g * values / 8 + i, row = 8 * (v >> 1) + 2 * t + (v & 1);
-        const bool mine = row < j.rows && tile < tiles;
-        if (mine && (values >= 8 || g * values % 8 == 0)) {
-            j.tops[(int64_t)row * tiles + tile] = make_float2(upper[i], lower[i]);
-            const uint32_t order = order_of(lower[i]);
-            if ((single >> i & 1) && order > known[i]) atomicMax(j.floors + row, order), known[i] = order;
-        }
-        pass[i] = __ballot_sync(0xffffffffu, mine && order_of(upper[i]) >= known[i]);
+        pass[i] = __ballot_sync(0xffffffffu, own.row[i] < j.rows && tile < tiles && order_of(own.upper[m][i]) >= own.floor[i]);
         any |= pass[i];
     }
     if (any == 0) return;
 #pragma unroll
     for (int v = 0; v < values; v++) {
-        const int from = values >= 8 ? v / kept : v * 8 / values;
-        if (!(pass[values >= 8 ? v % kept : 0] >> (4 * from + t) & 1)) continue;
-        float *to = j.uppers + (int64_t)(8 * (v >> 1) + 2 * t + (v & 1)) * tiles * screenTile + first;
-        to[0] = bound(v, 0).upper, to[8] = bound(v, 1).upper;
+        if (!(pass[v % kept] >> (4 * (v / kept * spread) + t) & 1)) continue;
+        float *to = j.uppers + (int64_t)row_of(v, t) * tiles * screenTile + first;
+        to[0] = bound_at<G>(d, coef, widths, v, 0, first < j.n).upper, to[8] = bound_at<G>(d, coef, widths, v, 1, first + 8 < j.n).upper;
     }
 }
 
 // consume is a thread of the warp groups that multiply.
-template <int G> __device__ __forceinline__ void consume(const Task &j, const uint8_t *ring, uint64_t *full, uint64_t *empty, float2 *widths) {
+template <int G> __device__ __forceinline__ void consume(const Task &j, const uint8_t *ring, uint64_t *full, uint64_t *empty, float2 *widths, uint32_t *floors) {
     using R = Ring<G>;
-    constexpr int kept = G == 8 ? 2 : 1;
+    constexpr int kept = Own<G>::kept;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     pdl_wait();
-    if (threadIdx.x < 8 * G) widths[threadIdx.x] = j.widths[threadIdx.x];
-    uint32_t single = 0; // of the lane's own rows, those of which one is wanted
-    int own[kept];
+    if (threadIdx.x < 8 * G) widths[threadIdx.x] = j.widths[threadIdx.x], floors[threadIdx.x] = 0;
+    Own<G> own;
 #pragma unroll
     for (int i = 0; i < kept; i++) {
-        const int v = g * 2 * G / 8 + i;
-        own[i] = 8 * (v >> 1) + 2 * t + (v & 1);
-        if (own[i] < j.rows && j.wanted[own[i]] == 1) single |= 1u << i;
+        own.row[i] = row_of(g / Own<G>::spread * kept + i, t);
+        own.single[i] = own.row[i] < j.rows && j.wanted[own.row[i]] == 1;
     }
-    asm volatile("bar.sync 1, 256;" ::: "memory");
+    consumers_sync();
     const int chunks = (int)j.chunks, blocks = tiles_of(j.n) / 4, units = (blocks + unitBlocks - 1) / unitBlocks, group = warp >> 2;
     int slot = 0, round = 0;
     for (int unit = blockIdx.x; unit < units; unit += gridDim.x) {
         const int tile = (unit * unitBlocks + 2 * group) * 4 + (warp & 3); // and four on
         float4 coef[2][2];
-        uint32_t known[kept] = {};
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const uint4 c = once_at((const uint4 *)j.coefs + min(tile + 4 * (i >> 1), blocks * 4 - 1) * screenTile + g + 8 * (i & 1));
@@ -210,12 +232,20 @@ template <int G> __device__ __forceinline__ void consume(const Task &j, const ui
             if (++slot == R::stages) slot = 0, round++;
         }
 #pragma unroll
-        for (int i = 0; i < kept; i++)
-            if (single >> i & 1) asm volatile("ld.relaxed.gpu.u32 %0, [%1];" : "=r"(known[i]) : "l"(j.floors + own[i]) : "memory");
+        for (int i = 0; i < kept; i++) {
+            own.floor[i] = 0;
+            if (own.single[i]) asm volatile("ld.relaxed.gpu.u32 %0, [%1];" : "=r"(own.floor[i]) : "l"(j.floors + own.row[i]) : "memory");
+        }
         wgmma_left<0>();
         if (lane == 0) barrier_arrive(empty + before);
 #pragma unroll
-        for (int m = 0; m < 2; m++) conclude<G>(j, d[m], coef[m], widths, tile + 4 * m, known, single);
+        for (int m = 0; m < 2; m++) conclude<G>(j, d[m], coef[m], widths, floors, tile + 4 * m, m, own);
+        // At first the block's own rows are all that is known.
+        consumers_sync();
+#pragma unroll
+        for (int i = 0; i < kept; i++) own.floor[i] = max(own.floor[i], floors[own.row[i]]);
+#pragma unroll
+        for (int m = 0; m < 2; m++) keep<G>(j, d[m], coef[m], widths, tile + 4 * m, m, own);
     }
 }
 
@@ -224,6 +254,7 @@ template <int G> __device__ __forceinline__ void stream(const Task &j) {
     extern __shared__ __align__(128) uint8_t ring[];
     __shared__ uint64_t full[R::stages], empty[R::stages];
     __shared__ float2 widths[8 * G];
+    __shared__ uint32_t floors[8 * G];
     const int warp = threadIdx.x >> 5;
     if (threadIdx.x == 0) {
         for (int i = 0; i < R::stages; i++) barrier_init(full + i), barrier_init(empty + i, consumerWarps);
@@ -237,7 +268,7 @@ template <int G> __device__ __forceinline__ void stream(const Task &j) {
         pdl_wait(); // a grid may not end before the one before it
     } else {
         if constexpr (G == 8) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        consume<G>(j, ring, full, empty, widths);
+        consume<G>(j, ring, full, empty, widths, floors);
     }
 }
 
