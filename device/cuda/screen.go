@@ -38,6 +38,8 @@ const (
 	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
 	finishBlocks, mostParts, finishThreads = 264, 32, 256
+	// mostHeld is up to how many values of a row these keep in shared memory.
+	mostHeld = 8192
 )
 
 // counters are those of device.Screening.
@@ -234,7 +236,11 @@ func (s *screen) bound(g *gpu, sp *screenSpace, n int, to *places, stream bool) 
 
 // finish computes what is left and picks the largest.
 func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error {
-	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, 0, true,
+	held := 0
+	if s.d.cols <= mostHeld {
+		held = 4 * s.d.cols
+	}
+	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, held, true,
 		sp.uppers, sp.tops, sp.floors, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
 		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }

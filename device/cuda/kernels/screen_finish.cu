@@ -8,7 +8,7 @@
 // head has to answer it.
 #include "screen.cuh"
 
-constexpr int finishThreads = 256, finishWarps = finishThreads / 32, mostParts = 32;
+constexpr int finishThreads = 256, finishWarps = finishThreads / 32, mostParts = 32, mostHeld = 8192; // the last: values of a row that lie in shared memory
 
 // Left is what belongs to one row: list and exact have a piece of `share` for each part.
 struct Left {
@@ -44,7 +44,8 @@ __device__ __forceinline__ float floor_of(const float2 *tops, int tiles, int wan
     return least == 0 ? -INFINITY : value_of(least);
 }
 
-// find lists the rows of a part that reach the floor; the count may exceed the share.
+// find lists the rows of a part that reach the floor; the count may exceed the share. The copies
+// of the block are there when it ends.
 __device__ __forceinline__ int find(const Left &l, int part, const float *uppers, const float2 *tops, int tiles, int64_t n, float floor, int32_t *near) {
     __shared__ int count;
     if (threadIdx.x == 0) count = 0;
@@ -73,6 +74,7 @@ __device__ __forceinline__ int find(const Left &l, int part, const float *uppers
             }
         }
     }
+    copies_done();
     __syncthreads();
     return count;
 }
@@ -161,6 +163,7 @@ extern "C" __global__ void __launch_bounds__(finishThreads, 3)
     __shared__ int starts[mostParts + 1];
     __shared__ bool last;
     __shared__ int32_t near[nearby];
+    extern __shared__ float4 values[]; // of the row
     const int64_t row = blockIdx.y;
     const int tiles = tiles_of(n), part = blockIdx.x;
     const Left l = {list + row * room, parts + row * mostParts, exact + row * room, (int)(room / gridDim.x), (int)gridDim.x};
@@ -172,9 +175,13 @@ extern "C" __global__ void __launch_bounds__(finishThreads, 3)
         if (threadIdx.x == 0 && part == 0) counts[row] = 0, states[row] = 1;
         return;
     }
-    uppers += row * tiles * screenTile, tops += row * tiles;
+    uppers += row * tiles * screenTile, tops += row * tiles, x += row * k;
+    if (k % 4 == 0 && k <= mostHeld) {
+        for (int i = threadIdx.x; i < k / 4; i += finishThreads) copy16(values + i, (const float4 *)x + i, 16);
+        x = (const float *)values;
+    }
     const int count = find(l, part, uppers, tops, tiles, n, floor_of(tops, tiles, want, known), near);
-    if (count <= l.share) rescore_as(type, w, x + row * k, k, l.list + (int64_t)part * l.share, near, count, l.exact + (int64_t)part * l.share);
+    if (count <= l.share) rescore_as(type, w, x, k, l.list + (int64_t)part * l.share, near, count, l.exact + (int64_t)part * l.share);
     __syncthreads();
     if (threadIdx.x < 32) {
         const int lane = threadIdx.x;
