@@ -94,7 +94,7 @@ func (g *gpu) enough(spec *graph.Block, rows int) bool {
 }
 
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
-const eachFrom = 2
+const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.
 func (b *block) folds(g *gpu, s *step) bool {

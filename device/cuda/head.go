@@ -101,7 +101,8 @@ type headSpace struct {
 	noted, ids, best           driver.Ptr // answers, one behind the other
 	states, counts             driver.Ptr // of screening, behind them
 	x, norm, q, s, sum, logits driver.Ptr
-	screenSpace                // of a pass
+	wanted                     driver.Ptr // of screened rows
+	screenSpace                           // of a pass
 }
 
 // pieces are what n outputs need, of which whole get all their logits.
@@ -113,6 +114,7 @@ func (p *head) pieces(sp *headSpace, n, most, whole int, screened bool) []sized 
 		{&sp.logits, 4 * whole * p.vocab},
 	}
 	if screened {
+		parts = append(parts, sized{&sp.wanted, 4 * n})
 		parts = append(parts, p.screen.room(&sp.screenSpace, min(n, screenRows), most)...)
 	}
 	return parts

@@ -29,6 +29,9 @@ type realOut [7]uint64
 // fewRowsOf are the words of the structure FewRows of kernels/lookup.cu: two a Row.
 type fewRowsOf [2 * embedMost]uint64
 
+// fewTaken are the words of the structure Few of kernels/screen_acts.cu: one a row.
+type fewTaken [screenRows]uint64
+
 // embedMost is how many rows of an embedding may come with the launch.
 const embedMost = 64
 
@@ -53,6 +56,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 				sizes[i] = 8 * len(v)
 			case *spanArgs:
 				sizes[i] = 8 * len(v)
+			case *fewTaken:
+				sizes[i] = 8 * len(v)
 			case *fewRowsOf:
 				sizes[i] = 8 * len(v)
 			}
@@ -75,6 +80,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 		case *realOut:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *oneRow:
+			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case *fewTaken:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
 		case *fewRowsOf:
 			copy(k.args.Bytes(i), bytesOf(v[:]))
@@ -116,9 +123,10 @@ type kernelSet struct {
 	placeRows, attendAny                                           kernel
 	attn64, attn128                                                attention
 	largest                                                        kernel
-	screenBuild, screenActs                                        kernel
+	screenBuild, acts12, acts32, actsWide                          kernel
 	bounds                                                         [len(boundGroups)]kernel
-	screenSelect, screenRescore, screenChoose                      kernel
+	streams                                                        [len(boundGroups)]kernel // without code where exact is false
+	screenFinish                                                   kernel
 	span64, span128                                                kernel // without code where spanned is false
 	spanned                                                        bool
 	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
@@ -127,7 +135,7 @@ type kernelSet struct {
 // denseRoutes are the rows that the kernels of dense.cu work on at a time.
 var denseRoutes = [...]int{1, 4, 16}
 
-// boundGroups are the rows that the kernels of screen.cu take at most, in eights.
+// boundGroups are the rows that the kernels of screen.cu and screen_stream.cu take at most, in eights.
 var boundGroups = [...]int{1, 2, 4, 8}
 
 // named lists the kernels by source and name.
@@ -146,10 +154,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		"attention":     {},
 		"decode":        {},
 		"largest":       {"largest": &k.largest},
-		"screen_build":  {"screen_build": &k.screenBuild, "screen_acts": &k.screenActs},
-		"screen": {
-			"screen_select": &k.screenSelect, "screen_rescore": &k.screenRescore, "screen_choose": &k.screenChoose,
-		},
+		"screen_build":  {"screen_build": &k.screenBuild},
+		"screen_acts":   {"screen_acts12": &k.acts12, "screen_acts32": &k.acts32, "screen_acts_wide": &k.actsWide},
+		"screen":        {},
+		"screen_finish": {"screen_finish": &k.screenFinish},
 	}
 	for i, rows := range denseRoutes {
 		for j, typ := range denseTypes {
@@ -173,6 +181,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		all["span"] = map[string]*kernel{"span_64": &k.span64, "span_128": &k.span128}
 	}
 	if k.exact {
+		all["screen_stream"] = map[string]*kernel{}
+		for i, groups := range boundGroups {
+			all["screen_stream"][fmt.Sprintf("screen_stream_%d", 8*groups)] = &k.streams[i]
+		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
 			for j, tiles := range batchTiles {
@@ -192,6 +204,17 @@ func (k *kernelSet) norm(cols int) (*kernel, int) {
 		return &k.norm32, normLanes
 	}
 	return &k.normWide, wideLanes
+}
+
+// acts picks the kernel that rounds rows of so many values for screening, and its threads.
+func (k *kernelSet) acts(cols int) (*kernel, int) {
+	switch {
+	case cols <= 12*normLanes:
+		return &k.acts12, normLanes
+	case cols <= mostNarrow:
+		return &k.acts32, normLanes
+	}
+	return &k.actsWide, wideLanes
 }
 
 // Lanes of kernels/norm.cuh, and the longest rows that the narrow ones and all take.
@@ -227,6 +250,11 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	if k.exact {
+		for i := range k.streams {
+			if err := k.streams[i].f.AllowShared(streamRing); err != nil {
+				return nil, errors.Join(err, k.unload())
+			}
+		}
 		k.batchMost = p.SharedOptin - 4<<10
 		for _, list := range k.batch {
 			for i := range list {

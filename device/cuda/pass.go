@@ -45,20 +45,11 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 		iv = &interval{done: done}
 	}
 	ps.worked, err = g.time(iv, early != nil, func() error {
-		at, err := p.asked(b, l, ps)
-		if err != nil {
-			return err
+		ask := p.asked
+		if ps.screened {
+			ask = p.bound
 		}
-		in, err := p.feed(at, h.values(), h.bad(), &ps.sp, n)
-		if err != nil {
-			return err
-		}
-		if !ps.screened {
-			err = p.full(in, &ps.sp, l.most, ps.want)
-		} else {
-			err = p.bound(ps)
-		}
-		if err != nil {
+		if err := ask(b, h, l, ps); err != nil {
 			return err
 		}
 		if ps.room != noRoom {
@@ -69,41 +60,52 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 	return ps, err
 }
 
-// asked is where the rows that are to be answered are on the GPU; it notes where it stands how many
-// tokens each wants.
-func (p *head) asked(b *device.Batch, l *logits, ps *pass) (driver.Ptr, error) {
+// asked computes all logits of what l asks for.
+func (p *head) asked(b *device.Batch, h *hidden, l *logits, ps *pass) error {
+	g, sp, list := p.g, &ps.sp, p.rooms.rows()
 	if ps.room != noRoom {
 		ps.want = p.rooms.wanted()
-		return p.rooms.rows(), nil
+	} else {
+		t := &tables{rows: ps.n}
+		for _, o := range l.computed {
+			t.add(b.Outputs[o].Row)
+		}
+		from := t.add(l.wanted...)
+		var err error
+		if list, err = g.upload(t); err != nil {
+			return err
+		}
+		ps.want = list.Offset(int64(4 * from))
 	}
-	t := &tables{rows: ps.n}
-	for _, o := range l.computed {
-		t.add(b.Outputs[o].Row)
+	if err := p.take(list, h.values(), h.bad(), sp.x, sp.noted, ps.n); err != nil {
+		return err
 	}
-	from := t.add(l.wanted...)
-	at, err := p.g.upload(t)
-	ps.want = at.Offset(int64(4 * from))
-	return at, err
-}
-
-// feed takes n rows, with what was noted of them, and normalizes them.
-func (p *head) feed(list, values, bad driver.Ptr, sp *headSpace, n int) (input, error) {
-	g := p.g
-	err := g.kern.takeRows.run(g.stream, driver.Dim{X: n}, 256, 0, false, list, values, bad, sp.x, sp.noted, p.hidden)
+	in, err := g.feed(p.out, &space{norm: sp.norm, q: sp.q, s: sp.s, sum: sp.sum}, sp.x, p.hidden, ps.n, p.norm, true)
 	if err != nil {
-		return input{}, g.fail("taking rows", err)
+		return err
 	}
-	return g.feed(p.out, &space{norm: sp.norm, q: sp.q, s: sp.s, sum: sp.sum}, sp.x, p.hidden, n, p.norm, true)
+	return p.full(in, sp, l.most, ps.want)
 }
 
-// bound screens all rows of a pass.
-func (p *head) bound(ps *pass) error {
+// take copies n rows, and what was noted of them.
+func (p *head) take(list, values, bad, to, noted driver.Ptr, n int) error {
+	return p.g.fail("taking rows", p.g.kern.takeRows.run(p.g.stream, driver.Dim{X: n}, 256, 0, false, list, values, bad, to, noted, p.hidden))
+}
+
+// bound screens what l asks for.
+func (p *head) bound(b *device.Batch, h *hidden, l *logits, ps *pass) error {
 	sp := &ps.sp
+	if ps.want = sp.wanted; ps.room != noRoom {
+		ps.want = p.rooms.wanted()
+	}
 	for i := 0; i < ps.n; i += screenRows {
 		row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
-		err := p.screen.run(p.g, &sp.screenSpace, row(sp.norm, p.hidden), min(screenRows, ps.n-i), ps.most,
-			row(ps.want, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1))
-		if err != nil {
+		from := taken{x: h.values(), bad: h.bad(), norm: p.norm, follows: i > 0}
+		for j := i; j < min(ps.n, i+screenRows); j++ {
+			from.take(b.Outputs[l.computed[j]].Row, l.wanted[j])
+		}
+		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1)}
+		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, &to); err != nil {
 			return err
 		}
 	}
@@ -172,7 +174,7 @@ func entry(entries []int32, i int) int {
 }
 
 // again answers outputs that bounds could not, from all of their logits. Of a pass with a room
-// scratch memory may have had other uses since: its rows are normalized once more.
+// scratch memory may have had other uses since: its rows, which are in the room, are taken once more.
 func (p *head) again(l *logits, ps *pass, left, entries []int32) error {
 	g, n := p.g, len(left)
 	sub := &logits{vocab: l.vocab, most: l.most, answers: l.answers, noted: make([]uint32, n)}
@@ -189,7 +191,7 @@ func (p *head) again(l *logits, ps *pass, left, entries []int32) error {
 			now.sp, err = p.place(n, l.most, 1, false)
 		}
 		if err == nil {
-			_, err = p.feed(list, ps.sp.x, ps.sp.noted, &now.sp, n)
+			err = p.take(list, ps.sp.norm, ps.sp.noted, now.sp.norm, now.sp.noted, n)
 		}
 		if err != nil {
 			return err

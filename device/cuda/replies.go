@@ -9,7 +9,7 @@ import (
 
 // replies are rooms for the head's work for greedy steps: of one that is waited for and of one that
 // was begun after it. What is in a room stays there when scratch memory goes to others: the answers, among
-// which the step after finds its tokens, and the rows that they were computed from.
+// which the step after finds its tokens, and the normalized rows that they were computed from.
 //
 //	on the GPU: [noted, ids, best, states, counts] [rows] of a step, twice; 0 1 2 …, 1 1 1 …
 type replies struct {
@@ -57,7 +57,7 @@ func (r *replies) room(ps *pass) {
 	r.next = 1 - r.next
 	at := r.mem.Offset(int64(ps.room * roomBytes(r.width)))
 	ps.sp.answers(at, ps.n, 1)
-	ps.sp.x = at.Offset(4 * replyWords)
+	ps.sp.norm = at.Offset(4 * replyWords)
 }
 
 // tell puts the copy of a pass's answers to the host into the stream.

@@ -33,8 +33,13 @@ const (
 	// leftMost is the part of the vocabulary (one in so many) that may be left to compute
 	// exactly before the whole head is the better choice.
 	leftMost = 8
-	// boundBlocks is how many blocks read the copy, rescoreBlocks how many compute what is left.
-	boundBlocks, rescoreBlocks = 264, 264
+	// boundBlocks is how many blocks of kernels/screen.cu read the copy; those of screen_stream.cu
+	// have streamThreads threads and a ring of streamRing bytes.
+	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
+	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
+	finishBlocks, mostParts, finishThreads = 264, 32, 256
+	// mostHeld is up to how many values of a row these keep in shared memory.
+	mostHeld = 8192
 )
 
 // counters are those of device.Screening.
@@ -94,7 +99,7 @@ func (g *gpu) screenable(l *layer) string {
 
 // screenSize is the memory of a copy: codes, and four floats for each row of whole tiles.
 func screenSize(rows, cols int) (tiles, chunks int, codes, coefs int64) {
-	tiles, chunks = ceilDiv(rows, tileRows), ceilDiv(cols, 64)
+	tiles, chunks = 4*ceilDiv(rows, 64), ceilDiv(cols, 64)
 	return tiles, chunks, int64(tiles) * int64(chunks) * 1024, int64(tiles) * 256
 }
 
@@ -141,16 +146,18 @@ func (h *holding) screen(d *tensor) (*screen, error) {
 
 // screenSpace is memory of a pass over up to screenRows rows.
 type screenSpace struct {
-	acts, widths, able, uppers, tops, list, exact driver.Ptr
-	room                                          int
+	acts, widths, able, floors, done, parts, uppers, tops, list, exact driver.Ptr
+	room                                                               int
 }
 
 // room lists what a pass over n rows needs.
 func (s *screen) room(sp *screenSpace, n, most int) []sized {
-	sp.room = max(most, s.d.rows/leftMost)
+	parts := partsOf(n)
+	sp.room = parts * max(64+most, ceilDiv(s.d.rows/leftMost, parts))
 	groups := boundGroups[boundGroup(n)]
 	return []sized{
 		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 64 * groups}, {&sp.able, 32 * groups},
+		{&sp.floors, 32 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 4 * n * mostParts},
 		{&sp.uppers, n * s.tiles * 64}, {&sp.tops, n * s.tiles * 8},
 		{&sp.list, 4 * n * sp.room}, {&sp.exact, 4 * n * sp.room},
 	}
@@ -165,36 +172,75 @@ func boundGroup(n int) int {
 	return i
 }
 
-// run screens n rows x (normalized, float32). The last five are the rows' own.
-func (s *screen) run(g *gpu, sp *screenSpace, x driver.Ptr, n, most int, wanted, ids, best, states, counts driver.Ptr) error {
-	k, d := g.kern, s.d
+// partsOf is how many blocks share what is left of each of n rows.
+func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
+
+// taken are rows to be answered: those of x that rows name, of which bad tells what was noted.
+type taken struct {
+	rows    fewTaken
+	n       int
+	x, bad  driver.Ptr
+	norm    *norm
+	follows bool // a kernel of this part stands before
+}
+
+// take adds a row of which so many logits are wanted.
+func (t *taken) take(row, wanted int32) {
+	t.rows[t.n] = uint64(uint32(row)) | uint64(uint32(wanted))<<32
+	t.n++
+}
+
+// places is where what belongs to rows goes: normalized values, what was noted of them, how many
+// logits are wanted, which these are.
+type places struct{ norm, noted, wanted, ids, best, states, counts driver.Ptr }
+
+// run screens rows, each of which wants up to most logits.
+func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most int, to *places) error {
+	err := s.prepare(g, sp, from, to, g.kern.exact)
+	if err == nil {
+		err = s.bound(g, sp, from.n, to, g.kern.exact)
+	}
+	if err == nil {
+		err = s.finish(g, sp, from.n, most, to)
+	}
+	return g.fail("screening logits", err)
+}
+
+// prepare takes, normalizes and rounds the rows, for the kernel of bound.
+func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, to *places, stream bool) error {
+	groups := boundGroups[boundGroup(from.n)]
+	var weight driver.Ptr
+	var eps float32
+	if from.norm != nil {
+		weight, eps = from.norm.weight, from.norm.eps
+	}
+	lanes := 1
+	if stream {
+		lanes = 0
+	}
+	k, threads := g.kern.acts(s.d.cols)
+	return k.run(g.stream, driver.Dim{X: 8 * groups}, threads, 0, from.follows,
+		&from.rows, from.x, from.bad, weight, eps, to.norm, to.noted, from.n, s.d.cols, s.chunks, groups, sp.acts, lanes, sp.widths, sp.able, to.wanted, sp.floors, sp.done)
+}
+
+// bound computes bounds. stream chooses the kernel of capability 9.0: both give the same tops.
+func (s *screen) bound(g *gpu, sp *screenSpace, n int, to *places, stream bool) error {
 	group := boundGroup(n)
-	steps := []func() error{
-		func() error {
-			return k.screenActs.run(g.stream, driver.Dim{X: 8 * boundGroups[group]}, 256, 0, true,
-				x, n, d.cols, s.chunks, boundGroups[group], sp.acts, sp.widths, sp.able)
-		},
-		func() error {
-			return k.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
-				s.codes, s.coefs, sp.acts, sp.widths, s.chunks, d.rows, n, sp.uppers, sp.tops)
-		},
-		func() error {
-			return k.screenSelect.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
-				sp.uppers, sp.tops, sp.able, wanted, d.rows, sp.room, sp.list, counts, states)
-		},
-		func() error {
-			return k.screenRescore.run(g.stream, driver.Dim{X: ceilDiv(rescoreBlocks, n), Y: n}, 256, 0, true,
-				d.mem.ptr, d.kind, x, d.cols, sp.list, counts, sp.room, sp.exact)
-		},
-		func() error {
-			return k.screenChoose.run(g.stream, driver.Dim{X: n}, 1024, 0, true,
-				sp.list, sp.exact, counts, states, wanted, sp.room, most, ids, best)
-		},
+	if stream {
+		return g.kern.streams[group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
+			s.codes, s.coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return g.fail("screening logits", err)
-		}
+	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
+		s.codes, s.coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
+}
+
+// finish computes what is left and picks the largest.
+func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error {
+	held := 0
+	if s.d.cols <= mostHeld {
+		held = 4 * s.d.cols
 	}
-	return nil
+	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, held, true,
+		sp.uppers, sp.tops, sp.floors, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
+		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }

@@ -74,7 +74,11 @@ func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err err
 		}
 		return g.way(t, rows).k.f.Name(), inTiles, nil
 	case l.Kind == "output" && g.screenable(&layer{groups: []group{{d: &tensor{rows: l.Out, cols: l.In}}}}) == "":
-		return g.kern.bounds[boundGroup(min(rows, screenRows))].f.Name(), screened, nil
+		group := boundGroup(min(rows, screenRows))
+		if g.kern.exact {
+			return g.kern.streams[group].f.Name(), screened, nil
+		}
+		return g.kern.bounds[group].f.Name(), screened, nil
 	}
 	return g.kern.dense[denseRoute(rows)][kind].f.Name(), access, nil
 }

@@ -98,7 +98,7 @@ func TestStrategy(t *testing.T) {
 		rows  int
 		want  string
 	}{
-		{&spec, 4, "attn_decode_128"}, {&spec, 52, "attn_decode_128"}, {&spec, 53, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
+		{&spec, 4, "attn_decode_128"}, {&spec, 26, "attn_decode_128"}, {&spec, 27, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
 		{&normed, 4, "attn_chunks_128"}, {&normed, 64, "attn_chunks_128"}, {&odd, 4, "attend_any"},
 	} {
 		s, err := g.Strategy(device.Layer{Kind: "attention", In: 128, KV: "f16", Block: c.block}, c.rows)

@@ -3,9 +3,9 @@
 #include <cstdint>
 
 // Weights on their way to shared memory: a barrier counts their bytes.
-__device__ __forceinline__ void barrier_init(uint64_t *bar) {
+__device__ __forceinline__ void barrier_init(uint64_t *bar, uint32_t count = 1) {
     uint32_t at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(count) : "memory");
 }
 
 __device__ __forceinline__ void barrier_expect(uint64_t *bar, uint32_t bytes) {

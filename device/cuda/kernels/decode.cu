@@ -7,6 +7,7 @@
 // The bits are those of place_rows, attn_chunks, attn_combine and norm.
 #include "chunk.cuh"
 #include "norm.cuh"
+#include "ptx_int.cuh"
 #include "turn.cuh"
 
 // attn_decode is attn_chunks that takes queries, keys and values as they come from the
@@ -110,7 +111,8 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
 }
 
 // attn_each is attn_decode for many rows: a CTA goes through all chunks of a KV head of a
-// row, one being brought while another is used, and writes the finished heads, float32.
+// row and writes the finished heads, float32. Keys and values have two buffers each, and are
+// asked for as soon as one of these is free: half of the warps bring keys, two chunks ahead.
 template <int D>
 __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
                                           const float *sines, float *att, float scale, const Shape &a) {
@@ -127,7 +129,14 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
         return;
     }
     Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.x, (int)a.pageSize, at.pos - 1};
-    copy_part<D>(buffers, kv, warp, 0, part_page(kv, warp, 0));
+    const bool keys = warp < 2;
+    // bring begins to copy the warp's part of a chunk, if there is such a chunk.
+    auto bring = [&](int start) {
+        if (start <= at.pos) copy_part<D>(buffers + (start / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, start, part_page(kv, warp, start));
+        copies_group();
+    };
+    bring(0);
+    if (keys) bring(CHUNK);
     int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
     const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     pdl_wait();
@@ -143,8 +152,8 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
     const float factor = scale * 1.44269504088896341f;
     for (int start = 0; start <= at.pos; start += CHUNK) {
         uint4 *frags = buffers + (start / CHUNK & 1) * (Frags<D>::all * 32);
-        copies_done();
         if (start + CHUNK > at.pos) {
+            copies_done();
             trim_part<D>(frags, kv, warp, start);
             __syncthreads();
             const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
@@ -154,11 +163,13 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
                 turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
                      [&](int d, float x) { to[key_at<D>(in, d)] = k[page + slot * D + d] = __float2half_rn(x); });
             for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(in, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+        } else if (keys) {
+            copies_left<1>();
         }
         __syncthreads();
-        if (int next = start + CHUNK; next <= at.pos) copy_part<D>(buffers + (next / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, next, part_page(kv, warp, next));
+        if (!keys) bring(start + CHUNK);
         Weights w;
-        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor);
+        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
         float part[tiles][4], x[2], y[2];
         chunk_values<D, tiles>(part, w, frags, tiles * warp);
 #pragma unroll

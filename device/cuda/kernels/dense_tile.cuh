@@ -211,9 +211,8 @@ __device__ __forceinline__ void dense_many(Staged *held, const uint8_t *w, const
     }
 }
 
-// dense_dot is one product, for lists of single outputs.
-template <int T, bool VEC> __device__ __forceinline__ float dense_dot(const uint8_t *row, const float *x, int64_t k) {
-    constexpr int deep = 4;
+// dense_dot is one product, for lists of single outputs; so many units of a lane are under way.
+template <int T, bool VEC, int deep = 4> __device__ __forceinline__ float dense_dot(const uint8_t *row, const float *x, int64_t k) {
     const int lane = threadIdx.x & 31, units = (int)((k + kUnit - 1) / kUnit);
     float sum = 0.f;
     for (int u = lane; u < units; u += 32 * deep) {

@@ -53,7 +53,7 @@ func TestEmbedded(t *testing.T) {
 	}
 	for _, e := range sources {
 		name, _, _ := strings.Cut(e.Name(), ".")
-		if name == "span" || name == "ternary_batch" {
+		if name == "span" || name == "ternary_batch" || name == "screen_stream" {
 			if _, err := Images(name, 90); err != nil {
 				t.Error(err)
 			}

@@ -66,6 +66,7 @@ extern "C" __global__ void check_rows(const Row *rows, const float *x, uint32_t 
 
 // take_rows copies the rows that are to be answered, and what was noted of them.
 extern "C" __global__ void take_rows(const int32_t *list, const float *x, const uint32_t *bad, float *to, uint32_t *noted, int64_t hidden) {
+    pdl_release();
     int64_t row = list[blockIdx.x];
     for (int64_t i = threadIdx.x; i < hidden; i += blockDim.x) to[blockIdx.x * hidden + i] = x[row * hidden + i];
     if (threadIdx.x == 0) noted[blockIdx.x] = bad[row];

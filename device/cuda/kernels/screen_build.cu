@@ -1,6 +1,5 @@
 // build: compute_80 sm_90a
-// Filling what screen.cuh describes: the copy of the head, once, and the
-// activations of each step.
+// The copy of the head that screen.cuh describes.
 #include "screen.cuh"
 
 template <int T, bool VEC>
@@ -28,7 +27,7 @@ __device__ __forceinline__ void build_row(const uint8_t *w, int64_t row, int64_t
     }
     double miss = 0;
     long long squares = 0;
-    const int64_t tile = row / screenTile, g = row & 7, half = row >> 3 & 1;
+    const int64_t block = row / screenBlock, eight = row >> 3 & 7, g = row & 7;
     for (int64_t q = lane; q < chunks * 4; q += 32) {
         uint32_t words[4] = {};
         for (int h = 0; real && able && h < 2; h++) {
@@ -47,7 +46,7 @@ __device__ __forceinline__ void build_row(const uint8_t *w, int64_t row, int64_t
                 else words[2 + (i >> 2)] |= byte;
             }
         }
-        codes[((tile * chunks + (q >> 2)) * 2 + half) * 32 + g * 4 + (q & 3)] = make_uint4(words[0], words[1], words[2], words[3]);
+        codes[((block * chunks + (q >> 2)) * 8 + eight) * 32 + (q & 3) * 8 + g] = make_uint4(words[0], words[1], words[2], words[3]);
     }
     miss = warp_sum(miss);
     squares = warp_sum(squares);
@@ -66,13 +65,13 @@ __device__ __forceinline__ void build(const uint8_t *w, int64_t row, int64_t n, 
         build_row<T, Weights<T>::values != 1>(w, row, n, k, chunks, codes, coefs, unable);
 }
 
-// screen_build: a warp a row, grid ⌈n/16⌉·2 blocks of 256 threads from row `first`, a
+// screen_build: a warp a row, grid ⌈n/64⌉·8 blocks of 256 threads from row `first`, a
 // multiple of 8, on. unable, 0xffffffff before, becomes the lowest row that has values
 // which are not finite or beyond 2^60: such a head has no copy.
 extern "C" __global__ void __launch_bounds__(256)
     screen_build(const uint8_t *w, int64_t type, int64_t first, int64_t n, int64_t k, int64_t chunks, uint4 *codes, float4 *coefs, uint32_t *unable) {
     const int64_t row = first + (int64_t)blockIdx.x * 8 + (threadIdx.x >> 5);
-    if (row >= (n + screenTile - 1) / screenTile * screenTile) return;
+    if (row >= (int64_t)tiles_of(n) * screenTile) return;
     switch (type) {
     case F32: return build<F32>(w, row, n, k, chunks, codes, coefs, unable);
     case F16: return build<F16>(w, row, n, k, chunks, codes, coefs, unable);
@@ -86,60 +85,4 @@ extern "C" __global__ void __launch_bounds__(256)
     case Q5_K: return build<Q5_K>(w, row, n, k, chunks, codes, coefs, unable);
     case Q6_K: return build<Q6_K>(w, row, n, k, chunks, codes, coefs, unable);
     }
-}
-
-// screen_acts: a block of 256 threads for each of 8·groups rows; those from `rows` on
-// become zeros. widths are α and β of the row; able 0 says that it has no useful bounds
-// (not finite, zero, tiny or huge).
-extern "C" __global__ void __launch_bounds__(256)
-    screen_acts(const float *x, int64_t rows, int64_t k, int64_t chunks, int64_t groups, uint4 *acts, float2 *widths, int32_t *able) {
-    __shared__ double scratch[33];
-    const int64_t row = blockIdx.x;
-    const float *from = x + row * k;
-    const int64_t values = row < rows ? k : 0;
-    pdl_wait();
-    pdl_release();
-    double top = 0, sum = 0, squares = 0;
-    for (int64_t i = threadIdx.x; i < values; i += blockDim.x) {
-        double m = fabs((double)from[i]);
-        top = m <= top ? top : m; // takes a NaN
-        sum += m;
-        squares += m * m; // and keeps it here
-    }
-    top = block_max(top, scratch);
-    sum = block_sum(sum, scratch);
-    squares = block_sum(squares, scratch);
-    const double n = (double)k, norm = sqrt(squares) * (1 + 0x1p-30);
-    const bool good = norm >= floorActs && norm <= ceilNorm;
-    const double budget = 2147483647 / 127; // of Σ|y|: no dot exceeds int32
-    const double step = fmax(top / 32767, sum / (budget - n)) * (1 + 0x1p-30);
-    const double t = good ? (double)__double2float_ru(step) : 1;
-    double miss = 0;
-    const int64_t group = row >> 3, g = row & 7;
-    for (int64_t q = threadIdx.x; q < chunks * 4; q += blockDim.x) {
-        uint32_t high[4] = {}, low[4] = {};
-#pragma unroll
-        for (int i = 0; i < 16; i++) {
-            const int64_t at = q * 16 + i;
-            const double v = good && at < values ? (double)from[at] : 0;
-            const double y = rint(v / t), d = v - y * t;
-            miss += d * d;
-            const int code = (int)y;
-            high[i >> 2] |= (uint32_t)(code >> 8 & 255) << (8 * (i & 3));
-            low[i >> 2] |= (uint32_t)(code & 255) << (8 * (i & 3));
-        }
-        uint4 *to = acts + (((q >> 2) * groups + group) * 2) * 32 + g * 4 + (q & 3);
-        to[0] = make_uint4(high[0], high[1], high[2], high[3]);
-        to[32] = make_uint4(low[0], low[1], low[2], low[3]);
-    }
-    miss = sqrt(block_sum(miss, scratch)) * (1 + 0x1p-30);
-    if (threadIdx.x != 0) return;
-    const double u = 0x1p-24, m = 8 * ceil(n / kChunk) + 5, gamma = m * u / (1 - m * u), slack = 1 + 0x1p-20;
-    float2 width = make_float2(0.f, 0.f);
-    if (good) {
-        width.x = __double2float_ru(slack * (1 + gamma) * norm / t);
-        width.y = __double2float_ru(slack * (miss + gamma * norm + 8 * u * (norm + miss) + n * 0x1p-99) / t);
-    }
-    widths[row] = width;
-    able[row] = good;
 }
