@@ -199,28 +199,37 @@ template <int ROWS = 2> __device__ __forceinline__ void chunk_softmax(Weights &w
 
 // chunk_weights is chunk_scores and chunk_softmax by a CTA of four warps, each of which
 // computes two tiles of scores and gets all of them; every row sees the positions up to `see`.
-// Each warp calls before() when it has read its keys, after() when all have.
+// ROWS as in chunk_softmax. Each warp calls before() when it has read its keys, after() when all have.
 struct Nothing {
     __device__ void operator()() const {}
 };
-template <int D, typename Before = Nothing, typename After = Nothing>
+template <int D, int ROWS = 2, typename Before = Nothing, typename After = Nothing>
 __device__ __forceinline__ void chunk_weights(Weights &w, const uint32_t (&q)[D / 16][4], const uint4 *frags, float4 (&exchange)[8][32], int see, float factor,
                                               Before before = {}, After after = {}) {
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    float2 *firsts = (float2 *)exchange; // where rows g + 8 are nobody's
     float s[8][4];
     chunk_scores<D, 2>(s, q, frags, 2 * warp);
 #pragma unroll
-    for (int i = 0; i < 2; i++) exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
+    for (int i = 0; i < 2; i++) {
+        if (ROWS == 1) firsts[(2 * warp + i) * 32 + lane] = make_float2(s[i][0], s[i][1]);
+        else exchange[2 * warp + i][lane] = make_float4(s[i][0], s[i][1], s[i][2], s[i][3]);
+    }
     before();
     __syncthreads();
     after();
 #pragma unroll
     for (int x = 0; x < 8; x++) {
-        float4 e = exchange[x][lane];
-        s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
+        if (ROWS == 1) {
+            float2 e = firsts[x * 32 + lane];
+            s[x][0] = e.x, s[x][1] = e.y;
+        } else {
+            float4 e = exchange[x][lane];
+            s[x][0] = e.x, s[x][1] = e.y, s[x][2] = e.z, s[x][3] = e.w;
+        }
     }
     int seen[2] = {see, see};
-    chunk_softmax(w, s, seen, factor);
+    chunk_softmax<ROWS>(w, s, seen, factor);
 }
 
 // chunk_values computes weights · values for N tiles of eight dimensions, the

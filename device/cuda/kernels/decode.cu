@@ -12,14 +12,12 @@
 
 // attn_decode is attn_chunks that takes queries, keys and values as they come from the
 // projections, float32 [rows][all heads]; the CTA whose chunk has the row's own position
-// puts its keys and values into the pages.
-template <int D>
-__device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+// puts its keys and values into the pages. ROWS is 1 where up to eight queries share a KV head:
+// half of the rows of a product are nobody's then.
+template <int D, int ROWS>
+__device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][32], __half (&queries)[16][D], const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
                                             const float *sines, float *m, float *l, float *o, int max_chunks, float scale, const Shape &a) {
     constexpr int tiles = D / 32;
-    __shared__ uint4 frags[Frags<D>::all * 32];
-    __shared__ float4 exchange[8][32];
-    __shared__ __align__(16) __half queries[16][D];
     int chunk = blockIdx.x, start = chunk * CHUNK, row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     Row at = rows[row];
@@ -62,11 +60,11 @@ __device__ __forceinline__ void attn_decode(const float *qkv, __half *k, __half 
         uint32_t qf[D / 16][4];
         load_queries<D>(qf, g < here ? queries[g] : nullptr, g + 8 < here ? queries[g + 8] : nullptr);
         Weights w;
-        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), scale * 1.44269504088896341f);
+        chunk_weights<D, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), scale * 1.44269504088896341f);
         float out[tiles][4];
         chunk_values<D, tiles>(out, w, frags, tiles * warp);
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
+        for (int r = 0; r < ROWS; r++) {
             int h = g + 8 * r;
             if (h >= here) continue;
             int64_t part = ((int64_t)row * a.heads + kv.head * group + first + h) * max_chunks + chunk;
@@ -113,13 +111,10 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
 // attn_each is attn_decode for many rows: a CTA goes through all chunks of a KV head of a
 // row and writes the finished heads, float32. Keys and values have two buffers each, and are
 // asked for as soon as one of these is free: half of the warps bring keys, two chunks ahead.
-template <int D>
-__device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+template <int D, int ROWS>
+__device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][32], __half (&queries)[16][D], const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
                                           const float *sines, float *att, float scale, const Shape &a) {
     constexpr int tiles = D / 32;
-    extern __shared__ uint4 buffers[];
-    __shared__ float4 exchange[8][32];
-    __shared__ __align__(16) __half queries[16][D];
     int row = blockIdx.y, group = (int)(a.heads / a.kvHeads);
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     Row at = rows[row];
@@ -169,22 +164,22 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
         __syncthreads();
         if (!keys) bring(start + CHUNK);
         Weights w;
-        chunk_weights<D>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
+        chunk_weights<D, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
         float part[tiles][4], x[2], y[2];
         chunk_values<D, tiles>(part, w, frags, tiles * warp);
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
+        for (int r = 0; r < ROWS; r++) {
             fold_weights(top[r], w.m[r], x[r], y[r]);
             sum[r] = fold(sum[r], w.l[r], x[r], y[r]);
         }
 #pragma unroll
         for (int i = 0; i < tiles; i++) {
 #pragma unroll
-            for (int c = 0; c < 4; c++) out[i][c] = fold(out[i][c], part[i][c], x[c >> 1], y[c >> 1]);
+            for (int c = 0; c < 2 * ROWS; c++) out[i][c] = fold(out[i][c], part[i][c], x[c >> 1], y[c >> 1]);
         }
     }
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; r < ROWS; r++) {
         int h = g + 8 * r;
         if (h >= group) continue;
         float *to = att + ((int64_t)row * a.heads + kv.head * group + h) * D;
@@ -198,12 +193,24 @@ __device__ __forceinline__ void attn_each(const float *qkv, __half *k, __half *v
     extern "C" __global__ void __launch_bounds__(128)                                                                                     \
         attn_decode_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,              \
                         const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                     \
-        attn_decode<D>(qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);                                       \
+        __shared__ uint4 frags[Frags<D>::all * 32];                                                                                       \
+        __shared__ float4 exchange[8][32];                                                                                                \
+        __shared__ __align__(16) __half queries[16][D];                                                                                   \
+        if (a.heads <= 8 * a.kvHeads)                                                                                                     \
+            attn_decode<D, 1>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
+        else                                                                                                                              \
+            attn_decode<D, 2>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
     }                                                                                                                                     \
     extern "C" __global__ void __launch_bounds__(128)                                                                                     \
         attn_each_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,                \
                       const float *sines, float *att, float scale, Shape a) {                                                             \
-        attn_each<D>(qkv, k, v, rows, table, cosines, sines, att, scale, a);                                                              \
+        extern __shared__ uint4 buffers[];                                                                                                \
+        __shared__ float4 exchange[8][32];                                                                                                \
+        __shared__ __align__(16) __half queries[16][D];                                                                                   \
+        if (a.heads <= 8 * a.kvHeads)                                                                                                     \
+            attn_each<D, 1>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
+        else                                                                                                                              \
+            attn_each<D, 2>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
     }
 
 #define FOLD(name, D, VALUES)                                                                                                                \

@@ -27,7 +27,11 @@ __device__ __forceinline__ uint64_t core_at(const void *p) {
     return at >> 4 | (uint64_t)(128 >> 4) << 16 | (uint64_t)(512 >> 4) << 32;
 }
 
-__device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+// All lanes of a warp come here together, although each has waited for itself.
+__device__ __forceinline__ void wgmma_begin() {
+    __syncwarp();
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
 __device__ __forceinline__ void wgmma_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void wgmma_left() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
 
