@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"fmt"
-	"os"
 
 	"tritflow/device/cuda/driver"
 )
@@ -12,66 +11,84 @@ import (
 // batchRows are the rows that the kernels of ternary_batch.cu take at most.
 var batchRows = [...]int{16, 32, 64}
 
-// What those kernels are made of: warpgroups of a block, tiles that a warpgroup multiplies
-// (a quad), chunks of the inputs that a block takes at most.
+// What those kernels are made of: tiles that a warpgroup multiplies (a quad), warpgroups and
+// chunks of the inputs that a block has at most, bytes that a warp takes of eight rows of a tile.
 const (
-	batchGroups = 2
 	tilesOfQuad = 4
+	batchGroups = 4
 	batchChunks = 64
+	sumsOfTile  = 512
 )
 
-// batchFrom is from how many rows ternary_batch is the better kernel (BenchmarkBlock).
-const batchFrom = 9
+// batchFrom is from how many rows ternary_batch is the better kernel, batchTall for layers of
+// more than batchTiles tiles (BenchmarkBlock).
+const (
+	batchFrom, batchTall = 17, 9
+	batchTiles           = 480
+)
 
-// mostCluster is how many blocks a cluster has on every card that has clusters.
-const mostCluster = 8
-
-// cut is how a layer is cut for ternary_batch: blocks with so many quads, in clusters of
-// parts of the inputs × blocks that share the activations of such a part. rows is for how
-// many the activations have room.
+// cut is how a layer is cut for ternary_batch: blocks with so many quads, whose other warpgroups
+// and parts in a cluster share the inputs. rows is for how many the activations have room.
 type cut struct {
-	k                          *kernel
-	blocks, quads              int
-	parts, share, shared, rows int
+	k             *kernel
+	rows          int
+	quads, parts  int
+	groups        int // warpgroups of a block
+	each          int // chunks of one
+	blocks, bytes int
 }
 
 // cutFor says how ternary_batch multiplies; false where another kernel is better, or a cluster
 // would not hold the activations.
-func (g *gpu) cutFor(t *ternary, rows int) (cut, bool) {
-	if !g.kern.exact || rows < batchFrom || rows > batchRows[len(batchRows)-1] {
+func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
+	from := batchFrom
+	if t.tiles > batchTiles {
+		from = batchTall
+	}
+	if !g.kern.exact || rows < from || rows > batchRows[len(batchRows)-1] {
 		return cut{}, false
 	}
 	class := 0
 	for batchRows[class] < rows {
 		class++
 	}
-	c := cut{k: &g.kern.batch[class], rows: batchRows[class], quads: 1, share: 1}
-	chunkBytes := c.rows * chunkCols
-	all := ceilDiv(t.tiles, tilesOfQuad)
-	c.parts = ceilDiv(t.chunks, min(batchChunks, g.kern.batchMost/chunkBytes))
-	if all > g.props.SMs {
-		c.quads = batchGroups
-		if c.parts == 1 {
-			c.share = 2
+	least := 0
+	for _, parts := range [...]int{1, 2, 4, 5, 8} {
+		for quads := 1; quads <= batchGroups; quads *= 2 {
+			c := cut{k: &g.kern.batch[class], rows: batchRows[class], quads: quads, parts: parts}
+			if !c.fit(t, g.kern.batchMost) {
+				continue
+			}
+			// What a multiprocessor multiplies in turn, and what it takes to bring sums together.
+			work := ceilDiv(c.blocks, g.props.SMs)*quads*ceilDiv(t.chunks, parts) + 2*parts
+			if !ok || work < least {
+				best, least, ok = c, work, true
+			}
 		}
-	} else {
-		c.parts = max(c.parts, min(g.props.SMs/all, mostCluster, t.chunks))
 	}
-	var x [3]int
-	if n, _ := fmt.Sscanf(os.Getenv("CUT"), "%d,%d,%d", &x[0], &x[1], &x[2]); n == 3 {
-		c.quads, c.parts, c.share = x[0], x[1], x[2]
-	}
-	c.blocks = ceilDiv(all, c.quads*c.share) * c.share * c.parts
-	c.shared = max(ceilDiv(t.chunks, c.parts)*chunkBytes, batchGroups*tilesOfQuad*c.rows/8*tileBytes)
-	return c, c.shared <= g.kern.batchMost && c.parts <= mostCluster
+	return best, ok
+}
+
+// fit finds out the rest of a cut whose quads and parts are known; false where there is not so
+// much to cut, or a block does not hold it.
+func (c *cut) fit(t *ternary, most int) bool {
+	// More than four that share a tile have more to send than to multiply.
+	split := max(1, min(batchGroups/c.quads, 4/c.parts))
+	chunks := ceilDiv(t.chunks, c.parts)
+	c.groups, c.each = split*c.quads, ceilDiv(chunks, split)
+	sharers := split * c.parts
+	own := ceilDiv(c.rows/8, sharers)
+	c.blocks = ceilDiv(ceilDiv(t.tiles, tilesOfQuad), c.quads) * c.parts
+	c.bytes = chunks*c.rows*chunkCols + c.groups*tilesOfQuad*sumsOfTile*(max(c.each, own)+own*(sharers-1))
+	return c.parts <= t.chunks && chunks <= batchChunks && c.bytes <= most
 }
 
 // mulBatch multiplies a few rows.
 func (g *gpu) mulBatch(t *ternary, c cut, in input, to result) error {
 	o := t.out(to)
-	c.k.cluster = c.parts * c.share
-	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks}, 128*batchGroups, c.shared, true,
-		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, c.quads, c.share, to.epilogue, &o))
+	c.k.cluster = c.parts
+	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks}, 128*c.groups, c.bytes, true,
+		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, c.quads, c.each, to.epilogue, &o))
 }
 
 // coded is how the codes of so many rows lie that a layer is going to read (Coded of
@@ -95,8 +112,8 @@ func codesOf(cols int) int { return ceilDiv(cols, chunkCols) * chunkCols }
 // codesRoom is what the codes of so many rows take at most.
 func codesRoom(rows, cols int) int {
 	for _, most := range batchRows {
-		if rows >= batchFrom && rows <= most {
-			rows = most
+		if rows >= batchTall && rows <= most {
+			return most * codesOf(cols)
 		}
 	}
 	return rows * codesOf(cols)

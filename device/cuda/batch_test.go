@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -116,16 +117,10 @@ func (p *product) answer(t *testing.T, x, was []float32) ([]float32, []uint32) {
 		for _, c := range []struct {
 			to   driver.Ptr
 			data []byte
-		}{{from, bytesOf(x)}, {out, bytesOf(dst)}} {
+		}{{from, bytesOf(x)}, {out, bytesOf(dst)}, {noted, bytes.Repeat([]byte{0xff}, 4*rows)}, {sp.q, bytes.Repeat([]byte{0x55}, codesRoom(rows, p.in))}} {
 			if err := g.ctx.CopyIn(c.to, c.data); err != nil {
 				return err
 			}
-		}
-		if err := g.ctx.Fill(noted, 0xff, int64(4*rows)); err != nil {
-			return err
-		}
-		if err := g.ctx.Fill(sp.q, 0x55, int64(codesRoom(rows, p.in))); err != nil {
-			return err
 		}
 		if err := g.enter(p.l, sp, from, p.in, rows, nil, false, result{dst: out, ld: p.width, epilogue: p.epilogue, bad: noted, stage: 3, act: p.act}); err != nil {
 			return err

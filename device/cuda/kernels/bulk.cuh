@@ -48,6 +48,10 @@ __device__ __forceinline__ void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
+// cluster_meet waits for all blocks of the cluster without making anything seen: unlike
+// cluster_sync it need not wait for what is on its way to memory.
+__device__ __forceinline__ void cluster_meet() { asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory"); }
+
 // peer_int4 reads the same variable in another block of the cluster.
 __device__ __forceinline__ int4 peer_int4(const int4 *p, uint32_t rank) {
     uint32_t at = (uint32_t)__cvta_generic_to_shared(p);

@@ -1,186 +1,199 @@
 // build: sm_90a
-// Ternary linear layers for 9 to 64 activation rows: bound by latency. A warpgroup multiplies four
-// tiles, a warp each, whose weights it holds in registers before the kernel that makes the
-// activations has ended. These come as units (norm.cuh) by bulk copies, chunk after chunk, all that
-// the block's part of the inputs has; the tensor cores read them where they land.
+// Ternary linear layers for 9 to 64 activation rows: bound by latency, so the code is short (what
+// a kernel runs for the first time it waits for) and nothing stands still for all of a block.
 //
-// A cluster has parts × share blocks: those that follow each other share the activations, each
-// letting some of the chunks come to all of them; the others have another part of the inputs.
+// A warpgroup multiplies four tiles, a warp each, with a part of the inputs. Its weights are in
+// shared memory before the kernel that makes the activations has ended. These come as units
+// (norm.cuh) by bulk copies, chunk after chunk; the tensor cores read them where they land. Blocks
+// of a cluster have parts of the inputs of the same tiles. Of the warps that have a part of a
+// tile each ends some of its rows, with the sums that the others send it.
 #include "bulk.cuh"
 #include "ternary.cuh"
 #include "wgmma.cuh"
 
-constexpr int mostChunks = 64; // of a block
+constexpr int mostChunks = 64, mostWarps = 16; // of a block
 
-// Job is a layer, its input and how it is cut: quads of tiles of a block (1, 2 or 4; its
-// warpgroups divide the inputs where there are more of them).
+// Job is a layer, its input and how it is cut: quads of tiles of a block, whose other warpgroups
+// divide the inputs, and how many chunks a warpgroup has at most.
 struct Job {
     const uint4 *weights;
     const int8_t *q;
     const float *s;
     const int32_t *sum;
-    int64_t rows, chunks, tiles, quads, share;
+    int64_t rows, chunks, tiles, quads, each;
 };
 
-// Tiles is what a block knows of its tiles' outputs before the activations are there.
-template <int T> struct Tiles {
-    int columns[T * 16];
-    float scale[T * 2], factor[T * 2];
-};
-
-// bulk_copies is bulk_copy to the same place in several blocks of the cluster.
-__device__ __forceinline__ void bulk_copies(void *dst, const void *src, uint32_t bytes, uint64_t *bar, uint16_t blocks) {
-    uint32_t to = (uint32_t)__cvta_generic_to_shared(dst), at = (uint32_t)__cvta_generic_to_shared(bar);
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(to), "l"(src), "r"(bytes),
-                 "r"(at), "h"(blocks)
+// send writes to a block of the cluster, whose barrier counts the bytes.
+__device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, int x, int y, int z, int w) {
+    asm volatile("{\n.reg .u32 a, b;\nmapa.shared::cluster.u32 a, %0, %2;\nmapa.shared::cluster.u32 b, %1, %2;\n"
+                 "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 [a], {%3, %4, %5, %6}, [b];\n}" ::"r"(to),
+                 "r"(bar), "r"(rank), "r"(x), "r"(y), "r"(z), "r"(w)
                  : "memory");
 }
 
-// Ends is what a thread needs to end two outputs of two rows.
-struct Ends {
-    Finish f[2];
-    int row;
-    bool one, two; // which rows there are
-
-    template <int T, int GROUPS, int EPI> __device__ __forceinline__ void fetch(const Out &o, const Tiles<T> &tiles, int item, int rows) {
-        const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, m = item / GROUPS;
-        row = 8 * (item % GROUPS) + 2 * t, one = row < rows, two = row + 1 < rows;
+// quotients is quotient (ternary.cuh) four times at once, which takes no longer than once.
+__device__ __forceinline__ void quotients(float (&y)[4], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
+    const float a[4] = {(float)lo, (float)hi, (float)lo2, (float)hi2};
+    bool usual = true;
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            f[r].c0 = tiles.columns[16 * m + g], f[r].c1 = tiles.columns[16 * m + g + 8];
-            if (r ? two : one) f[r].fetch<EPI>(o, row + r);
-        }
+    for (int i = 0; i < 4; i++) {
+        const float2 by = i < 2 ? s : s2;
+        y[i] = __fmul_rn(a[i], by.y);
+        usual = usual && fabsf(y[i]) < 1e38f;
+        y[i] = __fmaf_rn(__fmaf_rn(-y[i], by.x, a[i]), by.y, y[i]);
+        y[i] = __fmaf_rn(__fmaf_rn(-y[i], by.x, a[i]), by.y, y[i]);
     }
-
-    template <int T, int GROUPS, int EPI> __device__ __forceinline__ void end(const Out &o, const Tiles<T> &tiles, int item, int4 v, const float *scales, const int32_t *sums) {
-        const int m = item / GROUPS;
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            f[r].scale0 = tiles.scale[2 * m], f[r].scale1 = tiles.scale[2 * m + 1];
-            f[r].factor0 = tiles.factor[2 * m], f[r].factor1 = tiles.factor[2 * m + 1];
-            f[r].bias0 = o.bias && f[r].c0 >= 0 ? o.bias[f[r].c0] : 0;
-            f[r].bias1 = o.bias && f[r].c1 >= 0 ? o.bias[f[r].c1] : 0;
-        }
-        if (one) f[0].done<EPI>(o, row, v.x - sums[row], (v.z >> 2) - sums[row], scales[row]);
-        if (two) f[1].done<EPI>(o, row + 1, v.y - sums[row + 1], (v.w >> 2) - sums[row + 1], scales[row + 1]);
+    if (usual) return;
+#pragma unroll 1
+    for (int i = 0; i < 4; i++) {
+        const float2 by = i < 2 ? s : s2;
+        const float q = quotient(i == 0 ? a[0] : i == 1 ? a[1] : i == 2 ? a[2] : a[3], by.x, by.y);
+        if (i == 0) y[0] = q;
+        if (i == 1) y[1] = q;
+        if (i == 2) y[2] = q;
+        if (i == 3) y[3] = q;
     }
-};
+}
 
-// batch: N rows at most, WG warpgroups, C chunks whose weights a warp holds at once.
-template <int N, int WG, int C, int EPI> __device__ __forceinline__ void batch(const Job &j, const Out &o) {
-    constexpr int GROUPS = N / 8, T = 4 * WG, WARPS = 4 * WG, chunkBytes = N * 128;
-    extern __shared__ __align__(128) uint8_t room[]; // activations, then the accumulators
-    __shared__ uint64_t landed[mostChunks];
-    __shared__ Tiles<T> known;
-    __shared__ float scales[N];
+template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, const Out &o) {
+    constexpr int groups = N / 8, chunkBytes = N * 128;
+    extern __shared__ __align__(128) uint8_t room[]; // activations; weights of each warp; what it receives
+    __shared__ uint64_t landed[mostChunks], weighed[mostWarps], received[mostWarps];
+    __shared__ float2 scales[N]; // and what they are divided by
     __shared__ int32_t sums[N];
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, wg = threadIdx.x >> 7, chunks = (int)j.chunks, tiles = (int)j.tiles;
-    const int quads = (int)j.quads, share = (int)j.share, wk = wg / quads, step = WG / quads; // of the inputs
-    const int size = cluster_size(), rank = cluster_rank(), parts = size / share, part = rank / share, sharer = rank % share;
-    const int tile0 = (int)(blockIdx.x / size * share + sharer) * quads * 4, n = max(0, min(4 * quads, tiles - tile0));
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+    const int quads = (int)j.quads, each = (int)j.each, chunks = (int)j.chunks, warps = blockDim.x >> 5, parts = cluster_size(), part = cluster_rank();
     const int c0 = part * chunks / parts, mine = (part + 1) * chunks / parts - c0;
+    // Of those who share a tile this warp is number `me`; each ends `own` groups of eight rows at most.
+    const int wk = warp / (4 * quads), split = warps / (4 * quads), sharers = parts * split, me = part * split + wk;
+    const int own = (groups + sharers - 1) / sharers, ends = me < groups ? (groups - me + sharers - 1) / sharers : 0;
+    const int first = wk * mine / split, n = (wk + 1) * mine / split - first;
+    const int m = warp - wk * 4 * quads, tile = blockIdx.x / parts * 4 * quads + m;
+    const bool there = tile < (int)j.tiles;
+    const int held = max(each, own); // of 512 bytes
+    int4 *const weights = (int4 *)(room + (chunks + parts - 1) / parts * chunkBytes), *const area = weights + warps * held * 32;
+    int4 *const kept = weights + warp * held * 32 + lane;
 
-    const int m = 4 * (wg - wk * quads) + (warp & 3); // this warp's tile
-    const uint4 *from = j.weights + ((int64_t)(tile0 + m) * chunks + c0) * 32 + lane;
-    auto load = [&](int c) { return m < n && c < mine ? stream_load(from + c * 32) : make_uint4(0, 0, 0, 0); };
-    uint4 w[C];
-#pragma unroll
-    for (int i = 0; i < C; i++) w[i] = load(wk + i * step);
+    if (lane == 0) {
+        barrier_init(&weighed[warp]);
+        barrier_init(&received[warp]);
+    }
     if (threadIdx.x < mine) barrier_init(&landed[threadIdx.x]);
-    pdl_release();
-    if (threadIdx.x < n * 16) known.columns[threadIdx.x] = o.map[16 * tile0 + threadIdx.x];
-    if (int i = (int)threadIdx.x - 64; i >= 0 && i < 2 * n) known.scale[i] = o.scale[2 * tile0 + i], known.factor[i] = o.factor ? o.factor[2 * tile0 + i] : 1.f;
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     if (threadIdx.x < mine) barrier_expect(&landed[threadIdx.x], chunkBytes);
-    if (size > 1)
-        cluster_sync();
-    else
-        __syncthreads();
+    if (lane == 0 && there) {
+        if (n > 0) {
+            barrier_expect(&weighed[warp], n * 512);
+            bulk_copy(kept, j.weights + ((int64_t)tile * chunks + c0 + first) * 32, n * 512, &weighed[warp]);
+        }
+        barrier_expect(&received[warp], ends * (sharers - 1) * 512);
+    }
+    pdl_release();
+    Finish f;
+    if (there) f.prepare(o, tile, g);
+    cluster_meet();
+    __syncthreads();
     pdl_wait();
     if (warp == 0) {
-        for (int c = lane; c < mine; c += 32) {
-            const int8_t *src = j.q + (int64_t)(c0 + c) * chunkBytes;
-            if (share == 1)
-                bulk_copy(room + c * chunkBytes, src, chunkBytes, &landed[c]);
-            else if (c % share == sharer)
-                bulk_copies(room + c * chunkBytes, src, chunkBytes, &landed[c], (uint16_t)(((1 << share) - 1) << (part * share)));
-        }
+        for (int c = lane; c < mine; c += 32) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
     }
-    if (int i = (int)threadIdx.x - 32; i >= 0 && i < j.rows) scales[i] = j.s[i], sums[i] = j.sum[i];
-    // Items are eight rows of a tile; a warp ends every so-many-th of its part of the inputs.
-    const int items = n * GROUPS, first = warp * parts + part;
-    Ends e;
-    if (first < items) e.fetch<T, GROUPS, EPI>(o, known, first, (int)j.rows);
+    if (int i = (int)threadIdx.x - 32; i >= 0 && i < N) {
+        const float s = i < j.rows ? j.s[i] : 1.f;
+        scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = i < j.rows ? j.sum[i] : 0;
+    }
+    Finish f2 = f;
+    int row = 8 * me + 2 * t;
+    if (there && ends > 0) {
+        if (row < j.rows) f.fetch<EPI>(o, row);
+        if (row + 1 < j.rows) f2.fetch<EPI>(o, row + 1);
+    }
+    if (n > 0 && there)
+        while (!barrier_landed(&weighed[warp], 0)) {
+        }
+    __syncthreads();
 
     int acc[N / 2] = {};
     uint32_t a[2][2][4];
-    for (int base = wk; base < mine; base += C * step) {
+#pragma unroll 1
+    for (int i = 0; i < n; i++) {
+        const int4 x = kept[i * 32];
+        const uint8_t *b = room + (first + i) * chunkBytes;
+        while (!barrier_landed(&landed[first + i], 0)) {
+        }
 #pragma unroll
-        for (int i = 0; i < C; i++) {
-            const int c = base + i * step;
-            if (c >= mine) break;
-            const uint8_t *b = room + c * chunkBytes;
-            uint4 x = w[i];
-            w[i] = load(c + C * step);
-            while (!barrier_landed(&landed[c], 0)) {
-            }
+        for (int half = 0; half < 2; half++) {
+            products_left<1>(); // those that read a[half]
+            Codes u;
+            u.unpack(half ? x.z : x.x, half ? x.w : x.y);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                products_left<1>();
-                Codes u;
-                u.unpack(half ? x.z : x.x, half ? x.w : x.y);
+            for (int k = 0; k < 2; k++)
 #pragma unroll
-                for (int k = 0; k < 2; k++)
+                for (int r = 0; r < 4; r++) a[half][k][r] = u.a[k][r];
+            products_begin();
 #pragma unroll
-                    for (int r = 0; r < 4; r++) a[half][k][r] = u.a[k][r];
-                products_begin();
-#pragma unroll
-                for (int k = 0; k < 2; k++) wgmma_u8s8<N>(acc, a[half][k], rows_at<N>(b + (2 * half + k) * N * 32));
-                products_end();
-            }
+            for (int k = 0; k < 2; k++) wgmma_u8s8<N>(acc, a[half][k], rows_at<N>(b + (2 * half + k) * N * 32));
+            products_end();
         }
     }
     products_left<0>();
-    __syncthreads();
-    int4 *red = (int4 *)room;
-    if (m < n) {
+    if (!there) return;
+    __syncwarp();
+    // Group k is ended by number k % sharers, which is warp `among` of those in block `rank`; to is
+    // where it receives from this warp.
+    const uint32_t slots = 512 * (sharers - 1), step = 4 * quads * own * slots;
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(area + lane) + m * own * slots, bar = (uint32_t)__cvta_generic_to_shared(&received[m]);
+    int rank = 0, among = 0, at = 0, slot = me ? me - 1 : sharers - 1;
 #pragma unroll
-        for (int k = 0; k < GROUPS; k++) red[((wk * 4 * quads + m) * GROUPS + k) * 32 + lane] = make_int4(acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
-    }
-    if (parts > 1)
-        cluster_sync();
-    else
-        __syncthreads();
-    for (int i = first; i < items; i += WARPS * parts) {
-        if (i > first) e.fetch<T, GROUPS, EPI>(o, known, i, (int)j.rows);
-        int4 v = make_int4(0, 0, 0, 0);
-        for (int p = 0; p < parts; p++) {
-#pragma unroll
-            for (int k = 0; k < WG; k++) {
-                if (k >= step) break;
-                const int4 *at = red + (k * 4 * quads * GROUPS + i) * 32 + lane;
-                int4 w = parts == 1 ? *at : peer_int4(at, p * share + sharer);
-                v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
-            }
+    for (int k = 0; k < groups; k++) {
+        if (rank == part && among == wk)
+            kept[at * 32] = make_int4(acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+        else
+            send(to + 512 * slot, bar, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+        slot = slot ? slot - 1 : sharers - 1;
+        to += step, bar += 32 * quads;
+        if (++among == split) {
+            to -= split * step, bar -= split * 32 * quads, among = 0;
+            if (++rank == parts) rank = 0, at++, to += slots;
         }
-        e.end<T, GROUPS, EPI>(o, known, i, v, scales, sums);
     }
-    if (parts > 1) cluster_sync(); // others may still read from here
+    if (ends == 0) return;
+    while (!barrier_landed(&received[warp], 0)) {
+    }
+#pragma unroll 1
+    for (int i = 0; i < ends; i++, row += 8 * sharers) {
+        int4 v = kept[i * 32];
+        const int4 *from = area + (warp * own + i) * (sharers - 1) * 32 + lane;
+#pragma unroll 1
+        for (int p = 1; p < sharers; p++, from += 32) {
+            const int4 w = *from;
+            v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
+        }
+        if (i > 0) {
+            if (row < j.rows) f.fetch<EPI>(o, row);
+            if (row + 1 < j.rows) f2.fetch<EPI>(o, row + 1);
+        }
+        const float2 s = scales[row], s2 = scales[row + 1];
+        const int sum = sums[row], sum2 = sums[row + 1];
+        float y[4];
+        quotients(y, v.x - sum, (v.z >> 2) - sum, s, v.y - sum2, (v.w >> 2) - sum2, s2);
+        if (row < j.rows) f.end<EPI>(o, row, y[0], y[1]);
+        if (row + 1 < j.rows) f2.end<EPI>(o, row + 1, y[2], y[3]);
+    }
 }
 
-#define BATCH(name, N, WG, C, BLOCKS)                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(128 * WG, BLOCKS)                                                                     \
+#define BATCH(name, N)                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(32 * mostWarps, 1)                                                                    \
         name(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum, int64_t rows, int64_t chunks, int64_t tiles,   \
-             int64_t quads, int64_t share, int64_t epilogue, Out o) {                                                                  \
-        Job j = {weights, q, s, sum, rows, chunks, tiles, quads, share};                                                               \
+             int64_t quads, int64_t each, int64_t epilogue, Out o) {                                                                   \
+        Job j = {weights, q, s, sum, rows, chunks, tiles, quads, each};                                                                \
         if (epilogue == GATED)                                                                                                         \
-            batch<N, WG, C, GATED>(j, o);                                                                                              \
+            batch<N, GATED>(j, o);                                                                                                     \
         else if (epilogue == RESIDUAL)                                                                                                 \
-            batch<N, WG, C, RESIDUAL>(j, o);                                                                                           \
+            batch<N, RESIDUAL>(j, o);                                                                                                  \
         else                                                                                                                           \
-            batch<N, WG, C, STORE>(j, o);                                                                                              \
+            batch<N, STORE>(j, o);                                                                                                     \
     }
 
-BATCH(ternary_batch16, 16, 2, 20, 1)
-BATCH(ternary_batch32, 32, 2, 20, 1)
-BATCH(ternary_batch64, 64, 2, 10, 1)
+BATCH(ternary_batch16, 16)
+BATCH(ternary_batch32, 32)
+BATCH(ternary_batch64, 64)
