@@ -53,14 +53,14 @@ func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
 		class++
 	}
 	least := 0
-	for _, parts := range [...]int{1, 2, 4, 5, 8} {
+	for _, parts := range [...]int{1, 2, 4, 8} {
 		for quads := 1; quads <= batchGroups; quads *= 2 {
 			c := cut{k: &g.kern.batch[class], rows: batchRows[class], quads: quads, parts: parts}
 			if !c.fit(t, g.kern.batchMost) {
 				continue
 			}
-			// What a multiprocessor multiplies in turn, and what it takes to bring sums together.
-			work := ceilDiv(c.blocks, g.props.SMs)*quads*ceilDiv(t.chunks, parts) + 2*parts
+			// Blocks one after the other cost a start each, parts of the inputs their sums' way.
+			work := ceilDiv(c.blocks, g.props.SMs) * (quads*ceilDiv(t.chunks, parts) + 2*parts + 10)
 			if !ok || work < least {
 				best, least, ok = c, work, true
 			}

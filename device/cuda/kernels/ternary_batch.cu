@@ -32,27 +32,20 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, i
 }
 
 // quotients is quotient (ternary.cuh) four times at once, which takes no longer than once.
-__device__ __forceinline__ void quotients(float (&y)[4], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
-    const float a[4] = {(float)lo, (float)hi, (float)lo2, (float)hi2};
-    bool usual = true;
+__device__ __forceinline__ void quotients(float (&y)[2][2], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
+    const float a[2][2] = {{(float)lo, (float)hi}, {(float)lo2, (float)hi2}};
+    float most = 0;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const float2 by = i < 2 ? s : s2;
-        y[i] = __fmul_rn(a[i], by.y);
-        usual = usual && fabsf(y[i]) < 1e38f;
-        y[i] = __fmaf_rn(__fmaf_rn(-y[i], by.x, a[i]), by.y, y[i]);
-        y[i] = __fmaf_rn(__fmaf_rn(-y[i], by.x, a[i]), by.y, y[i]);
+        float q = __fmul_rn(a[i / 2][i % 2], by.y);
+        most = fmaxf(most, fabsf(q)), most = q == q ? most : INFINITY;
+        q = __fmaf_rn(__fmaf_rn(-q, by.x, a[i / 2][i % 2]), by.y, q);
+        y[i / 2][i % 2] = __fmaf_rn(__fmaf_rn(-q, by.x, a[i / 2][i % 2]), by.y, q);
     }
-    if (usual) return;
-#pragma unroll 1
-    for (int i = 0; i < 4; i++) {
-        const float2 by = i < 2 ? s : s2;
-        const float q = quotient(i == 0 ? a[0] : i == 1 ? a[1] : i == 2 ? a[2] : a[3], by.x, by.y);
-        if (i == 0) y[0] = q;
-        if (i == 1) y[1] = q;
-        if (i == 2) y[2] = q;
-        if (i == 3) y[3] = q;
-    }
+    if (most < 1e38f) return;
+    y[0][0] = quotient(a[0][0], s.x, s.y), y[0][1] = quotient(a[0][1], s.x, s.y);
+    y[1][0] = quotient(a[1][0], s2.x, s2.y), y[1][1] = quotient(a[1][1], s2.x, s2.y);
 }
 
 template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, const Out &o) {
@@ -94,19 +87,24 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     cluster_meet();
     __syncthreads();
     pdl_wait();
-    if (warp == 0) {
-        for (int c = lane; c < mine; c += 32) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
-    }
+    if (lane == 0)
+        for (int c = warp; c < mine; c += warps) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
     if (int i = (int)threadIdx.x - 32; i >= 0 && i < N) {
         const float s = i < j.rows ? j.s[i] : 1.f;
         scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = i < j.rows ? j.sum[i] : 0;
     }
-    Finish f2 = f;
+    const bool biased = o.bias;
+    const int rows = (int)j.rows, act = (int)o.act;
     int row = 8 * me + 2 * t;
-    if (there && ends > 0) {
-        if (row < j.rows) f.fetch<EPI>(o, row);
-        if (row + 1 < j.rows) f2.fetch<EPI>(o, row + 1);
-    }
+    float was[2][2] = {};
+    float *to0 = o.dst + row * o.ld + f.c0, *to1 = o.dst + row * o.ld + f.c1;
+    auto fetch = [&]() {
+        if (EPI != RESIDUAL) return;
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+            if (row + r < rows) was[r][0] = f.c0 < 0 ? 0 : to0[r * o.ld], was[r][1] = f.c1 < 0 ? 0 : to1[r * o.ld];
+    };
+    if (there && ends > 0) fetch();
     if (n > 0 && there)
         while (!barrier_landed(&weighed[warp], 0)) {
         }
@@ -138,22 +136,17 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     products_left<0>();
     if (!there) return;
     __syncwarp();
-    // Group k is ended by number k % sharers, which is warp `among` of those in block `rank`; to is
-    // where it receives from this warp.
-    const uint32_t slots = 512 * (sharers - 1), step = 4 * quads * own * slots;
-    uint32_t to = (uint32_t)__cvta_generic_to_shared(area + lane) + m * own * slots, bar = (uint32_t)__cvta_generic_to_shared(&received[m]);
-    int rank = 0, among = 0, at = 0, slot = me ? me - 1 : sharers - 1;
+    // Group k is ended by number k % sharers, which is warp `among` of those in block `rank`.
+    const uint32_t areaAt = (uint32_t)__cvta_generic_to_shared(area + lane), barAt = (uint32_t)__cvta_generic_to_shared(received);
+    const int shift = __ffs(split) - 1, shiftAll = __ffs(sharers) - 1;
 #pragma unroll
     for (int k = 0; k < groups; k++) {
-        if (rank == part && among == wk)
+        const int owner = k & (sharers - 1), at = k >> shiftAll;
+        if (owner == me) {
             kept[at * 32] = make_int4(acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
-        else
-            send(to + 512 * slot, bar, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
-        slot = slot ? slot - 1 : sharers - 1;
-        to += step, bar += 32 * quads;
-        if (++among == split) {
-            to -= split * step, bar -= split * 32 * quads, among = 0;
-            if (++rank == parts) rank = 0, at++, to += slots;
+        } else {
+            const int rank = owner >> shift, among = owner & (split - 1), to = among * 4 * quads + m, slot = (me - owner - 1) & (sharers - 1);
+            send(areaAt + 512 * ((to * own + at) * (sharers - 1) + slot), barAt + 8 * to, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
         }
     }
     if (ends == 0) return;
@@ -168,16 +161,28 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
             const int4 w = *from;
             v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
         }
-        if (i > 0) {
-            if (row < j.rows) f.fetch<EPI>(o, row);
-            if (row + 1 < j.rows) f2.fetch<EPI>(o, row + 1);
-        }
+        if (i > 0) fetch();
         const float2 s = scales[row], s2 = scales[row + 1];
         const int sum = sums[row], sum2 = sums[row + 1];
-        float y[4];
+        float y[2][2];
         quotients(y, v.x - sum, (v.z >> 2) - sum, s, v.y - sum2, (v.w >> 2) - sum2, s2);
-        if (row < j.rows) f.end<EPI>(o, row, y[0], y[1]);
-        if (row + 1 < j.rows) f2.end<EPI>(o, row + 1, y[2], y[3]);
+        // As Finish::end does it.
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            if (row + r >= rows) break;
+            float y0 = __fmul_rn(__fmul_rn(y[r][0], f.scale0), f.factor0), y1 = __fmul_rn(__fmul_rn(y[r][1], f.scale1), f.factor1);
+            if (biased) y0 += f.bias0, y1 += f.bias1;
+            if (EPI == GATED) {
+                y0 = gate_of(y0, y1, act);
+            } else if (EPI == RESIDUAL) {
+                y0 += was[r][0], y1 += was[r][1];
+                if (f.c0 >= 0) note_bad(o.bad, row + r, (int)o.stage, f.c0, y0);
+                if (f.c1 >= 0) note_bad(o.bad, row + r, (int)o.stage, f.c1, y1);
+            }
+            if (f.c0 >= 0) to0[r * o.ld] = y0;
+            if (EPI != GATED && f.c1 >= 0) to1[r * o.ld] = y1;
+        }
+        to0 += 8 * sharers * o.ld, to1 += 8 * sharers * o.ld;
     }
 }
 
