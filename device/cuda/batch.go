@@ -9,7 +9,7 @@ import (
 )
 
 // batchRows are the rows that the kernels of ternary_batch.cu take at most.
-var batchRows = [...]int{16, 32, 64}
+var batchRows = [...]int{32, 48, 64}
 
 // What those kernels are made of: tiles that a warpgroup multiplies (a quad), warpgroups and
 // chunks of the inputs that a block has at most, bytes that a warp takes of eight rows of a tile.
@@ -20,12 +20,8 @@ const (
 	sumsOfTile  = 512
 )
 
-// batchFrom is from how many rows ternary_batch is the better kernel, batchTall for layers of
-// more than batchTiles tiles (BenchmarkBlock).
-const (
-	batchFrom, batchTall = 17, 9
-	batchTiles           = 480
-)
+// batchFrom is from how many rows ternary_batch is the better kernel (BenchmarkBlock).
+const batchFrom = 17
 
 // cut is how a layer is cut for ternary_batch: blocks with so many quads, whose other warpgroups
 // and parts in a cluster share the inputs. rows is for how many the activations have room.
@@ -41,11 +37,7 @@ type cut struct {
 // cutFor says how ternary_batch multiplies; false where another kernel is better, or a cluster
 // would not hold the activations.
 func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
-	from := batchFrom
-	if t.tiles > batchTiles {
-		from = batchTall
-	}
-	if !g.kern.exact || rows < from || rows > batchRows[len(batchRows)-1] {
+	if !g.kern.exact || rows < batchFrom || rows > batchRows[len(batchRows)-1] {
 		return cut{}, false
 	}
 	class := 0
@@ -59,7 +51,8 @@ func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
 			if !c.fit(t, g.kern.batchMost) {
 				continue
 			}
-			// Blocks one after the other cost a start each, parts of the inputs their sums' way.
+			// In chunks that a multiprocessor multiplies in turn; the last two numbers are what the
+			// sums' way and a block's start and end come to (BenchmarkBlock).
 			work := ceilDiv(c.blocks, g.props.SMs) * (quads*ceilDiv(t.chunks, parts) + 2*parts + 10)
 			if !ok || work < least {
 				best, least, ok = c, work, true
@@ -112,7 +105,7 @@ func codesOf(cols int) int { return ceilDiv(cols, chunkCols) * chunkCols }
 // codesRoom is what the codes of so many rows take at most.
 func codesRoom(rows, cols int) int {
 	for _, most := range batchRows {
-		if rows >= batchTall && rows <= most {
+		if rows >= batchFrom && rows <= most {
 			return most * codesOf(cols)
 		}
 	}

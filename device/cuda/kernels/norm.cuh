@@ -195,17 +195,14 @@ struct Coded {
         q = all ? all + row * (rows ? 16 : count) : nullptr;
     }
 
-    // put writes quad `at`; whole warps call it, with 32 quads that follow each other.
-    __device__ __forceinline__ void put(int at, uint32_t word) const {
-        if (!rows) {
-            ((uint32_t *)q)[at] = word;
-            return;
-        }
+    // put_unit writes quad `at` into its unit; whole warps call it, with 32 quads that follow
+    // each other.
+    __device__ __forceinline__ void put_unit(int at, uint32_t word) const {
         const int lane = at & 31;
         uint32_t unit[4];
 #pragma unroll
         for (int t = 0; t < 4; t++) unit[t] = __shfl_sync(0xffffffffu, word, (lane & 7) + 8 * t);
-        if (lane < 8) *(uint4 *)(q + (int64_t)(at / 32 * 8 + lane) * rows * 16) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
+        if (lane < 8) *(uint4 *)(q + (at / 32 * 8 + lane) * rows * 16) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
     }
 };
 
@@ -234,15 +231,22 @@ __device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const floa
     top = lanes_max<LANES>(top, scratch.tops);
     s = scale_for(top);
     int32_t total = 0;
+    uint32_t words[V];
 #pragma unroll
     for (int i = 0; i < V; i++) {
-        const int at = threadIdx.x + i * LANES;
-        if (!mine || at >= coded.count / 4) continue;
-        uint32_t word = codes_of(v[i], s, top);
-        total = sum_codes(total, word);
-        coded.put(at, word);
+        words[i] = codes_of(v[i], s, top);
+        if (mine && (int)threadIdx.x + i * LANES < coded.count / 4) total = sum_codes(total, words[i]);
     }
-    if (mine)
-        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) coded.put(at, 0);
+    if (mine && !coded.rows) {
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) ((uint32_t *)coded.q)[at] = words[i];
+        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) ((uint32_t *)coded.q)[at] = 0;
+    } else if (mine) {
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) coded.put_unit(at, words[i]);
+        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) coded.put_unit(at, 0);
+    }
     sum = lanes_sum<LANES>(total, scratch.ints);
 }

@@ -1,12 +1,15 @@
 // build: sm_90a
-// Ternary linear layers for 9 to 64 activation rows: bound by latency, so the code is short (what
-// a kernel runs for the first time it waits for) and nothing stands still for all of a block.
+// Ternary linear layers for 17 to 64 activation rows: bound by latency, so loops are not unrolled
+// (code that has not run yet comes slowly) and no warp waits for a whole cluster: a release of
+// everything to everybody takes longer than the products of a layer.
 //
-// A warpgroup multiplies four tiles, a warp each, with a part of the inputs. Its weights are in
-// shared memory before the kernel that makes the activations has ended. These come as units
-// (norm.cuh) by bulk copies, chunk after chunk; the tensor cores read them where they land. Blocks
-// of a cluster have parts of the inputs of the same tiles. Of the warps that have a part of a
-// tile each ends some of its rows, with the sums that the others send it.
+//	weights ──bulk copy, before the kernel before has ended──▶ shared memory ──masks──▶ registers ─┐
+//	activations, in units ──bulk copies──▶ shared memory ──────────────────────────────────────────┴▶ wgmma
+//	sums of eight rows of a tile ──st.async──▶ the warp that ends them
+//
+// A warpgroup multiplies four tiles, a warp each, with a part of the inputs; the units are those
+// of norm.cuh. Blocks of a cluster have parts of the inputs of the same tiles. Of the warps that
+// have a part of a tile, whose number is a power of two, each ends some of its rows.
 #include "bulk.cuh"
 #include "ternary.cuh"
 #include "wgmma.cuh"
@@ -23,7 +26,7 @@ struct Job {
     int64_t rows, chunks, tiles, quads, each;
 };
 
-// send writes to a block of the cluster, whose barrier counts the bytes.
+// send writes to a block of the cluster, which counts the bytes at its barrier.
 __device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, int x, int y, int z, int w) {
     asm volatile("{\n.reg .u32 a, b;\nmapa.shared::cluster.u32 a, %0, %2;\nmapa.shared::cluster.u32 b, %1, %2;\n"
                  "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 [a], {%3, %4, %5, %6}, [b];\n}" ::"r"(to),
@@ -31,7 +34,8 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, i
                  : "memory");
 }
 
-// quotients is quotient (ternary.cuh) four times at once, which takes no longer than once.
+// quotients is quotient (ternary.cuh) four times at once, which takes no longer than once. With a
+// scale comes its inverse.
 __device__ __forceinline__ void quotients(float (&y)[2][2], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
     const float a[2][2] = {{(float)lo, (float)hi}, {(float)lo2, (float)hi2}};
     float most = 0;
@@ -52,7 +56,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     constexpr int groups = N / 8, chunkBytes = N * 128;
     extern __shared__ __align__(128) uint8_t room[]; // activations; weights of each warp; what it receives
     __shared__ uint64_t landed[mostChunks], weighed[mostWarps], received[mostWarps];
-    __shared__ float2 scales[N]; // and what they are divided by
+    __shared__ float2 scales[N];
     __shared__ int32_t sums[N];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     const int quads = (int)j.quads, each = (int)j.each, chunks = (int)j.chunks, warps = blockDim.x >> 5, parts = cluster_size(), part = cluster_rank();
@@ -90,7 +94,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     if (lane == 0)
         for (int c = warp; c < mine; c += warps) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
     if (int i = (int)threadIdx.x - 32; i >= 0 && i < N) {
-        const float s = i < j.rows ? j.s[i] : 1.f;
+        const float s = i < j.rows ? j.s[i] : 1.f; // rows that are not there are finite, whatever their codes
         scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = i < j.rows ? j.sum[i] : 0;
     }
     const bool biased = o.bias;
@@ -99,12 +103,12 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     float was[2][2] = {};
     float *to0 = o.dst + row * o.ld + f.c0, *to1 = o.dst + row * o.ld + f.c1;
     auto fetch = [&]() {
-        if (EPI != RESIDUAL) return;
 #pragma unroll
         for (int r = 0; r < 2; r++)
-            if (row + r < rows) was[r][0] = f.c0 < 0 ? 0 : to0[r * o.ld], was[r][1] = f.c1 < 0 ? 0 : to1[r * o.ld];
+            if (EPI == RESIDUAL && row + r < rows) was[r][0] = f.c0 < 0 ? 0 : to0[r * o.ld], was[r][1] = f.c1 < 0 ? 0 : to1[r * o.ld];
     };
     if (there && ends > 0) fetch();
+    // A warp without a tile multiplies what it finds, for its warpgroup.
     if (n > 0 && there)
         while (!barrier_landed(&weighed[warp], 0)) {
         }
@@ -169,7 +173,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
         // As Finish::end does it.
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            if (row + r >= rows) break;
+            if (row + r >= rows) continue;
             float y0 = __fmul_rn(__fmul_rn(y[r][0], f.scale0), f.factor0), y1 = __fmul_rn(__fmul_rn(y[r][1], f.scale1), f.factor1);
             if (biased) y0 += f.bias0, y1 += f.bias1;
             if (EPI == GATED) {
@@ -199,6 +203,6 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
             batch<N, STORE>(j, o);                                                                                                     \
     }
 
-BATCH(ternary_batch16, 16)
 BATCH(ternary_batch32, 32)
+BATCH(ternary_batch48, 48)
 BATCH(ternary_batch64, 64)

@@ -21,23 +21,6 @@ template <int LEFT> __device__ __forceinline__ void products_left() { asm volati
 // wgmma_u8s8 adds to d; a and d are for a warp's 16 outputs what they are in mma.m16n8k32.
 template <int N> __device__ __forceinline__ void wgmma_u8s8(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t rows);
 
-template <> __device__ __forceinline__ void wgmma_u8s8<16>(int (&d)[8], const uint32_t (&a)[4], uint64_t rows) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n16k32.s32.u8.s8 "
-                 "{%0, %1, %2, %3, %4, %5, %6, %7}, "
-                 "{%8, %9, %10, %11}, %12, 1;"
-                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]), "+r"(d[4]), "+r"(d[5]), "+r"(d[6]), "+r"(d[7])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(rows));
-}
-
-template <> __device__ __forceinline__ void wgmma_u8s8<24>(int (&d)[12], const uint32_t (&a)[4], uint64_t rows) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n24k32.s32.u8.s8 "
-                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11}, "
-                 "{%12, %13, %14, %15}, %16, 1;"
-                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]), "+r"(d[4]), "+r"(d[5]), "+r"(d[6]), "+r"(d[7]),
-                   "+r"(d[8]), "+r"(d[9]), "+r"(d[10]), "+r"(d[11])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(rows));
-}
-
 template <> __device__ __forceinline__ void wgmma_u8s8<32>(int (&d)[16], const uint32_t (&a)[4], uint64_t rows) {
     asm volatile("wgmma.mma_async.sync.aligned.m64n32k32.s32.u8.s8 "
                  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
