@@ -121,7 +121,7 @@ func (g *gpu) decode(b *block, s *step, k *attention, cos, sin driver.Ptr) error
 	}
 	warps := min(max(spec.Heads, normLanes/32), 20)
 	return g.fail("attention", fold.run(g.stream, driver.Dim{X: t.rows}, 32*warps, 4*cols, true,
-		sp.most, sp.total, sp.parts, s.at, weight, eps, sp.q, sp.s, sp.sum, spec.Heads, sp.chunks, ceilDiv(cols, chunkCols)*chunkCols))
+		sp.most, sp.total, sp.parts, s.at, weight, eps, sp.q, sp.s, sp.sum, spec.Heads, sp.chunks, g.coded(b.o, t.rows, cols)))
 }
 
 // attend puts queries, keys and values in place and computes attention, into sp.att.

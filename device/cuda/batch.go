@@ -8,60 +8,108 @@ import (
 	"tritflow/device/cuda/driver"
 )
 
-// batchRows are the rows that the kernels of ternary_batch.cu take at most, batchTiles the
-// tiles of a block, the smaller of which has more activations under way.
-var (
-	batchRows  = [...]int{32, 64}
-	batchTiles = [...]int{4, 8}
+// batchRows are the rows that the kernels of ternary_batch.cu take at most.
+var batchRows = [...]int{32, 48, 64}
+
+// What those kernels are made of: tiles that a warpgroup multiplies (a quad), warpgroups and
+// chunks of the inputs that a block has at most, bytes that a warp takes of eight rows of a tile.
+const (
+	tilesOfQuad = 4
+	batchGroups = 4
+	batchChunks = 64
+	sumsOfTile  = 512
 )
 
-// cut is how a layer is cut for ternary_batch: blocks in clusters of size, which share tiles.
-type cut struct {
-	k                    *kernel
-	blocks, size, shared int
-}
-
-// sumsOfTile are the bytes that all warps' sums of a tile take.
-const sumsOfTile = 16 * tileBytes
-
-// batchFrom is from how many rows ternary_batch is the better kernel. A layer so tall that a
-// block alone would have more tiles than the smaller kernel takes goes in clusters of two
-// (BenchmarkBlock).
+// batchFrom is from how many rows ternary_batch is the better kernel (BenchmarkBlock).
 const batchFrom = 17
 
-// cutFor says how ternary_batch multiplies; false where another kernel is better, or no block
-// would hold its weights.
-func (g *gpu) cutFor(t *ternary, rows int) (cut, bool) {
+// cut is how a layer is cut for ternary_batch: blocks with so many quads, whose other warpgroups
+// and parts in a cluster share the inputs. rows is for how many the activations have room.
+type cut struct {
+	k             *kernel
+	rows          int
+	quads, parts  int
+	groups        int // warpgroups of a block
+	each          int // chunks of one
+	blocks, bytes int
+}
+
+// cutFor says how ternary_batch multiplies; false where another kernel is better, or a cluster
+// would not hold the activations.
+func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
 	if !g.kern.exact || rows < batchFrom || rows > batchRows[len(batchRows)-1] {
 		return cut{}, false
 	}
-	c := cut{size: 1}
-	if ceilDiv(t.tiles, g.props.SMs) > batchTiles[0] && t.chunks > 1 {
-		c.size = 2
-	}
-	class, kind := 0, 0
+	class := 0
 	for batchRows[class] < rows {
 		class++
 	}
-	clusters := min(g.props.SMs/c.size, t.tiles)
-	for ceilDiv(t.tiles, clusters) > batchTiles[len(batchTiles)-1] {
-		clusters *= 2
+	least := 0
+	for _, parts := range [...]int{1, 2, 4, 8} {
+		for quads := 1; quads <= batchGroups; quads *= 2 {
+			c := cut{k: &g.kern.batch[class], rows: batchRows[class], quads: quads, parts: parts}
+			if !c.fit(t, g.kern.batchMost) {
+				continue
+			}
+			// In chunks that a multiprocessor multiplies in turn; the last two numbers are what the
+			// sums' way and a block's start and end come to (BenchmarkBlock).
+			work := ceilDiv(c.blocks, g.props.SMs) * (quads*ceilDiv(t.chunks, parts) + 2*parts + 10)
+			if !ok || work < least {
+				best, least, ok = c, work, true
+			}
+		}
 	}
-	tiles := ceilDiv(t.tiles, clusters)
-	for batchTiles[kind] < tiles {
-		kind++
-	}
-	c.k, c.blocks = &g.kern.batch[class][kind], clusters*c.size
-	c.shared = max(batchTiles[kind]*sumsOfTile, tiles*ceilDiv(t.chunks, c.size)*tileBytes)
-	return c, c.shared <= g.kern.batchMost
+	return best, ok
+}
+
+// fit finds out the rest of a cut whose quads and parts are known; false where there is not so
+// much to cut, or a block does not hold it.
+func (c *cut) fit(t *ternary, most int) bool {
+	// More than four that share a tile have more to send than to multiply.
+	split := max(1, min(batchGroups/c.quads, 4/c.parts))
+	chunks := ceilDiv(t.chunks, c.parts)
+	c.groups, c.each = split*c.quads, ceilDiv(chunks, split)
+	sharers := split * c.parts
+	own := ceilDiv(c.rows/8, sharers)
+	c.blocks = ceilDiv(ceilDiv(t.tiles, tilesOfQuad), c.quads) * c.parts
+	c.bytes = chunks*c.rows*chunkCols + c.groups*tilesOfQuad*sumsOfTile*(max(c.each, own)+own*(sharers-1))
+	return c.parts <= t.chunks && chunks <= batchChunks && c.bytes <= most
 }
 
 // mulBatch multiplies a few rows.
 func (g *gpu) mulBatch(t *ternary, c cut, in input, to result) error {
 	o := t.out(to)
-	c.k.cluster = c.size
-	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks}, 256, c.shared, true,
-		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, &o))
+	c.k.cluster = c.parts
+	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks}, 128*c.groups, c.bytes, true,
+		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, c.quads, c.each, to.epilogue, &o))
 }
 
-func batchName(rows, tiles int) string { return fmt.Sprintf("ternary_batch%d_%d", rows, tiles) }
+// coded is how the codes of so many rows lie that a layer is going to read (Coded of
+// kernels/norm.cuh): one row behind the other, or in the units of ternary_batch.
+func (g *gpu) coded(l *layer, rows, cols int) int {
+	shape := codesOf(cols)
+	for _, gr := range l.groups {
+		if gr.t == nil {
+			continue
+		}
+		if c, ok := g.cutFor(gr.t, rows); ok {
+			shape |= c.rows << 32
+		}
+	}
+	return shape
+}
+
+// codesOf is how many codes a row of so many values has.
+func codesOf(cols int) int { return ceilDiv(cols, chunkCols) * chunkCols }
+
+// codesRoom is what the codes of so many rows take at most.
+func codesRoom(rows, cols int) int {
+	for _, most := range batchRows {
+		if rows >= batchFrom && rows <= most {
+			return most * codesOf(cols)
+		}
+	}
+	return rows * codesOf(cols)
+}
+
+func batchName(rows int) string { return fmt.Sprintf("ternary_batch%d", rows) }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func BenchmarkBlock(b *testing.B) {
 	}
 	defer part.Close()
 	p := part.(*blocks)
-	for _, rows := range []int{1, 4, 16, 32, 64} {
+	for _, rows := range benchRows() {
 		batch := &device.Batch{}
 		for i := range rows {
 			pages := make([]int32, positions/pageSize)
@@ -138,6 +140,20 @@ func BenchmarkHead(b *testing.B) {
 	}
 }
 
+// benchRows are the rows that TRITFLOW_BENCH_ROWS lists, or a few.
+func benchRows() []int {
+	list := []int{1, 4, 16, 32, 64}
+	if text := os.Getenv("TRITFLOW_BENCH_ROWS"); text != "" {
+		list = nil
+		for _, s := range strings.Split(text, ",") {
+			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
+
 // parts are the pieces of a block, and the whole.
 func (p *blocks) parts(g *gpu, s *step) map[string]func(b *block) error {
 	n, sp, x := s.tables.rows, &s.space, s.h.values()
@@ -152,9 +168,13 @@ func (p *blocks) parts(g *gpu, s *step) map[string]func(b *block) error {
 		"output": func(b *block) error {
 			return g.mul(b.o, input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}, sum)
 		},
-		"gate":  func(b *block) error { return g.gate(b, sp, x, n) },
-		"down":  func(b *block) error { return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum) },
-		"norm":  func(b *block) error { _, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, true); return err },
+		"gate": func(b *block) error { return g.gate(b, sp, x, n) },
+		"down": func(b *block) error { return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum) },
+		"norm": func(b *block) error { _, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, true); return err },
+		"subnorm": func(b *block) error {
+			_, err := g.feed(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true)
+			return err
+		},
 		"whole": func(b *block) error { return g.forward(b, s, true) },
 	}
 }

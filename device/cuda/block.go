@@ -160,7 +160,7 @@ func (g *gpu) gate(b *block, sp *space, x driver.Ptr, n int) error {
 
 // feed normalizes rows (n nil: not) and brings them into the forms that a layer reads.
 func (g *gpu) feed(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, follows bool) (input, error) {
-	in := input{rows: rows, cols: cols, stride: ceilDiv(cols, chunkCols) * chunkCols, q: sp.q, s: sp.s, sum: sp.sum}
+	in := input{rows: rows, cols: cols, q: sp.q, s: sp.s, sum: sp.sum}
 	if n == nil && !l.ternary {
 		in.x = x
 		return in, nil
@@ -178,6 +178,6 @@ func (g *gpu) feed(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, f
 	}
 	k, threads := g.kern.norm(cols)
 	err := k.run(g.stream, driver.Dim{X: rows}, threads, 0, follows,
-		x, cols, weight, eps, in.x, in.q, in.s, in.sum, cols, in.stride)
+		x, cols, weight, eps, in.x, in.q, in.s, in.sum, cols, g.coded(l, rows, cols))
 	return in, g.fail("normalizing", err)
 }

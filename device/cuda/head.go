@@ -107,10 +107,9 @@ type headSpace struct {
 
 // pieces are what n outputs need, of which whole get all their logits.
 func (p *head) pieces(sp *headSpace, n, most, whole int, screened bool) []sized {
-	stride := ceilDiv(p.hidden, chunkCols) * chunkCols
 	parts := []sized{
 		{&sp.noted, 4 * answerWords(n, most, true)},
-		{&sp.x, 4 * n * p.hidden}, {&sp.norm, 4 * n * p.hidden}, {&sp.q, n * stride}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
+		{&sp.x, 4 * n * p.hidden}, {&sp.norm, 4 * n * p.hidden}, {&sp.q, codesRoom(n, p.hidden)}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
 		{&sp.logits, 4 * whole * p.vocab},
 	}
 	if screened {

@@ -116,7 +116,7 @@ type kernelSet struct {
 	oneMost                                                        int // dynamic shared memory that these may have
 	short8, short16                                                kernel
 	few8, few16, few32, few64, full64, many                        kernel
-	batch                                                          [len(batchRows)][len(batchTiles)]kernel // without code where exact is false
+	batch                                                          [len(batchRows)]kernel // without code where exact is false
 	batchMost                                                      int                                     // shared memory that these may have
 	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
 	gateRows                                                       kernel
@@ -187,9 +187,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
-			for j, tiles := range batchTiles {
-				all["ternary_batch"][batchName(rows, tiles)] = &k.batch[i][j]
-			}
+			all["ternary_batch"][batchName(rows)] = &k.batch[i]
 		}
 	}
 	return all
@@ -255,12 +253,10 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 				return nil, errors.Join(err, k.unload())
 			}
 		}
-		k.batchMost = p.SharedOptin - 4<<10
-		for _, list := range k.batch {
-			for i := range list {
-				if err := list[i].f.AllowShared(k.batchMost); err != nil {
-					return nil, errors.Join(err, k.unload())
-				}
+		k.batchMost = p.SharedOptin - 6<<10
+		for i := range k.batch {
+			if err := k.batch[i].f.AllowShared(k.batchMost); err != nil {
+				return nil, errors.Join(err, k.unload())
 			}
 		}
 	}

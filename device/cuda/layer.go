@@ -109,9 +109,8 @@ type result struct {
 // input is activations in the forms that layers read.
 type input struct {
 	rows, cols int
-	stride     int        // of a row of q in bytes
 	x          driver.Ptr // float32 [rows, cols], 0 where nobody wants it
-	q, s, sum  driver.Ptr // int8 [rows, stride], scale and sum of each row
+	q, s, sum  driver.Ptr // int8 as gpu.coded says, scale and sum of each row
 }
 
 // mul multiplies. Kernels that follow another kernel may start while that ends.

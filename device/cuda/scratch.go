@@ -59,7 +59,7 @@ func (z *scratchSizes) place(g *gpu, t *tables) (space, error) {
 func (z *scratchSizes) parts(sp *space, n, few int) []sized {
 	parts := []sized{
 		{&sp.base, 0},
-		{&sp.q, n * ceilDiv(z.input, chunkCols) * chunkCols}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
+		{&sp.q, codesRoom(n, z.input)}, {&sp.s, 4 * n}, {&sp.sum, 4 * n},
 		{&sp.qkv, 4 * n * z.qkv}, {&sp.queries, 4 * n * z.queries}, {&sp.att, 4 * n * z.att}, {&sp.gate, 4 * n * z.ffn},
 		{&sp.most, 4 * few * z.heads * sp.chunks}, {&sp.total, 4 * few * z.heads * sp.chunks},
 		{&sp.parts, 4 * few * z.heads * sp.chunks * z.valueDim},

@@ -84,7 +84,7 @@ func TestStrategy(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64_4", "ternary_many", "ternary_one1 or span_one"} {
+	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_many", "ternary_one1 or span_one"} {
 		if !seen["cuda."+name] {
 			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
 		}

@@ -43,18 +43,6 @@ __device__ __forceinline__ uint32_t cluster_size() {
     return n;
 }
 
-// cluster_sync waits for all blocks of the cluster; what they wrote is seen.
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
-// peer_int4 reads the same variable in another block of the cluster.
-__device__ __forceinline__ int4 peer_int4(const int4 *p, uint32_t rank) {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
-    int4 v;
-    asm volatile("{\n.reg .u32 a;\nmapa.shared::cluster.u32 a, %4, %5;\nld.shared::cluster.v4.s32 {%0, %1, %2, %3}, [a];\n}"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "r"(at), "r"(rank)
-                 : "memory");
-    return v;
-}
+// cluster_meet waits for all blocks of the cluster, whose barriers are ready then. It makes nothing
+// else seen, for which it would have to wait for all that is on its way to memory.
+__device__ __forceinline__ void cluster_meet() { asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory"); }

@@ -80,7 +80,7 @@ __device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][
 // quantizes what comes out.
 template <int D, int V>
 __device__ __forceinline__ void attn_norm(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps,
-                                          int8_t *q, float *s, int32_t *sum, int heads, int max_chunks, int64_t stride) {
+                                          int8_t *q, float *s, int32_t *sum, int heads, int max_chunks, int64_t shape) {
     extern __shared__ float4 quads[];
     float *att = (float *)quads;
     __shared__ NormScratch scratch;
@@ -104,7 +104,7 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     float scale;
     int32_t total;
     load_row<normLanes, V>(v, att, cols, true);
-    norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, q + (int64_t)row * stride, (int)stride, scratch, scale, total);
+    norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, Coded(q, shape, row), scratch, scale, total);
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
 
@@ -216,8 +216,8 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
 #define FOLD(name, D, VALUES)                                                                                                                \
     extern "C" __global__ void __launch_bounds__(640)                                                                                     \
         name(const float *m, const float *l, const float *o, const Row *rows, const float *weights, float eps, int8_t *q, float *s,       \
-             int32_t *sum, int64_t heads, int64_t max_chunks, int64_t stride) {                                                          \
-        attn_norm<D, VALUES / 4>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, stride);                            \
+             int32_t *sum, int64_t heads, int64_t max_chunks, int64_t shape) {                                                           \
+        attn_norm<D, VALUES / 4>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, shape);                             \
     }
 
 DECODE(64)

@@ -6,7 +6,7 @@
 
 template <int LANES, int V>
 __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const float *weights, float eps, float *out, int8_t *q, float *s,
-                                           int32_t *sum, int cols, int64_t stride) {
+                                           int32_t *sum, int cols, int64_t shape) {
     __shared__ NormScratch scratch;
     float4 w[V], v[V];
     pdl_release();
@@ -17,15 +17,15 @@ __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const flo
     float scale;
     int32_t total;
     norm_row<LANES, V>(v, weights != nullptr, w, inverse, eps, cols, out ? out + (int64_t)blockIdx.x * cols : nullptr,
-                       q ? q + (int64_t)blockIdx.x * stride : nullptr, (int)stride, scratch, scale, total);
+                       Coded(q, shape, blockIdx.x), scratch, scale, total);
     if (q && threadIdx.x == 0) s[blockIdx.x] = scale, sum[blockIdx.x] = total;
 }
 
 // VALUES of a lane at most.
 #define NORM(name, LANES, VALUES)                                                                                                       \
     extern "C" __global__ void __launch_bounds__(LANES) name(const float *x, int64_t ld, const float *w, float eps, float *out,          \
-                                                             int8_t *q, float *s, int32_t *sum, int64_t cols, int64_t stride) {         \
-        norm_block<LANES, VALUES / 4>(x, ld, w, eps, out, q, s, sum, (int)cols, stride);                                                \
+                                                             int8_t *q, float *s, int32_t *sum, int64_t cols, int64_t shape) {          \
+        norm_block<LANES, VALUES / 4>(x, ld, w, eps, out, q, s, sum, (int)cols, shape);                                                 \
     }
 
 NORM(norm12, normLanes, 12)

@@ -182,12 +182,36 @@ template <int LANES, int V> __device__ __forceinline__ void store_row(const floa
     }
 }
 
+// Coded is where the codes of a row go, and how many, zeros behind the row included: one after
+// another, or, with as many rows as a batch has room for, in units of 16 inputs as ternary_batch.cu
+// reads them: [inputs/16][rows][16]. Of 128 inputs, unit u has those of the quads u, u + 8, u + 16
+// and u + 24, which the four lanes of a weight tile hold (ternary.cuh).
+struct Coded {
+    int8_t *q; // of this row; nullptr: nowhere
+    int count, rows;
+
+    // shape is the count, and 2^32 times the rows of units.
+    __device__ __forceinline__ Coded(int8_t *all, int64_t shape, int64_t row) : count((int)shape), rows((int)(shape >> 32)) {
+        q = all ? all + row * (rows ? 16 : count) : nullptr;
+    }
+
+    // put_unit writes quad `at` into its unit; whole warps call it, with 32 quads that follow
+    // each other.
+    __device__ __forceinline__ void put_unit(int at, uint32_t word) const {
+        const int lane = at & 31;
+        uint32_t unit[4];
+#pragma unroll
+        for (int t = 0; t < 4; t++) unit[t] = __shfl_sync(0xffffffffu, word, (lane & 7) + 8 * t);
+        if (lane < 8) *(uint4 *)(q + (at / 32 * 8 + lane) * rows * 16) = make_uint4(unit[0], unit[1], unit[2], unit[3]);
+    }
+};
+
 // norm_row normalizes v with weights w (normed false: not), writes it to out (nullptr:
-// not) and quantizes it to q (nullptr: not), which is filled up to stride with zeros; s and
-// sum become the row's scale and the sum of its codes, for every thread.
+// not) and quantizes it (nowhere: not); s and sum become the row's scale and the sum of its
+// codes, for every thread.
 template <int LANES, int V>
-__device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const float4 (&w)[V], double inverse, float eps, int cols, float *out, int8_t *q,
-                                         int stride, NormScratch &scratch, float &s, int32_t &sum) {
+__device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const float4 (&w)[V], double inverse, float eps, int cols, float *out,
+                                         const Coded &coded, NormScratch &scratch, float &s, int32_t &sum) {
     if (normed) {
         float squares[V];
 #pragma unroll
@@ -198,7 +222,7 @@ __device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const floa
         for (int i = 0; i < V; i++) v[i] = first_of(scaled(v[i], scale, w[i]), cols - 4 * (int)(threadIdx.x + i * LANES));
     }
     if (out) store_row<LANES, V>(v, out, cols, by_quads(out, 0, cols));
-    if (!q) return;
+    if (!coded.q) return;
     const bool mine = threadIdx.x < LANES;
     uint32_t top = 0;
 #pragma unroll
@@ -207,15 +231,22 @@ __device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const floa
     top = lanes_max<LANES>(top, scratch.tops);
     s = scale_for(top);
     int32_t total = 0;
+    uint32_t words[V];
 #pragma unroll
     for (int i = 0; i < V; i++) {
-        const int at = threadIdx.x + i * LANES;
-        if (!mine || at >= stride / 4) continue;
-        uint32_t word = codes_of(v[i], s, top);
-        total = sum_codes(total, word);
-        ((uint32_t *)q)[at] = word;
+        words[i] = codes_of(v[i], s, top);
+        if (mine && (int)threadIdx.x + i * LANES < coded.count / 4) total = sum_codes(total, words[i]);
     }
-    if (mine)
-        for (int at = threadIdx.x + V * LANES; at < stride / 4; at += LANES) ((uint32_t *)q)[at] = 0;
+    if (mine && !coded.rows) {
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) ((uint32_t *)coded.q)[at] = words[i];
+        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) ((uint32_t *)coded.q)[at] = 0;
+    } else if (mine) {
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) coded.put_unit(at, words[i]);
+        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) coded.put_unit(at, 0);
+    }
     sum = lanes_sum<LANES>(total, scratch.ints);
 }

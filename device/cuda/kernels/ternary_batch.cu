@@ -1,181 +1,208 @@
 // build: sm_90a
-// Ternary linear layers for 17 to 64 activation rows: bound by latency. A block
-// brings all weights of its tiles to shared memory before the kernel that makes
-// the activations has ended; then every warp multiplies its part of the inputs
-// for its rows, with the activations straight from the L2 cache, each byte of
-// them once a block. Blocks of a cluster share tiles, a part of the inputs each.
+// Ternary linear layers for 17 to 64 activation rows: bound by latency, so loops are not unrolled
+// (code that has not run yet comes slowly) and no warp waits for a whole cluster: a release of
+// everything to everybody takes longer than the products of a layer.
+//
+//	weights ──bulk copy, before the kernel before has ended──▶ shared memory ──masks──▶ registers ─┐
+//	activations, in units ──bulk copies──▶ shared memory ──────────────────────────────────────────┴▶ wgmma
+//	sums of eight rows of a tile ──st.async──▶ the warp that ends them
+//
+// A warpgroup multiplies four tiles, a warp each, with a part of the inputs; the units are those
+// of norm.cuh. Blocks of a cluster have parts of the inputs of the same tiles. Of the warps that
+// have a part of a tile, whose number is a power of two, each ends some of its rows.
 #include "bulk.cuh"
 #include "ternary.cuh"
+#include "wgmma.cuh"
 
-constexpr int warpsOf = 8;
+constexpr int mostChunks = 64, mostWarps = 16; // of a block
 
-// tiles_mul is tile_mul for two tiles whose products do not wait for each other.
-template <int NT> __device__ __forceinline__ void tiles_mul(int (&x)[NT][4], int (&y)[NT][4], const uint4 &w0, const uint4 &w1, const uint4 (&b)[NT][2]) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        Codes c0, c1;
-        c0.unpack(half ? w0.z : w0.x, half ? w0.w : w0.y);
-        c1.unpack(half ? w1.z : w1.x, half ? w1.w : w1.y);
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-#pragma unroll
-            for (int n = 0; n < NT; n++) {
-                uint32_t b0 = i ? b[n][half].z : b[n][half].x, b1 = i ? b[n][half].w : b[n][half].y;
-                mma_u8s8(x[n], c0.a[i][0], c0.a[i][1], c0.a[i][2], c0.a[i][3], b0, b1);
-                mma_u8s8(y[n], c1.a[i][0], c1.a[i][1], c1.a[i][2], c1.a[i][3], b0, b1);
-            }
-        }
-    }
-}
-
-// Job is a layer, its input and how it is cut.
+// Job is a layer, its input and how it is cut: quads of tiles of a block, whose other warpgroups
+// divide the inputs, and how many chunks a warpgroup has at most.
 struct Job {
     const uint4 *weights;
     const int8_t *q;
     const float *s;
     const int32_t *sum;
-    int64_t rows, chunks, tiles;
+    int64_t rows, chunks, tiles, quads, each;
 };
 
-// Tiles is what a block knows of its tiles' outputs before the activations are there.
-template <int T> struct Tiles {
-    int columns[T * 16];
-    float scale[T * 2], factor[T * 2];
-};
-
-// finish ends the block's part of all outputs: that of rank r in a cluster every size-th. red
-// holds the accumulators of WK parts of the inputs, each [tile][rows/8][lane] of four.
-template <int GROUPS, int WK, int T, int EPI>
-__device__ __forceinline__ void finish(const int4 *red, const Job &j, const Out &o, const Tiles<T> &tiles, const float *scales, const int32_t *sums, int n,
-                                       uint32_t rank, uint32_t size) {
-    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    const int items = n * GROUPS;
-#pragma unroll 2
-    for (int i = (threadIdx.x >> 5) * size + rank; i < items; i += warpsOf * size) {
-        const int m = i / GROUPS, row = 8 * (i % GROUPS) + 2 * t;
-        if (row >= j.rows) continue;
-        const bool both = row + 1 < j.rows;
-        Finish f[2];
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            f[r].c0 = tiles.columns[16 * m + g], f[r].c1 = tiles.columns[16 * m + g + 8];
-            f[r].scale0 = tiles.scale[2 * m], f[r].scale1 = tiles.scale[2 * m + 1];
-            f[r].factor0 = tiles.factor[2 * m], f[r].factor1 = tiles.factor[2 * m + 1];
-            f[r].bias0 = o.bias && f[r].c0 >= 0 ? o.bias[f[r].c0] : 0;
-            f[r].bias1 = o.bias && f[r].c1 >= 0 ? o.bias[f[r].c1] : 0;
-            if (r == 0 || both) f[r].fetch<EPI>(o, row + r);
-        }
-        const int4 *from = red + i * 32 + lane;
-        int4 v = make_int4(0, 0, 0, 0);
-        for (uint32_t p = 0; p < size; p++) {
-#pragma unroll
-            for (int k = 0; k < WK; k++) {
-                int4 w = size == 1 ? from[k * T * GROUPS * 32] : peer_int4(from + k * T * GROUPS * 32, p);
-                v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
-            }
-        }
-        f[0].done<EPI>(o, row, v.x - sums[row], (v.z >> 2) - sums[row], scales[row]);
-        if (both) f[1].done<EPI>(o, row + 1, v.y - sums[row + 1], (v.w >> 2) - sums[row + 1], scales[row + 1]);
-    }
+// send writes to a block of the cluster, which counts the bytes at its barrier.
+__device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, int x, int y, int z, int w) {
+    asm volatile("{\n.reg .u32 a, b;\nmapa.shared::cluster.u32 a, %0, %2;\nmapa.shared::cluster.u32 b, %1, %2;\n"
+                 "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 [a], {%3, %4, %5, %6}, [b];\n}" ::"r"(to),
+                 "r"(bar), "r"(rank), "r"(x), "r"(y), "r"(z), "r"(w)
+                 : "memory");
 }
 
-// batch: WN parts of the warps share the rows, NT times eight each; the others the inputs.
-// T is the most tiles of a block, PF how many chunks of activations are under way.
-template <int NT, int WN, int T, int PF>
-__device__ __forceinline__ void batch(const Job &j, int64_t epilogue, const Out &o) {
-    constexpr int GROUPS = NT * WN, WK = warpsOf / WN;
-    extern __shared__ __align__(128) uint8_t room[]; // weights, then the accumulators
-    __shared__ uint64_t landed;
-    __shared__ Tiles<T> known;
-    __shared__ float scales[GROUPS * 8];
-    __shared__ int32_t sums[GROUPS * 8];
-    uint4 *weights = (uint4 *)room;
+// quotients is quotient (ternary.cuh) four times at once, which takes no longer than once. With a
+// scale comes its inverse.
+__device__ __forceinline__ void quotients(float (&y)[2][2], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
+    const float a[2][2] = {{(float)lo, (float)hi}, {(float)lo2, (float)hi2}};
+    float most = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float2 by = i < 2 ? s : s2;
+        float q = __fmul_rn(a[i / 2][i % 2], by.y);
+        most = fmaxf(most, fabsf(q)), most = q == q ? most : INFINITY;
+        q = __fmaf_rn(__fmaf_rn(-q, by.x, a[i / 2][i % 2]), by.y, q);
+        y[i / 2][i % 2] = __fmaf_rn(__fmaf_rn(-q, by.x, a[i / 2][i % 2]), by.y, q);
+    }
+    if (most < 1e38f) return;
+    y[0][0] = quotient(a[0][0], s.x, s.y), y[0][1] = quotient(a[0][1], s.x, s.y);
+    y[1][0] = quotient(a[1][0], s2.x, s2.y), y[1][1] = quotient(a[1][1], s2.x, s2.y);
+}
+
+template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, const Out &o) {
+    constexpr int groups = N / 8, chunkBytes = N * 128;
+    extern __shared__ __align__(128) uint8_t room[]; // activations; weights of each warp; what it receives
+    __shared__ uint64_t landed[mostChunks], weighed[mostWarps], received[mostWarps];
+    __shared__ float2 scales[N];
+    __shared__ int32_t sums[N];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-    const int wn = warp % WN, wk = warp / WN, chunks = (int)j.chunks, tiles = (int)j.tiles;
-    const uint32_t rank = cluster_rank(), size = cluster_size();
-    const int cluster = blockIdx.x / size, clusters = gridDim.x / size;
-    const int tile0 = cluster * tiles / clusters, n = (cluster + 1) * tiles / clusters - tile0;
-    const int c0 = rank * chunks / size, mine = (rank + 1) * chunks / size - c0;
-    if (threadIdx.x == 0) {
-        barrier_init(&landed);
-        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-        barrier_expect(&landed, n * mine * 512);
-        for (int m = 0; m < n; m++) bulk_copy(weights + m * mine * 32, j.weights + ((int64_t)(tile0 + m) * chunks + c0) * 32, mine * 512, &landed);
+    const int quads = (int)j.quads, each = (int)j.each, chunks = (int)j.chunks, warps = blockDim.x >> 5, parts = cluster_size(), part = cluster_rank();
+    const int c0 = part * chunks / parts, mine = (part + 1) * chunks / parts - c0;
+    // Of those who share a tile this warp is number `me`; each ends `own` groups of eight rows at most.
+    const int wk = warp / (4 * quads), split = warps / (4 * quads), sharers = parts * split, me = part * split + wk;
+    const int own = (groups + sharers - 1) / sharers, ends = me < groups ? (groups - me + sharers - 1) / sharers : 0;
+    const int first = wk * mine / split, n = (wk + 1) * mine / split - first;
+    const int m = warp - wk * 4 * quads, tile = blockIdx.x / parts * 4 * quads + m;
+    const bool there = tile < (int)j.tiles;
+    const int held = max(each, own); // of 512 bytes
+    int4 *const weights = (int4 *)(room + (chunks + parts - 1) / parts * chunkBytes), *const area = weights + warps * held * 32;
+    int4 *const kept = weights + warp * held * 32 + lane;
+
+    if (lane == 0) {
+        barrier_init(&weighed[warp]);
+        barrier_init(&received[warp]);
+    }
+    if (threadIdx.x < mine) barrier_init(&landed[threadIdx.x]);
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    if (threadIdx.x < mine) barrier_expect(&landed[threadIdx.x], chunkBytes);
+    if (lane == 0 && there) {
+        if (n > 0) {
+            barrier_expect(&weighed[warp], n * 512);
+            bulk_copy(kept, j.weights + ((int64_t)tile * chunks + c0 + first) * 32, n * 512, &weighed[warp]);
+        }
+        barrier_expect(&received[warp], ends * (sharers - 1) * 512);
     }
     pdl_release();
-    if (threadIdx.x < n * 16) known.columns[threadIdx.x] = o.map[16 * tile0 + threadIdx.x];
-    if (int i = (int)threadIdx.x - 128; i >= 0 && i < 2 * n) known.scale[i] = o.scale[2 * tile0 + i], known.factor[i] = o.factor ? o.factor[2 * tile0 + i] : 1.f;
-    const int row0 = wn * NT * 8 + g;
-    const int8_t *rowq = j.q + ((int64_t)row0 * chunks + c0) * 128 + 32 * t;
-    const int64_t group = 8 * (int64_t)chunks * 128; // bytes of eight rows
+    Finish f;
+    if (there) f.prepare(o, tile, g);
+    cluster_meet();
     __syncthreads();
     pdl_wait();
-
-    uint4 b[PF][NT][2];
-    auto fetch = [&](uint4(&to)[NT][2], int c) {
+    if (lane == 0)
+        for (int c = warp; c < mine; c += warps) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
+    if (int i = (int)threadIdx.x - 32; i >= 0 && i < N) {
+        const float s = i < j.rows ? j.s[i] : 1.f; // rows that are not there are finite, whatever their codes
+        scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = i < j.rows ? j.sum[i] : 0;
+    }
+    const bool biased = o.bias;
+    const int rows = (int)j.rows, act = (int)o.act;
+    int row = 8 * me + 2 * t;
+    float was[2][2] = {};
+    float *to0 = o.dst + row * o.ld + f.c0, *to1 = o.dst + row * o.ld + f.c1;
+    auto fetch = [&]() {
 #pragma unroll
-        for (int k = 0; k < NT; k++) {
-            to[k][0] = to[k][1] = make_uint4(0, 0, 0, 0);
-            if (row0 + 8 * k < j.rows) {
-                const uint4 *from = (const uint4 *)(rowq + k * group + c * 128);
-                to[k][0] = from[0], to[k][1] = from[1];
-            }
-        }
+        for (int r = 0; r < 2; r++)
+            if (EPI == RESIDUAL && row + r < rows) was[r][0] = f.c0 < 0 ? 0 : to0[r * o.ld], was[r][1] = f.c1 < 0 ? 0 : to1[r * o.ld];
     };
-#pragma unroll
-    for (int i = 0; i < PF; i++)
-        if (wk + i * WK < mine) fetch(b[i], wk + i * WK);
-    if (threadIdx.x < j.rows) scales[threadIdx.x] = j.s[threadIdx.x], sums[threadIdx.x] = j.sum[threadIdx.x];
-    while (!barrier_landed(&landed, 0)) {
-    }
-    int acc[T][NT][4] = {};
-    for (int base = wk; base < mine; base += PF * WK) {
-#pragma unroll
-        for (int i = 0; i < PF; i++) {
-            int c = base + i * WK;
-            if (c >= mine) break;
-            const uint4 *w = weights + c * 32 + lane;
-            // Two tiles at a time, so that products do not wait for each other.
-#pragma unroll
-            for (int m = 0; m < T; m += 2)
-                if (m < n) {
-                    uint4 w0 = w[m * mine * 32], w1 = w[min(m + 1, n - 1) * mine * 32];
-                    tiles_mul<NT>(acc[m], acc[m + 1], w0, w1, b[i]);
-                }
-            if (c + PF * WK < mine) fetch(b[i], c + PF * WK);
+    if (there && ends > 0) fetch();
+    // A warp without a tile multiplies what it finds, for its warpgroup.
+    if (n > 0 && there)
+        while (!barrier_landed(&weighed[warp], 0)) {
         }
-    }
     __syncthreads();
-    int4 *red = (int4 *)room;
-#pragma unroll
-    for (int m = 0; m < T; m++)
-        if (m < n) {
-#pragma unroll
-            for (int k = 0; k < NT; k++)
-                red[((wk * T + m) * GROUPS + wn * NT + k) * 32 + lane] = make_int4(acc[m][k][0], acc[m][k][1], acc[m][k][2], acc[m][k][3]);
+
+    int acc[N / 2] = {};
+    uint32_t a[2][2][4];
+#pragma unroll 1
+    for (int i = 0; i < n; i++) {
+        const int4 x = kept[i * 32];
+        const uint8_t *b = room + (first + i) * chunkBytes;
+        while (!barrier_landed(&landed[first + i], 0)) {
         }
-    if (size > 1)
-        cluster_sync();
-    else
-        __syncthreads();
-    if (epilogue == GATED)
-        finish<GROUPS, WK, T, GATED>(red, j, o, known, scales, sums, n, rank, size);
-    else if (epilogue == RESIDUAL)
-        finish<GROUPS, WK, T, RESIDUAL>(red, j, o, known, scales, sums, n, rank, size);
-    else
-        finish<GROUPS, WK, T, STORE>(red, j, o, known, scales, sums, n, rank, size);
-    if (size > 1) cluster_sync(); // others may still read from here
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            products_left<1>(); // those that read a[half]
+            Codes u;
+            u.unpack(half ? x.z : x.x, half ? x.w : x.y);
+#pragma unroll
+            for (int k = 0; k < 2; k++)
+#pragma unroll
+                for (int r = 0; r < 4; r++) a[half][k][r] = u.a[k][r];
+            products_begin();
+#pragma unroll
+            for (int k = 0; k < 2; k++) wgmma_u8s8<N>(acc, a[half][k], rows_at<N>(b + (2 * half + k) * N * 32));
+            products_end();
+        }
+    }
+    products_left<0>();
+    if (!there) return;
+    __syncwarp();
+    // Group k is ended by number k % sharers, which is warp `among` of those in block `rank`.
+    const uint32_t areaAt = (uint32_t)__cvta_generic_to_shared(area + lane), barAt = (uint32_t)__cvta_generic_to_shared(received);
+    const int shift = __ffs(split) - 1, shiftAll = __ffs(sharers) - 1;
+#pragma unroll
+    for (int k = 0; k < groups; k++) {
+        const int owner = k & (sharers - 1), at = k >> shiftAll;
+        if (owner == me) {
+            kept[at * 32] = make_int4(acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+        } else {
+            const int rank = owner >> shift, among = owner & (split - 1), to = among * 4 * quads + m, slot = (me - owner - 1) & (sharers - 1);
+            send(areaAt + 512 * ((to * own + at) * (sharers - 1) + slot), barAt + 8 * to, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+        }
+    }
+    if (ends == 0) return;
+    while (!barrier_landed(&received[warp], 0)) {
+    }
+#pragma unroll 1
+    for (int i = 0; i < ends; i++, row += 8 * sharers) {
+        int4 v = kept[i * 32];
+        const int4 *from = area + (warp * own + i) * (sharers - 1) * 32 + lane;
+#pragma unroll 1
+        for (int p = 1; p < sharers; p++, from += 32) {
+            const int4 w = *from;
+            v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
+        }
+        if (i > 0) fetch();
+        const float2 s = scales[row], s2 = scales[row + 1];
+        const int sum = sums[row], sum2 = sums[row + 1];
+        float y[2][2];
+        quotients(y, v.x - sum, (v.z >> 2) - sum, s, v.y - sum2, (v.w >> 2) - sum2, s2);
+        // As Finish::end does it.
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            if (row + r >= rows) continue;
+            float y0 = __fmul_rn(__fmul_rn(y[r][0], f.scale0), f.factor0), y1 = __fmul_rn(__fmul_rn(y[r][1], f.scale1), f.factor1);
+            if (biased) y0 += f.bias0, y1 += f.bias1;
+            if (EPI == GATED) {
+                y0 = gate_of(y0, y1, act);
+            } else if (EPI == RESIDUAL) {
+                y0 += was[r][0], y1 += was[r][1];
+                if (f.c0 >= 0) note_bad(o.bad, row + r, (int)o.stage, f.c0, y0);
+                if (f.c1 >= 0) note_bad(o.bad, row + r, (int)o.stage, f.c1, y1);
+            }
+            if (f.c0 >= 0) to0[r * o.ld] = y0;
+            if (EPI != GATED && f.c1 >= 0) to1[r * o.ld] = y1;
+        }
+        to0 += 8 * sharers * o.ld, to1 += 8 * sharers * o.ld;
+    }
 }
 
-#define BATCH(name, NT, WN, T, PF, BLOCKS)                                                                                             \
-    extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                                          \
+#define BATCH(name, N)                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(32 * mostWarps, 1)                                                                    \
         name(const uint4 *weights, const int8_t *q, const float *s, const int32_t *sum, int64_t rows, int64_t chunks, int64_t tiles,   \
-             int64_t epilogue, Out o) {                                                                                                \
-        Job j = {weights, q, s, sum, rows, chunks, tiles};                                                                             \
-        batch<NT, WN, T, PF>(j, epilogue, o);                                                                                          \
+             int64_t quads, int64_t each, int64_t epilogue, Out o) {                                                                   \
+        Job j = {weights, q, s, sum, rows, chunks, tiles, quads, each};                                                                \
+        if (epilogue == GATED)                                                                                                         \
+            batch<N, GATED>(j, o);                                                                                                     \
+        else if (epilogue == RESIDUAL)                                                                                                 \
+            batch<N, RESIDUAL>(j, o);                                                                                                  \
+        else                                                                                                                           \
+            batch<N, STORE>(j, o);                                                                                                     \
     }
 
-BATCH(ternary_batch32_4, 2, 2, 4, 4, 2)
-BATCH(ternary_batch32_8, 2, 2, 8, 2, 2)
-BATCH(ternary_batch64_4, 2, 4, 4, 4, 2)
-BATCH(ternary_batch64_8, 2, 4, 8, 2, 2)
+BATCH(ternary_batch32, 32)
+BATCH(ternary_batch48, 48)
+BATCH(ternary_batch64, 64)
