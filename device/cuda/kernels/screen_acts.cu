@@ -62,7 +62,7 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
         if (threadIdx.x == 0) a.noted[row] = a.bad[from], a.wanted[row] = few.rows[row].y;
         float s;
         int32_t sum;
-        norm_row<LANES, V>(v, a.weights != nullptr, w, inverse, a.eps, cols, a.norm + row * cols, nullptr, 0, scratch, s, sum);
+        norm_row<LANES, V>(v, a.weights != nullptr, w, inverse, a.eps, cols, a.norm + row * cols, Coded(nullptr, 0, 0), scratch, s, sum);
     } else {
 #pragma unroll
         for (int i = 0; i < V; i++) v[i] = make_float4(0, 0, 0, 0);
