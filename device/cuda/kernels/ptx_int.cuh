@@ -3,7 +3,7 @@
 #include "ptx.cuh"
 
 // mma_s8 adds the product of a 16x32 and a 32x8 matrix of bytes to a 16x8
-// matrix of int32, modulo 2^32; mma_u8 is the same with b unsigned. With
+// matrix of int32, modulo 2^32. With
 // g = lane/4 and t = lane%4 a lane holds
 //
 //	a  row g, k 4t…4t+3 | row g+8, same k | row g, k 16+4t… | row g+8, same k
@@ -11,12 +11,6 @@
 //	c  row g, columns 2t 2t+1 | row g+8, same columns
 __device__ __forceinline__ void mma_s8(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
-__device__ __forceinline__ void mma_u8(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
