@@ -99,11 +99,12 @@ func anyTernary(ls ...*linear) bool {
 	return false
 }
 
-// grain is how many of n output rows make a piece: a few pieces a worker to
-// balance the load, not too small because the kernels prepare the activations
-// anew for each piece, and whole cache lines of outputs, which two workers would
-// otherwise write in turns.
+// grain is how many of n output rows make a piece: enough pieces a worker to
+// balance the load and to keep the weights of one in the second cache while
+// several tiles of activations pass, not too small because the kernels prepare
+// the activations anew for each, and whole cache lines of outputs, which two
+// workers would otherwise write in turns.
 func grain(n, workers int) int {
-	const piecesPerWorker, line = 6, 16
+	const piecesPerWorker, line = 16, 16
 	return max(line, n/(piecesPerWorker*workers)&^(line-1))
 }
