@@ -57,9 +57,11 @@ type tier struct {
 
 // ternaryTile multiplies rows of 2-bit codes with rows of quantized
 // activations: dst = float32(Σ code·q − sum)/s·scale. It reads chunks×256
-// codes a row and, when tail is 1, another 128; ahead is the prefetch distance.
+// codes a row and, when tail is 1, another 128. With each chunk four lines from
+// next on are fetched, and next grows by step; tiles.row fetches one line and
+// moves with its weights.
 type ternaryTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr,
-	chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+	chunks, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // tiles of one layout of codes.
 type tiles struct {

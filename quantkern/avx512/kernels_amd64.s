@@ -4,12 +4,12 @@
 
 #include "textflag.h"
 
-// func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2SRow(SB), NOSPLIT, $0-96
+TEXT ·I2SRow(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         a+32(FP), CX
-	MOVQ         ahead+88(FP), DX
+	MOVQ         next+88(FP), DX
 	VPXORD       Z0, Z0, Z0
 	MOVL         $0xc0c0c0c0, BX
 	VMOVD        BX, X1
@@ -31,7 +31,8 @@ TEXT ·I2SRow(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (AX)(DX*1)
+	PREFETCHNTA (DX)
+	ADDQ        $+64, DX
 	VMOVDQU32   (AX), Z8
 	VPANDD      Z1, Z8, Z9
 	VPDPBUSD    (CX), Z9, Z0
@@ -92,9 +93,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx1(SB), NOSPLIT, $0-96
+TEXT ·I2Sx1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -108,18 +109,18 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, SI
 	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU32  (AX), Z6
 	VMOVDQU32  (AX)(CX*1), Z8
 	VMOVDQU32  (AX)(CX*2), Z10
@@ -175,7 +176,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -266,9 +267,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·I2Sx2(SB), NOSPLIT, $0-96
+TEXT ·I2Sx2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -286,18 +287,18 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z10
 	VMOVDQU32  (AX)(CX*1), Z12
 	VMOVDQU32  (AX)(CX*2), Z14
@@ -373,7 +374,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -519,9 +520,9 @@ DATA eachfour<>+56(SB)/4, $0x00000003
 DATA eachfour<>+60(SB)/4, $0x00000003
 GLOBL eachfour<>(SB), RODATA|NOPTR, $64
 
-// func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·I2Sx3(SB), NOSPLIT, $0-96
+TEXT ·I2Sx3(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -543,18 +544,18 @@ TEXT ·I2Sx3(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z14
 	VMOVDQU32  (AX)(CX*1), Z16
 	VMOVDQU32  (AX)(CX*2), Z18
@@ -650,7 +651,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -814,9 +815,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx4(SB), NOSPLIT, $0-96
+TEXT ·I2Sx4(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -844,18 +845,18 @@ TEXT ·I2Sx4(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z18
 	VMOVDQU32  (AX)(CX*1), Z20
 	VMOVDQU32  (AX)(CX*2), Z22
@@ -972,7 +973,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -1165,9 +1166,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx5(SB), NOSPLIT, $0-96
+TEXT ·I2Sx5(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -1199,18 +1200,18 @@ TEXT ·I2Sx5(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z22
 	VMOVDQU32  (AX)(CX*1), Z24
 	VMOVDQU32  (AX)(CX*2), Z26
@@ -1347,7 +1348,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -1583,9 +1584,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx6(SB), NOSPLIT, $0-96
+TEXT ·I2Sx6(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -1621,18 +1622,18 @@ TEXT ·I2Sx6(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VPSRLW     $0x06, (AX), Z25
 	VPANDD     Z24, Z25, Z25
 	VPSRLW     $0x06, (AX)(CX*1), Z26
@@ -1785,7 +1786,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -2070,12 +2071,12 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2Row(SB), NOSPLIT, $0-96
+TEXT ·TQ2Row(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         a+32(FP), CX
-	MOVQ         ahead+88(FP), DX
+	MOVQ         next+88(FP), DX
 	VPXORD       Z0, Z0, Z0
 	MOVL         $0x03030303, BX
 	VMOVD        BX, X1
@@ -2097,7 +2098,8 @@ TEXT ·TQ2Row(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (AX)(DX*1)
+	PREFETCHNTA (DX)
+	ADDQ        $+66, DX
 	VMOVDQU32   (AX), Z8
 	VPANDD      Z1, Z8, Z9
 	VPDPBUSD    (CX), Z9, Z0
@@ -2158,9 +2160,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x1(SB), NOSPLIT, $0-96
+TEXT ·TQ2x1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2174,18 +2176,18 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, SI
 	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU32  (AX), Z6
 	VMOVDQU32  (AX)(CX*1), Z8
 	VMOVDQU32  (AX)(CX*2), Z10
@@ -2241,7 +2243,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -2332,9 +2334,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·TQ2x2(SB), NOSPLIT, $0-96
+TEXT ·TQ2x2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2352,18 +2354,18 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z10
 	VMOVDQU32  (AX)(CX*1), Z12
 	VMOVDQU32  (AX)(CX*2), Z14
@@ -2439,7 +2441,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -2567,9 +2569,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·TQ2x3(SB), NOSPLIT, $0-96
+TEXT ·TQ2x3(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2591,18 +2593,18 @@ TEXT ·TQ2x3(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z14
 	VMOVDQU32  (AX)(CX*1), Z16
 	VMOVDQU32  (AX)(CX*2), Z18
@@ -2698,7 +2700,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -2862,9 +2864,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x4(SB), NOSPLIT, $0-96
+TEXT ·TQ2x4(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2892,18 +2894,18 @@ TEXT ·TQ2x4(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z18
 	VMOVDQU32  (AX)(CX*1), Z20
 	VMOVDQU32  (AX)(CX*2), Z22
@@ -3020,7 +3022,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -3213,9 +3215,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x5(SB), NOSPLIT, $0-96
+TEXT ·TQ2x5(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -3247,18 +3249,18 @@ TEXT ·TQ2x5(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z22
 	VMOVDQU32  (AX)(CX*1), Z24
 	VMOVDQU32  (AX)(CX*2), Z26
@@ -3395,7 +3397,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -3631,9 +3633,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x6(SB), NOSPLIT, $0-96
+TEXT ·TQ2x6(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -3669,18 +3671,18 @@ TEXT ·TQ2x6(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VPANDD     (AX), Z24, Z25
 	VPANDD     (AX)(CX*1), Z24, Z26
 	VPANDD     (AX)(CX*2), Z24, Z27
@@ -3833,7 +3835,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:

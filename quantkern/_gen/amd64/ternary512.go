@@ -19,7 +19,7 @@ type layout struct {
 }
 
 // signature is shared by all ternary tiles; strides are in bytes.
-const ternarySignature = "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)"
+const ternarySignature = "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)"
 
 // epilogue turns the dots of four rows (or one) with activation row i into
 // float32(dot - sum[i]) / scales[i] · scale and stores them.
@@ -72,11 +72,17 @@ func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
 	return w, a, acc
 }
 
-// fetchRows fetches what lies ahead of each row of a tile.
-func fetchRows(w rowsAt, ahead reg.Register) {
+// fetcher fetches what is read after the weights of a tile: with each chunk as
+// many lines as a tile has rows, from next on, which then moves by step.
+type fetcher struct{ next, step reg.Register }
+
+func newFetcher() fetcher { return fetcher{arg("next"), arg("step")} }
+
+func (f fetcher) chunk() {
 	for r := range tileRows {
-		fetchAhead(w.row(r, 0), ahead)
+		PREFETCHT0(Mem{Base: f.next, Disp: 64 * r})
 	}
+	ADDQ(f.step, f.next)
 }
 
 // fetchAhead fetches the line that lies ahead of m.
@@ -155,9 +161,9 @@ func ternaryTile(l layout, n int) {
 			}
 		}
 	}
-	ahead := arg("ahead")
+	next := newFetcher()
 	loop("chunks", arg("chunks"), func() {
-		fetchRows(w, ahead)
+		next.chunk()
 		chunk(nil)
 		w.advance(l.step)
 		a.advance(256)
@@ -279,7 +285,7 @@ func foldBlocks(x []reg.VecVirtual) reg.VecVirtual {
 // the larger caches, which would have to write it on.
 func ternaryStream(l layout) {
 	function(l.name+"Row", ternarySignature, l.name+"Row multiplies 1 row of 2-bit codes with 1 row of activations.")
-	w, a, ahead := arg("w"), arg("a"), arg("ahead")
+	w, a, next := arg("w"), arg("a"), arg("next")
 	var acc, mask [4]reg.VecVirtual
 	for q, shift := range l.shifts {
 		acc[q] = ZMM()
@@ -300,7 +306,8 @@ func ternaryStream(l layout) {
 		}
 	}
 	loop("chunks", arg("chunks"), func() {
-		PREFETCHNTA(Mem{Base: w, Index: ahead, Scale: 1})
+		PREFETCHNTA(Mem{Base: next})
+		ADDQ(I32(int32(l.step)), next)
 		chunk(nil)
 		ADDQ(I32(int32(l.step)), w)
 		ADDQ(I32(256), a)
