@@ -25,6 +25,7 @@ type tier struct {
 	packed      map[string]packed // by codec
 	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
 	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
+	coarseNear  []coarseTile      // coarse, fetching past the second cache
 	nibbles     []nibbleTile      // the same on rows of Q4_0 where they lie; may be nil
 	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 

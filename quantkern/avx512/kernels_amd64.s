@@ -4864,6 +4864,78 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx1(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+40(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z5
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z6
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z7
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z8
+	VMOVDQU32   (BX), Z9
+	VPDPBUSD    Z9, Z5, Z1
+	VPDPBUSD    Z9, Z6, Z2
+	VPDPBUSD    Z9, Z7, Z3
+	VPDPBUSD    Z9, Z8, Z4
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        SI
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), CX
+	MOVQ          widths+80(FP), DX
+	MOVQ          sums+64(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (BX), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (CX), X0, X0
+	VBROADCASTSS  (DX), X1
+	VMULPS        16(CX), X1, X1
+	VBROADCASTSS  4(DX), X2
+	VMULPS        32(CX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex2(SB), NOSPLIT, $0-88
@@ -4911,6 +4983,112 @@ chunks:
 	ADDQ       $+64, BX
 	DECQ       DI
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx2(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z9
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z10
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z11
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z12
+	VMOVDQU32   (BX), Z13
+	VPDPBUSD    Z13, Z9, Z1
+	VPDPBUSD    Z13, Z10, Z2
+	VPDPBUSD    Z13, Z11, Z3
+	VPDPBUSD    Z13, Z12, Z4
+	VMOVDQU32   (BX)(SI*1), Z13
+	VPDPBUSD    Z13, Z9, Z5
+	VPDPBUSD    Z13, Z10, Z6
+	VPDPBUSD    Z13, Z11, Z7
+	VPDPBUSD    Z13, Z12, Z8
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        DI
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
@@ -5110,6 +5288,146 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx3(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z13
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z14
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z15
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z16
+	VMOVDQU32   (BX), Z17
+	VPDPBUSD    Z17, Z13, Z1
+	VPDPBUSD    Z17, Z14, Z2
+	VPDPBUSD    Z17, Z15, Z3
+	VPDPBUSD    Z17, Z16, Z4
+	VMOVDQU32   (BX)(SI*1), Z17
+	VPDPBUSD    Z17, Z13, Z5
+	VPDPBUSD    Z17, Z14, Z6
+	VPDPBUSD    Z17, Z15, Z7
+	VPDPBUSD    Z17, Z16, Z8
+	VMOVDQU32   (BX)(SI*2), Z17
+	VPDPBUSD    Z17, Z13, Z9
+	VPDPBUSD    Z17, Z14, Z10
+	VPDPBUSD    Z17, Z15, Z11
+	VPDPBUSD    Z17, Z16, Z12
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        DI
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex4(SB), NOSPLIT, $0-88
@@ -5178,6 +5496,183 @@ chunks:
 	ADDQ       $+64, DI
 	DECQ       R8
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx4(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z17
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z18
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z19
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z20
+	VMOVDQU32   (BX), Z21
+	VPDPBUSD    Z21, Z17, Z1
+	VPDPBUSD    Z21, Z18, Z2
+	VPDPBUSD    Z21, Z19, Z3
+	VPDPBUSD    Z21, Z20, Z4
+	VMOVDQU32   (BX)(SI*1), Z21
+	VPDPBUSD    Z21, Z17, Z5
+	VPDPBUSD    Z21, Z18, Z6
+	VPDPBUSD    Z21, Z19, Z7
+	VPDPBUSD    Z21, Z20, Z8
+	VMOVDQU32   (BX)(SI*2), Z21
+	VPDPBUSD    Z21, Z17, Z9
+	VPDPBUSD    Z21, Z18, Z10
+	VPDPBUSD    Z21, Z19, Z11
+	VPDPBUSD    Z21, Z20, Z12
+	VMOVDQU32   (DI), Z21
+	VPDPBUSD    Z21, Z17, Z13
+	VPDPBUSD    Z21, Z18, Z14
+	VPDPBUSD    Z21, Z19, Z15
+	VPDPBUSD    Z21, Z20, Z16
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
@@ -5498,6 +5993,217 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx5(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z21
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z22
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z23
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z24
+	VMOVDQU32   (BX), Z25
+	VPDPBUSD    Z25, Z21, Z1
+	VPDPBUSD    Z25, Z22, Z2
+	VPDPBUSD    Z25, Z23, Z3
+	VPDPBUSD    Z25, Z24, Z4
+	VMOVDQU32   (BX)(SI*1), Z25
+	VPDPBUSD    Z25, Z21, Z5
+	VPDPBUSD    Z25, Z22, Z6
+	VPDPBUSD    Z25, Z23, Z7
+	VPDPBUSD    Z25, Z24, Z8
+	VMOVDQU32   (BX)(SI*2), Z25
+	VPDPBUSD    Z25, Z21, Z9
+	VPDPBUSD    Z25, Z22, Z10
+	VPDPBUSD    Z25, Z23, Z11
+	VPDPBUSD    Z25, Z24, Z12
+	VMOVDQU32   (DI), Z25
+	VPDPBUSD    Z25, Z21, Z13
+	VPDPBUSD    Z25, Z22, Z14
+	VPDPBUSD    Z25, Z23, Z15
+	VPDPBUSD    Z25, Z24, Z16
+	VMOVDQU32   (DI)(SI*1), Z25
+	VPDPBUSD    Z25, Z21, Z17
+	VPDPBUSD    Z25, Z22, Z18
+	VPDPBUSD    Z25, Z23, Z19
+	VPDPBUSD    Z25, Z24, Z20
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex6(SB), NOSPLIT, $0-88
@@ -5584,6 +6290,251 @@ chunks:
 	ADDQ       $+64, DI
 	DECQ       R8
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z22, Z21, Z0
+	VPUNPCKHDQ    Z22, Z21, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z24, Z23, Z2
+	VPUNPCKHDQ    Z24, Z23, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  20(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  40(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  44(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx6(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPXORD       Z24, Z24, Z24
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z25
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z26
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z27
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z28
+	VMOVDQU32   (BX), Z29
+	VPDPBUSD    Z29, Z25, Z1
+	VPDPBUSD    Z29, Z26, Z2
+	VPDPBUSD    Z29, Z27, Z3
+	VPDPBUSD    Z29, Z28, Z4
+	VMOVDQU32   (BX)(SI*1), Z29
+	VPDPBUSD    Z29, Z25, Z5
+	VPDPBUSD    Z29, Z26, Z6
+	VPDPBUSD    Z29, Z27, Z7
+	VPDPBUSD    Z29, Z28, Z8
+	VMOVDQU32   (BX)(SI*2), Z29
+	VPDPBUSD    Z29, Z25, Z9
+	VPDPBUSD    Z29, Z26, Z10
+	VPDPBUSD    Z29, Z27, Z11
+	VPDPBUSD    Z29, Z28, Z12
+	VMOVDQU32   (DI), Z29
+	VPDPBUSD    Z29, Z25, Z13
+	VPDPBUSD    Z29, Z26, Z14
+	VPDPBUSD    Z29, Z27, Z15
+	VPDPBUSD    Z29, Z28, Z16
+	VMOVDQU32   (DI)(SI*1), Z29
+	VPDPBUSD    Z29, Z25, Z17
+	VPDPBUSD    Z29, Z26, Z18
+	VPDPBUSD    Z29, Z27, Z19
+	VPDPBUSD    Z29, Z28, Z20
+	VMOVDQU32   (DI)(SI*2), Z29
+	VPDPBUSD    Z29, Z25, Z21
+	VPDPBUSD    Z29, Z26, Z22
+	VPDPBUSD    Z29, Z27, Z23
+	VPDPBUSD    Z29, Z28, Z24
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX

@@ -104,30 +104,60 @@ func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chu
 //go:noescape
 func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Nibblesx1 bounds the products of 4 rows of Q4_0 with 1 rows of activations.
 //
