@@ -38,14 +38,14 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 		scratch.roundQueries(scratch.query, q)
 		q = scratch.query
 	}
-	kv.eachSpan(table, 0, n, kv.keyOffset(kvHead), kv.half(table, kv.valueOffset(kvHead)), func(s kvSpan) {
+	kv.eachSpan(table, 0, n, kv.keyOffset(kvHead), kv.keyDim, kv.half(table, kv.valueOffset(kvHead)), func(s kvSpan) {
 		kv.scores(scores[s.first:], padded, s, kvHead, q, scratch.row)
 	})
 	for h := range heads {
 		weigh(scores[h*padded:(h+1)*padded], n, scale)
 	}
 	clear(dst)
-	kv.eachSpan(table, 0, n, kv.valueOffset(kvHead), kv.nextKeys(table, kvHead), func(s kvSpan) {
+	kv.eachSpan(table, 0, n, kv.valueOffset(kvHead), kv.valueDim, kv.nextKeys(table, kvHead), func(s kvSpan) {
 		kv.addValues(dst, scores[s.first:], padded, s, kvHead, scratch.row)
 	})
 }
@@ -214,23 +214,32 @@ func (k *KVPages) nextKeys(table []int32, head int) *uint16 {
 }
 
 // eachSpan calls fn for the spans of positions lo..hi-1 in order; offset is
-// where in a page begins what will be read, and then (or nil) what is read after
-// all of them.
-func (k *KVPages) eachSpan(table []int32, lo, hi, offset int, then *uint16, fn func(s kvSpan)) {
+// where in a page begins what will be read, width values a position (0: nothing is
+// to be fetched and spans are as long as pages let them be), and then (or nil) what
+// is read after all of them.
+func (k *KVPages) eachSpan(table []int32, lo, hi, offset, width int, then *uint16, fn func(s kvSpan)) {
+	// Everything is fetched a page of positions before it is read, and what is
+	// read then therefore from here on.
+	turn := max(0, (hi-k.pageSize)&^3)
 	for lo < hi {
 		i, from := lo/k.pageSize, lo%k.pageSize
 		s := kvSpan{page: &k.pages[table[i]], first: lo, from: from, n: min(k.pageSize-from, hi-lo)}
 		if s.page.empty() {
 			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], i*k.pageSize))
 		}
-		lo += s.n
-		next := then
-		if lo < hi {
-			next = k.half(table[i+1:], offset)
+		var next *uint16
+		switch {
+		case k.kind != kvF16 || width == 0:
+		case lo < turn:
+			s.n = min(s.n, turn-lo)
+			next = k.half(table[i+1:], offset+from*width)
+		case then != nil:
+			next = (*uint16)(unsafe.Add(unsafe.Pointer(then), 2*(lo-turn)*width))
 		}
 		if next != nil {
-			s.ahead = uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(&s.page.f16[offset]))
+			s.ahead = uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(&s.page.f16[offset+from*width]))
 		}
+		lo += s.n
 		fn(s)
 	}
 }
