@@ -1,6 +1,9 @@
 package quantkern
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // MulTernary multiplies rows r0..r1-1 of w with all rows of a, which have
 // w.Cols values:
@@ -64,7 +67,8 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 	}
 	end := r0 + (r1-r0)&^3
 	// A tile of activation rows stays in the first cache while the weights stream
-	// by. A few tiles take turns: they pass a small block of weights one after the
+	// by, at whose end the next ones are fetched where there is room for both. A few
+	// tiles take turns: they pass a small block of weights one after the
 	// other, and all of them fetch their part of the next block, so that reading it
 	// takes as long as computing.
 	passes := (a.rows + len(t.rows) - 1) / len(t.rows)
@@ -78,14 +82,19 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 		b1 := min(b0+block, end)
 		for i, pass := 0, 0; i < a.rows; pass++ {
 			tile, n := t.pick(a.rows - i)
+			after := !turns && 2*n*a.stride <= firstCache
 			for r := b0; r < b1; r += 4 {
 				next := (r + 12) * rowBytes
 				if turns {
 					next = b1*rowBytes + (pass*(b1-b0)+r-b0)*rowBytes/passes
 				}
-				next = min(next, len(w.Data)-1)
+				fetch := &w.Data[min(next, len(w.Data)-1)]
+				// As long as a row of activations are four of weights.
+				if row := i + 2*n - (b1-r)/4; after && row >= i+n && row < a.rows {
+					fetch = (*byte)(unsafe.Pointer(&a.q[row*a.stride]))
+				}
 				tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
-					chunks, tail, &a.sum[i], &a.scale[i], w.Scale, &w.Data[next], step)
+					chunks, tail, &a.sum[i], &a.scale[i], w.Scale, fetch, step)
 			}
 			i += n
 		}
