@@ -221,23 +221,21 @@ func (k *KVPages) eachSpan(table []int32, lo, hi, offset, width int, then *uint1
 	// Everything is fetched a page of positions before it is read, and what is
 	// read then therefore from here on.
 	turn := max(0, (hi-k.pageSize)&^3)
+	fetch := k.kind == kvF16 && width > 0
 	for lo < hi {
 		i, from := lo/k.pageSize, lo%k.pageSize
 		s := kvSpan{page: &k.pages[table[i]], first: lo, from: from, n: min(k.pageSize-from, hi-lo)}
 		if s.page.empty() {
 			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], i*k.pageSize))
 		}
-		var next *uint16
-		switch {
-		case k.kind != kvF16 || width == 0:
-		case lo < turn:
+		next, past := then, lo-turn // positions from next on
+		if lo < turn && fetch {
 			s.n = min(s.n, turn-lo)
-			next = k.half(table[i+1:], offset+from*width)
-		case then != nil:
-			next = (*uint16)(unsafe.Add(unsafe.Pointer(then), 2*(lo-turn)*width))
+			next, past = k.half(table[i+1:], offset), from
 		}
-		if next != nil {
-			s.ahead = uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(&s.page.f16[offset+from*width]))
+		if fetch && next != nil {
+			// Numbers, because what lies there may be no memory of the page any more.
+			s.ahead = uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(&s.page.f16[offset])) + uintptr(2*(past-from)*width)
 		}
 		lo += s.n
 		fn(s)
