@@ -38,14 +38,14 @@ func Attend(dst, q []float32, kv *KVPages, table []int32, kvHead, pos int, scale
 		scratch.roundQueries(scratch.query, q)
 		q = scratch.query
 	}
-	kv.eachSpan(table, 0, n, kv.keyOffset(kvHead), func(s kvSpan) {
+	kv.eachSpan(table, 0, n, kv.keyOffset(kvHead), kv.keyDim, kv.half(table, kv.valueOffset(kvHead)), func(s kvSpan) {
 		kv.scores(scores[s.first:], padded, s, kvHead, q, scratch.row)
 	})
 	for h := range heads {
 		weigh(scores[h*padded:(h+1)*padded], n, scale)
 	}
 	clear(dst)
-	kv.eachSpan(table, 0, n, kv.valueOffset(kvHead), func(s kvSpan) {
+	kv.eachSpan(table, 0, n, kv.valueOffset(kvHead), kv.valueDim, kv.nextKeys(table, kvHead), func(s kvSpan) {
 		kv.addValues(dst, scores[s.first:], padded, s, kvHead, scratch.row)
 	})
 }
@@ -196,21 +196,48 @@ type kvSpan struct {
 	ahead          uintptr // from what is read of this page to the same place in the next, in bytes; 0: unknown
 }
 
+// half is where in a sequence's first page a part of halves begins; nil where pages
+// hold something else.
+func (k *KVPages) half(table []int32, offset int) *uint16 {
+	if p := &k.pages[table[0]]; k.kind == kvF16 && !p.empty() {
+		return &p.f16[offset]
+	}
+	return nil
+}
+
+// nextKeys is where the keys of the KV head after one begin; nil after the last.
+func (k *KVPages) nextKeys(table []int32, head int) *uint16 {
+	if head+1 == k.kvHeads {
+		return nil
+	}
+	return k.half(table, k.keyOffset(head+1))
+}
+
 // eachSpan calls fn for the spans of positions lo..hi-1 in order; offset is
-// where in a page begins what will be read.
-func (k *KVPages) eachSpan(table []int32, lo, hi, offset int, fn func(s kvSpan)) {
+// where in a page begins what will be read, width values a position (0: nothing is
+// to be fetched and spans are as long as pages let them be), and then (or nil) what
+// is read after all of them.
+func (k *KVPages) eachSpan(table []int32, lo, hi, offset, width int, then *uint16, fn func(s kvSpan)) {
+	// Everything is fetched a page of positions before it is read, and what is
+	// read then therefore from here on.
+	turn := max(0, (hi-k.pageSize)&^3)
+	fetch := k.kind == kvF16 && width > 0
 	for lo < hi {
 		i, from := lo/k.pageSize, lo%k.pageSize
 		s := kvSpan{page: &k.pages[table[i]], first: lo, from: from, n: min(k.pageSize-from, hi-lo)}
 		if s.page.empty() {
 			panic(fmt.Sprintf("quantkern: page %d (positions from %d) is read before anything was put there", table[i], i*k.pageSize))
 		}
-		lo += s.n
-		if lo < hi && k.kind == kvF16 {
-			if next := &k.pages[table[i+1]]; !next.empty() {
-				s.ahead = uintptr(unsafe.Pointer(&next.f16[offset])) - uintptr(unsafe.Pointer(&s.page.f16[offset]))
-			}
+		next, past := then, lo-turn // positions from next on
+		if lo < turn && fetch {
+			s.n = min(s.n, turn-lo)
+			next, past = k.half(table[i+1:], offset), from
 		}
+		if fetch && next != nil {
+			// Numbers, because what lies there may be no memory of the page any more.
+			s.ahead = uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(&s.page.f16[offset])) + uintptr(2*(past-from)*width)
+		}
+		lo += s.n
 		fn(s)
 	}
 }

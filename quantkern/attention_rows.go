@@ -60,7 +60,7 @@ func attendShared(dst []float32, ldd int, q []float32, ldq, n, heads int, kv *KV
 			copy(row, from)
 		}
 	}
-	kv.eachSpan(table, 0, shared, 0, func(s kvSpan) {
+	kv.eachSpan(table, 0, shared, 0, 0, nil, func(s kvSpan) {
 		keys := kv.load(s.page, kv.keyOffset(kvHead), s.n*size, scratch.row)
 		for j := 0; j < queries; j += 4 {
 			active.scoresF32(&scores[j*stride+s.first], uintptr(4*stride), &keys[0], &all[j*size], uintptr(4*size), uintptr(size/Lanes), uintptr(s.n/4), 0)
@@ -68,7 +68,7 @@ func attendShared(dst []float32, ldd int, q []float32, ldq, n, heads int, kv *KV
 	})
 	for i := range n {
 		seen := pos + i + 1
-		kv.eachSpan(table, shared, seen, 0, func(s kvSpan) {
+		kv.eachSpan(table, shared, seen, 0, 0, nil, func(s kvSpan) {
 			kv.scores(scores[i*heads*stride+s.first:], stride, s, kvHead, all[i*heads*size:(i+1)*heads*size], scratch.row)
 		})
 		padded := (seen + Lanes - 1) / Lanes * Lanes
@@ -77,7 +77,7 @@ func attendShared(dst []float32, ldd int, q []float32, ldq, n, heads int, kv *KV
 		}
 	}
 	clear(sums)
-	kv.eachSpan(table, 0, shared, 0, func(s kvSpan) {
+	kv.eachSpan(table, 0, shared, 0, 0, nil, func(s kvSpan) {
 		values := kv.load(s.page, kv.valueOffset(kvHead), s.n*width, scratch.row)
 		for j := 0; j < queries; j += 8 {
 			for c := 0; c < width; c += 2 * Lanes {
@@ -87,7 +87,7 @@ func attendShared(dst []float32, ldd int, q []float32, ldq, n, heads int, kv *KV
 	})
 	for i := range n {
 		row := sums[i*heads*width : (i+1)*heads*width]
-		kv.eachSpan(table, shared, pos+i+1, 0, func(s kvSpan) {
+		kv.eachSpan(table, shared, pos+i+1, 0, 0, nil, func(s kvSpan) {
 			kv.addValues(row, scores[i*heads*stride+s.first:], stride, s, kvHead, scratch.row)
 		})
 		copy(dst[i*ldd:], row)

@@ -1,6 +1,9 @@
 package quantkern
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // MulTernary multiplies rows r0..r1-1 of w with all rows of a, which have
 // w.Cols values:
@@ -56,30 +59,58 @@ func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tile
 	chunks, tail := uintptr(w.Cols/chunkCodes), uintptr(w.Cols/halfCodes%2)
 	if t.row != nil && a.rows == 1 {
 		for r := r0; r < r1; r++ {
+			next := min(r*rowBytes+prefetchRow, len(w.Data)-1)
 			t.row(&dst[r], 0, &w.Data[r*rowBytes], 0, &a.q[0], 0, chunks, tail,
-				&a.sum[0], &a.scale[0], w.Scale, prefetchRow)
+				&a.sum[0], &a.scale[0], w.Scale, &w.Data[next], 0)
 		}
 		return r1
 	}
 	end := r0 + (r1-r0)&^3
-	if end == r0 {
-		return r0
+	// A tile of activation rows stays in the first cache while the weights stream
+	// by, at whose end the next ones are fetched where there is room for both. A few
+	// tiles take turns: they pass a small block of weights one after the
+	// other, and all of them fetch their part of the next block, so that reading it
+	// takes as long as computing.
+	passes := (a.rows + len(t.rows) - 1) / len(t.rows)
+	block, fetched := end-r0, 4*rowBytes
+	turns := passes > 1 && passes <= mostTurns
+	if turns {
+		block, fetched = turnRows, 4*rowBytes/passes
 	}
-	// A tile of activation rows stays in the first cache while the weights
-	// stream by.
-	for i := 0; i < a.rows; {
-		tile, n := t.pick(a.rows - i)
-		for r := r0; r < end; r += 4 {
-			tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
-				chunks, tail, &a.sum[i], &a.scale[i], w.Scale, uintptr(12*rowBytes))
+	step := uintptr(fetched / max(1, w.Cols/chunkCodes))
+	for b0 := r0; b0 < end; b0 += block {
+		b1 := min(b0+block, end)
+		for i, pass := 0, 0; i < a.rows; pass++ {
+			tile, n := t.pick(a.rows - i)
+			after := !turns && 2*n*a.stride <= firstCache
+			for r := b0; r < b1; r += 4 {
+				next := (r + 12) * rowBytes
+				if turns {
+					next = b1*rowBytes + (pass*(b1-b0)+r-b0)*rowBytes/passes
+				}
+				fetch := &w.Data[min(next, len(w.Data)-1)]
+				// As long as a row of activations are four of weights.
+				if row := i + 2*n - (b1-r)/4; after && row >= i+n && row < a.rows {
+					fetch = (*byte)(unsafe.Pointer(&a.q[row*a.stride]))
+				}
+				tile(&dst[i*stride+r], uintptr(4*stride), &w.Data[r*rowBytes], uintptr(rowBytes), &a.q[i*a.stride], uintptr(a.stride),
+					chunks, tail, &a.sum[i], &a.scale[i], w.Scale, fetch, step)
+			}
+			i += n
 		}
-		i += n
 	}
 	return end
 }
 
-// prefetchRow is how far ahead of the load a single row's stream is fetched,
-// in bytes.
+const (
+	// mostTurns is up to how many tiles of activation rows take turns, turnRows of
+	// how many rows of weights: with more tiles than that the time goes with
+	// computing, and the activations come from the second cache too often.
+	mostTurns = 4
+	turnRows  = 16
+)
+
+// prefetchRow is how far ahead of the load a single row's stream is fetched, in bytes.
 const prefetchRow = 8192
 
 // mulTernary is the reference of MulTernary.

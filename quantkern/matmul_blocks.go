@@ -86,7 +86,7 @@ func mulBlocks(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scrat
 				for part := range w.group / halfCodes {
 					half := b*(w.group/halfCodes) + part
 					tile(&h.dots[0][0], unsafe.Sizeof(h.dots[0]), &w.Data[r*rowBytes+half*halfCodes/4], uintptr(rowBytes),
-						&h.q[half*chunkCodes], uintptr(h.stride), 0, 1, &h.sum[half*n], &h.ones[0], 1, 0)
+						&h.q[half*chunkCodes], uintptr(h.stride), 0, 1, &h.sum[half*n], &h.ones[0], 1, nil, 0)
 					for j := range n {
 						for k, d := range h.dots[j] {
 							whole[j][k] += d // integers, exact

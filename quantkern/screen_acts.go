@@ -209,25 +209,35 @@ func (s *Screen) UpperCoarse(dst []float32, stride, g0, g1 int, a *ScreenActs) {
 	}
 	// A few activation rows stay in the first cache while the groups pass by.
 	// What comes after these groups is fetched meanwhile, evenly: a queue of
-	// misses would hold up the products.
-	block := g1 - g0
+	// misses would hold up the products. Where all activations stay there, groups
+	// pass one by one and need no other cache.
 	passes := (a.rows + len(tiles) - 1) / len(tiles)
+	near := a.rows*a.stride+2*size <= firstCache
+	block := g1 - g0
+	if near {
+		tiles, block = active.coarseNear, 1
+	}
 	step := uintptr((screenGroup + passes - 1) / passes)
-	for i, pass := 0, 0; i < a.rows; pass++ {
-		n := (a.rows - i + passes - pass - 1) / (passes - pass)
-		_ = dst[(i+n-1)*stride+block*screenRows-1]
-		for g := range block {
-			next := (g0+g)*size + prefetchRow
-			if passes > 1 {
-				next = g1*size + (pass*block+g)*size/passes
+	for b0 := g0; b0 < g1; b0 += block {
+		for i, pass := 0, 0; i < a.rows; pass++ {
+			n := (a.rows - i + passes - pass - 1) / (passes - pass)
+			_ = dst[(i+n-1)*stride+(g1-g0)*screenRows-1]
+			for g := b0; g < b0+block; g++ {
+				next := g*size + prefetchRow
+				if near || passes > 1 {
+					next = (b0+block)*size + (pass*block+g-b0)*size/passes
+				}
+				next = min(next, len(s.codes)-1)
+				tiles[n-1](&dst[i*stride+(g-g0)*screenRows], uintptr(4*stride), &s.codes[g*size], &a.coarse[i*a.stride], uintptr(a.stride),
+					uintptr(s.chunks), &s.codes[next], step, &a.sums[i], &s.coefs[g*screenCoefs], &a.coarseWidths[2*i])
 			}
-			next = min(next, len(s.codes)-1)
-			tiles[n-1](&dst[i*stride+g*screenRows], uintptr(4*stride), &s.codes[(g0+g)*size], &a.coarse[i*a.stride], uintptr(a.stride),
-				uintptr(s.chunks), &s.codes[next], step, &a.sums[i], &s.coefs[(g0+g)*screenCoefs], &a.coarseWidths[2*i])
+			i += n
 		}
-		i += n
 	}
 }
+
+// firstCache is how much may be expected to stay in the first cache.
+const firstCache = 44 << 10
 
 // coarseUpper is the reference of the coarse tiles, for one activation row.
 func coarseUpper(dst *[screenRows]float32, codes []int8, coefs []float32, y []int8, widths []float32) {

@@ -70,9 +70,9 @@ func spied(real *tier, called map[string]bool, data []byte) *tier {
 		if f == nil {
 			return nil
 		}
-		return func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr) {
+		return func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr) {
 			note(kernelName(f), w)
-			f(dst, ldd, w, ldw, a, lda, chunks, tail, sums, scales, scale, ahead)
+			f(dst, ldd, w, ldw, a, lda, chunks, tail, sums, scales, scale, next, step)
 		}
 	}
 	dense := func(f denseTile) denseTile {

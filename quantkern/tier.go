@@ -25,6 +25,7 @@ type tier struct {
 	packed      map[string]packed // by codec
 	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
 	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
+	coarseNear  []coarseTile      // coarse, fetching past the second cache
 	nibbles     []nibbleTile      // the same on rows of Q4_0 where they lie; may be nil
 	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
 
@@ -57,9 +58,11 @@ type tier struct {
 
 // ternaryTile multiplies rows of 2-bit codes with rows of quantized
 // activations: dst = float32(Σ code·q − sum)/s·scale. It reads chunks×256
-// codes a row and, when tail is 1, another 128; ahead is the prefetch distance.
+// codes a row and, when tail is 1, another 128. With each chunk four lines from
+// next on are fetched, and next grows by step; tiles.row fetches one line and
+// moves with its weights.
 type ternaryTile func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr,
-	chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+	chunks, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // tiles of one layout of codes.
 type tiles struct {

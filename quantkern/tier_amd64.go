@@ -46,6 +46,7 @@ var tierAVX512 = tier{
 	},
 	screen:        []screenTile{avx512.Screenx1, avx512.Screenx2, avx512.Screenx3, avx512.Screenx4},
 	coarse:        []coarseTile{avx512.Coarsex1, avx512.Coarsex2, avx512.Coarsex3, avx512.Coarsex4, avx512.Coarsex5, avx512.Coarsex6},
+	coarseNear:    []coarseTile{avx512.CoarseNearx1, avx512.CoarseNearx2, avx512.CoarseNearx3, avx512.CoarseNearx4, avx512.CoarseNearx5, avx512.CoarseNearx6},
 	nibbles:       []nibbleTile{avx512.Nibblesx1, avx512.Nibblesx2, avx512.Nibblesx3, avx512.Nibblesx4},
 	screenCodes:   avx512.ScreenCodes,
 	weightedF32x1: avx512.WeightedF32x1, weightedF32x4: avx512.WeightedF32x4,

@@ -164,6 +164,35 @@ func TestTiersMultiply(t *testing.T) {
 	}
 }
 
+// TestTiersTakeTurns: more weights than tiles of activations take turns on, and more
+// tiles than take turns, from a first row that is not the matrix's.
+func TestTiersTakeTurns(t *testing.T) {
+	for _, typ := range []string{"I2_S", "TQ2_0"} {
+		rng := newRand(61)
+		const rows, cols, from = 3*turnRows + 7, 768, 5
+		w := ternaryMatrix(t, rng, typ, rows, cols, true)
+		for _, n := range []int{1, 6, 7, 8, 12, 13, 24, 25, 40} {
+			x := normals(rng, n*cols)
+			product := func() []float32 {
+				var acts Acts
+				var scratch Scratch
+				acts.Reset(n, cols)
+				for i := range n {
+					acts.Quantize(i, x[i*cols:(i+1)*cols])
+				}
+				dst := make([]float32, n*rows)
+				MulTernary(dst, rows, w, from, rows, &acts, &scratch)
+				return dst
+			}
+			var want []float32
+			withTier(t, "generic", func() { want = product() })
+			for _, name := range Tiers() {
+				withTier(t, name, func() { wantSame(t, fmt.Sprintf("%s by %d rows on %s", typ, n, name), want, product()) })
+			}
+		}
+	}
+}
+
 // randomMatrix is data of any codes, 3 included, with finite scales.
 func randomMatrix(t *testing.T, r *rand.Rand, c *Codec, rows, cols int) []byte {
 	t.Helper()

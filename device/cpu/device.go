@@ -51,7 +51,7 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 	d.pool.ledger = &d.ledger
 	d.weights.device, d.weights.ledger, d.weights.mapped = name, &d.ledger, map[*gguf.Tensor]int{}
 	d.weights.each = func(n int, fn func(lo, hi int)) error {
-		return d.team.Run(n, grain(n, workers), func(_, lo, hi int) { fn(lo, hi) })
+		return d.team.Run(n, grain(n, 1, workers), func(_, lo, hi int) { fn(lo, hi) })
 	}
 	d.work.init(d)
 	return d

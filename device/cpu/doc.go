@@ -7,11 +7,13 @@
 //	Blocks.Forward ─┼─▶ turn (one at a time, fair) ─▶ job, job … ─▶ 0 (the caller)
 //	Head.Forward   ─┘                                   │           1 ─┐
 //	                                                    └─ pieces ──▶  … ├ parked between jobs
-//	                                                       (atomic   W-1 ┘
-//	                                                        counter)
+//	                                                       (a share  W-1 ┘
+//	                                                         each)
 //
 // A Forward call is a short list of jobs; a job is a parallel loop over output
-// rows of matrices, batch rows or attention heads. Jobs of one block:
+// rows of matrices, batch rows or attention heads. Each worker has a share of it,
+// indices that follow each other, takes that in pieces, and then pieces of what
+// others have left. Jobs of one block:
 //
 //	norm+quantize → Q,K,V → QK-norm, RoPE, keep K,V → attention → sub-norm+quantize → O
 //	→ add, norm+quantize → gate,up,activation → sub-norm+quantize → down → add, check

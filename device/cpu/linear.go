@@ -99,11 +99,17 @@ func anyTernary(ls ...*linear) bool {
 	return false
 }
 
-// grain is how many of n output rows make a piece: a few pieces a worker to
-// balance the load, not too small because the kernels prepare the activations
-// anew for each piece, and whole cache lines of outputs, which two workers would
-// otherwise write in turns.
-func grain(n, workers int) int {
-	const piecesPerWorker, line = 6, 16
+// grain is how many of n output rows make a piece for so many rows of
+// activations: enough pieces a worker to balance the load and to keep the weights
+// of one in the second cache while several tiles of activations pass, not too
+// small because the kernels prepare the activations anew for each, which many rows
+// feel, and whole cache lines of outputs, which two workers would otherwise write
+// in turns.
+func grain(n, rows, workers int) int {
+	const line, few = 16, 24
+	piecesPerWorker := 16
+	if rows > few {
+		piecesPerWorker = 8
+	}
 	return max(line, n/(piecesPerWorker*workers)&^(line-1))
 }

@@ -23,11 +23,12 @@ type team struct {
 	joined  sync.WaitGroup
 
 	// The job at hand, written by Run while the helpers are idle.
-	fn    func(worker, lo, hi int)
-	n     int
-	grain int
-	next  atomic.Int64 // first index not handed out
-	busy  atomic.Int32 // helpers still at work
+	fn     func(worker, lo, hi int)
+	n      int
+	grain  int
+	shares []share      // one a worker that takes part
+	all    []share      // room for as many as there are workers
+	busy   atomic.Int32 // helpers still at work
 
 	// waiting is set while Run sleeps until the last helper is done.
 	waiting atomic.Bool
@@ -37,9 +38,18 @@ type team struct {
 	failed error // first error of the job
 }
 
+// share is what a worker does of a job as long as it keeps up: indices that
+// follow each other, so that what it has fetched ahead at the end of a piece is
+// what the next one begins with.
+type share struct {
+	next atomic.Int64 // first index not handed out
+	end  int64
+	_    [48]byte // a cache line of its own
+}
+
 // newTeam starts a team of workers ≥ 1. device names it in errors.
 func newTeam(device string, workers int) *team {
-	t := &team{device: device, done: make(chan struct{}, 1)}
+	t := &team{device: device, all: make([]share, workers), done: make(chan struct{}, 1)}
 	for w := range workers {
 		t.bodies = append(t.bodies, func() error {
 			t.pieces(w)
@@ -58,7 +68,8 @@ func newTeam(device string, workers int) *team {
 func (t *team) Workers() int { return len(t.bodies) }
 
 // Run calls fn(worker, lo, hi) for disjoint pieces [lo, hi) of at most grain
-// indices that cover [0, n), and returns when all are done. A worker runs one
+// indices that cover [0, n), and returns when all are done. Each worker has a
+// share of them, and helps with those of others when it is through. It runs one
 // piece at a time, so fn may use memory that belongs to the worker. A fault in
 // mapped memory (*gguf.FaultError) or a panic (*device.PanicError) in a piece
 // ends the job early and is returned. Run must not be called concurrently or
@@ -68,8 +79,9 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 		return nil
 	}
 	t.fn, t.n, t.grain, t.failed = fn, n, max(grain, 1), nil
-	t.next.Store(0)
-	helpers := t.helpers[:min(len(t.helpers), (n+t.grain-1)/t.grain-1)]
+	pieces := (n + t.grain - 1) / t.grain
+	helpers := t.helpers[:min(len(t.helpers), pieces-1)]
+	t.divide(pieces, len(helpers)+1)
 	t.busy.Store(int32(len(helpers)))
 	for _, box := range helpers {
 		box.post()
@@ -112,7 +124,9 @@ func (t *team) work(worker int) {
 	if err == nil {
 		return
 	}
-	t.next.Store(int64(t.n))
+	for i := range t.shares {
+		t.shares[i].next.Store(t.shares[i].end)
+	}
 	t.failMu.Lock()
 	defer t.failMu.Unlock()
 	if t.failed == nil {
@@ -129,13 +143,29 @@ func (t *team) guarded(worker int) (err error) {
 	return gguf.Guard(t.bodies[worker])
 }
 
+// divide gives each of the first workers its share of the pieces.
+func (t *team) divide(pieces, workers int) {
+	t.shares = t.all[:workers]
+	lo := 0
+	for i := range t.shares {
+		hi := min(((i+1)*pieces+workers-1)/workers*t.grain, t.n)
+		t.shares[i].end = int64(hi)
+		t.shares[i].next.Store(int64(lo))
+		lo = hi
+	}
+}
+
+// pieces runs a worker's own share, then what is left of those of others.
 func (t *team) pieces(worker int) {
-	for {
-		hi := int(t.next.Add(int64(t.grain)))
-		lo := hi - t.grain
-		if lo >= t.n {
-			return
+	for i := range t.shares {
+		s := &t.shares[(worker+i)%len(t.shares)]
+		for {
+			hi := s.next.Add(int64(t.grain))
+			lo := hi - int64(t.grain)
+			if lo >= s.end {
+				break
+			}
+			t.fn(worker, int(lo), int(min(hi, s.end)))
 		}
-		t.fn(worker, lo, min(hi, t.n))
 	}
 }

@@ -105,7 +105,7 @@ func (w *workspace) runRows(ctx context.Context, j job) error {
 
 // runOutputs runs a job over n output rows of matrices.
 func (w *workspace) runOutputs(ctx context.Context, n int, j job) error {
-	return w.run(ctx, n, grain(n, len(w.workers)), j)
+	return w.run(ctx, n, grain(n, len(w.rows.at), len(w.workers)), j)
 }
 
 // floats returns *s with n values of any contents, counted in the ledger.

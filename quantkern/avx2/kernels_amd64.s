@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, MMX+
-TEXT ·I2Sx1(SB), NOSPLIT, $0-96
+TEXT ·I2Sx1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -23,18 +23,18 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	MOVL         $0x00010001, SI
 	VMOVD        SI, X5
 	VPBROADCASTD X5, Y5
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU    (AX), Y6
 	VPSRLW     $0x06, Y6, Y7
 	VPAND      Y4, Y7, Y7
@@ -174,7 +174,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -271,9 +271,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, MMX+
-TEXT ·I2Sx2(SB), NOSPLIT, $0-96
+TEXT ·I2Sx2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -294,18 +294,18 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	MOVL         $0x00010001, DI
 	VMOVD        DI, X9
 	VPBROADCASTD X9, Y9
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU    (AX), Y10
 	VPSRLW     $0x06, Y10, Y11
 	VPAND      Y8, Y11, Y11
@@ -517,7 +517,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -663,9 +663,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, MMX+
-TEXT ·TQ2x1(SB), NOSPLIT, $0-96
+TEXT ·TQ2x1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -682,18 +682,18 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	MOVL         $0x00010001, SI
 	VMOVD        SI, X5
 	VPBROADCASTD X5, Y5
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU    (AX), Y6
 	VPAND      Y4, Y6, Y7
 	VPMADDUBSW (BX), Y7, Y8
@@ -833,7 +833,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -930,9 +930,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, MMX+
-TEXT ·TQ2x2(SB), NOSPLIT, $0-96
+TEXT ·TQ2x2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -953,18 +953,18 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	MOVL         $0x00010001, DI
 	VMOVD        DI, X9
 	VPBROADCASTD X9, Y9
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU    (AX), Y10
 	VPAND      Y8, Y10, Y11
 	VPMADDUBSW (BX), Y11, Y13
@@ -1176,7 +1176,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:

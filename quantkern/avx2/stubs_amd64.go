@@ -7,22 +7,22 @@ package avx2
 // I2Sx1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
 //go:noescape
-func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx2 multiplies 4 rows of 2-bit codes with 2 rows of activations.
 //
 //go:noescape
-func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
 //go:noescape
-func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x2 multiplies 4 rows of 2-bit codes with 2 rows of activations.
 //
 //go:noescape
-func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // Quantize rounds x·s to int8 in the order of the ternary tiles and returns the sum.
 //

@@ -4,12 +4,12 @@
 
 #include "textflag.h"
 
-// func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2SRow(SB), NOSPLIT, $0-96
+TEXT ·I2SRow(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         a+32(FP), CX
-	MOVQ         ahead+88(FP), DX
+	MOVQ         next+88(FP), DX
 	VPXORD       Z0, Z0, Z0
 	MOVL         $0xc0c0c0c0, BX
 	VMOVD        BX, X1
@@ -31,7 +31,8 @@ TEXT ·I2SRow(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (AX)(DX*1)
+	PREFETCHNTA (DX)
+	ADDQ        $+64, DX
 	VMOVDQU32   (AX), Z8
 	VPANDD      Z1, Z8, Z9
 	VPDPBUSD    (CX), Z9, Z0
@@ -92,9 +93,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx1(SB), NOSPLIT, $0-96
+TEXT ·I2Sx1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -108,18 +109,18 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, SI
 	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU32  (AX), Z6
 	VMOVDQU32  (AX)(CX*1), Z8
 	VMOVDQU32  (AX)(CX*2), Z10
@@ -175,7 +176,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -266,9 +267,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx2(SB), NOSPLIT, $0-96
+// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
+TEXT ·I2Sx2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -286,18 +287,18 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z10
 	VMOVDQU32  (AX)(CX*1), Z12
 	VMOVDQU32  (AX)(CX*2), Z14
@@ -373,7 +374,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -460,28 +461,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X8
-	VPUNPCKLDQ    Z1, Z0, Z9
+	VBROADCASTSS  scale+80(FP), X9
+	VMOVDQU32     eachfour<>+0(SB), Z8
+	VBROADCASTSS  X9, Z9
+	VPUNPCKLDQ    Z1, Z0, Z10
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z9, Z0, Z9
+	VPADDD        Z10, Z0, Z10
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z9, Z0
-	VPUNPCKHQDQ   Z1, Z9, Z9
-	VPADDD        Z9, Z0, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y0
-	VPADDD        Y0, Y9, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X8, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z10, Z0
+	VPUNPCKHQDQ   Z1, Z10, Z10
+	VPADDD        Z10, Z0, Z10
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -491,23 +482,47 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X8, X0, X0
+	VSHUFI64X2    $0x44, Z0, Z10, Z1
+	VSHUFI64X2    $0xee, Z0, Z10, Z0
+	VPADDD        Z0, Z1, Z1
+	VSHUFI64X2    $0x88, Z1, Z1, Z0
+	VSHUFI64X2    $0xdd, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVQ         (DX), X18
+	VPERMD        Z18, Z8, Z18
+	VPSUBD        Z18, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VMOVQ         (BX), X18
+	VPERMD        Z18, Z8, Z18
+	VDIVPS        Z18, Z0, Z0
+	VMULPS        Z9, Z0, Z0
 	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x01, Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx3(SB), NOSPLIT, $0-96
+DATA eachfour<>+0(SB)/4, $0x00000000
+DATA eachfour<>+4(SB)/4, $0x00000000
+DATA eachfour<>+8(SB)/4, $0x00000000
+DATA eachfour<>+12(SB)/4, $0x00000000
+DATA eachfour<>+16(SB)/4, $0x00000001
+DATA eachfour<>+20(SB)/4, $0x00000001
+DATA eachfour<>+24(SB)/4, $0x00000001
+DATA eachfour<>+28(SB)/4, $0x00000001
+DATA eachfour<>+32(SB)/4, $0x00000002
+DATA eachfour<>+36(SB)/4, $0x00000002
+DATA eachfour<>+40(SB)/4, $0x00000002
+DATA eachfour<>+44(SB)/4, $0x00000002
+DATA eachfour<>+48(SB)/4, $0x00000003
+DATA eachfour<>+52(SB)/4, $0x00000003
+DATA eachfour<>+56(SB)/4, $0x00000003
+DATA eachfour<>+60(SB)/4, $0x00000003
+GLOBL eachfour<>(SB), RODATA|NOPTR, $64
+
+// func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
+TEXT ·I2Sx3(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -529,18 +544,18 @@ TEXT ·I2Sx3(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z14
 	VMOVDQU32  (AX)(CX*1), Z16
 	VMOVDQU32  (AX)(CX*2), Z18
@@ -636,7 +651,7 @@ chunks:
 	ADDQ       $+64, AX
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -743,28 +758,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X12
-	VPUNPCKLDQ    Z1, Z0, Z13
+	VBROADCASTSS  scale+80(FP), X13
+	VMOVDQU32     eachfour<>+0(SB), Z12
+	VBROADCASTSS  X13, Z13
+	VPUNPCKLDQ    Z1, Z0, Z14
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z13, Z0, Z13
+	VPADDD        Z14, Z0, Z14
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z13, Z0
-	VPUNPCKHQDQ   Z1, Z13, Z13
-	VPADDD        Z13, Z0, Z13
-	VEXTRACTI64X4 $0x01, Z13, Y0
-	VPADDD        Y0, Y13, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X12, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z14, Z0
+	VPUNPCKHQDQ   Z1, Z14, Z14
+	VPADDD        Z14, Z0, Z14
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -774,44 +779,45 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X12, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VSHUFI64X2    $0x44, Z0, Z14, Z2
+	VSHUFI64X2    $0xee, Z0, Z14, Z0
+	VPADDD        Z0, Z2, Z2
+	VSHUFI64X2    $0x44, Z1, Z1, Z0
+	VSHUFI64X2    $0xee, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z2, Z1
+	VSHUFI64X2    $0xdd, Z0, Z2, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVQ         (DX), X22
+	VPINSRD       $0x02, 8(DX), X22, X22
+	VPERMD        Z22, Z12, Z22
+	VPSUBD        Z22, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVQ         (BX), X22
+	VPINSRD       $0x02, 8(BX), X22, X22
+	VPERMD        Z22, Z12, Z22
+	VDIVPS        Z22, Z1, Z1
+	VMULPS        Z13, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X12, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x02, Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx4(SB), NOSPLIT, $0-96
+// func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·I2Sx4(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -839,18 +845,18 @@ TEXT ·I2Sx4(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z18
 	VMOVDQU32  (AX)(CX*1), Z20
 	VMOVDQU32  (AX)(CX*2), Z22
@@ -967,7 +973,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -1094,28 +1100,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X16
-	VPUNPCKLDQ    Z1, Z0, Z17
+	VBROADCASTSS  scale+80(FP), X17
+	VMOVDQU32     eachfour<>+0(SB), Z16
+	VBROADCASTSS  X17, Z17
+	VPUNPCKLDQ    Z1, Z0, Z18
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z17, Z0, Z17
+	VPADDD        Z18, Z0, Z18
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z17, Z0
-	VPUNPCKHQDQ   Z1, Z17, Z17
-	VPADDD        Z17, Z0, Z17
-	VEXTRACTI64X4 $0x01, Z17, Y0
-	VPADDD        Y0, Y17, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X16, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z18, Z0
+	VPUNPCKHQDQ   Z1, Z18, Z18
+	VPADDD        Z18, Z0, Z18
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -1125,65 +1121,54 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z18, Z3
+	VSHUFI64X2    $0xee, Z0, Z18, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X26
+	VPERMD        Z26, Z16, Z26
+	VPSUBD        Z26, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X26
+	VPERMD        Z26, Z16, Z26
+	VDIVPS        Z26, Z1, Z1
+	VMULPS        Z17, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx5(SB), NOSPLIT, $0-96
+// func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·I2Sx5(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -1215,18 +1200,18 @@ TEXT ·I2Sx5(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z22
 	VMOVDQU32  (AX)(CX*1), Z24
 	VMOVDQU32  (AX)(CX*2), Z26
@@ -1363,7 +1348,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -1510,28 +1495,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X20
-	VPUNPCKLDQ    Z1, Z0, Z21
+	VBROADCASTSS  scale+80(FP), X21
+	VMOVDQU32     eachfour<>+0(SB), Z20
+	VBROADCASTSS  X21, Z21
+	VPUNPCKLDQ    Z1, Z0, Z22
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z21, Z0, Z21
+	VPADDD        Z22, Z0, Z22
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z21, Z0
-	VPUNPCKHQDQ   Z1, Z21, Z21
-	VPADDD        Z21, Z0, Z21
-	VEXTRACTI64X4 $0x01, Z21, Y0
-	VPADDD        Y0, Y21, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X20, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z22, Z0
+	VPUNPCKHQDQ   Z1, Z22, Z22
+	VPADDD        Z22, Z0, Z22
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -1541,59 +1516,48 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z22, Z3
+	VSHUFI64X2    $0xee, Z0, Z22, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X30
+	VPERMD        Z30, Z20, Z30
+	VPSUBD        Z30, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X30
+	VPERMD        Z30, Z20, Z30
+	VDIVPS        Z30, Z1, Z1
+	VMULPS        Z21, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	ADDQ          CX, AX
 	VPUNPCKLDQ    Z17, Z16, Z0
 	VPUNPCKHDQ    Z17, Z16, Z1
@@ -1604,23 +1568,25 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  16(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
+	VSHUFI64X2    $0x44, Z0, Z0, Z1
+	VSHUFI64X2    $0xee, Z0, Z0, Z0
+	VPADDD        Z0, Z1, Z1
+	VSHUFI64X2    $0x88, Z1, Z1, Z0
+	VSHUFI64X2    $0xdd, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VPBROADCASTD  16(DX), Z1
+	VPSUBD        Z1, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VPBROADCASTD  16(BX), Z1
+	VDIVPS        Z1, Z0, Z0
+	VMULPS        Z21, Z0, Z0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·I2Sx6(SB), NOSPLIT, $0-96
+// func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·I2Sx6(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -1656,18 +1622,18 @@ TEXT ·I2Sx6(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VPSRLW     $0x06, (AX), Z25
 	VPANDD     Z24, Z25, Z25
 	VPSRLW     $0x06, (AX)(CX*1), Z26
@@ -1820,7 +1786,7 @@ chunks:
 	ADDQ       $+64, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -2003,28 +1969,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X24
-	VPUNPCKLDQ    Z1, Z0, Z25
+	VBROADCASTSS  scale+80(FP), X25
+	VMOVDQU32     eachfour<>+0(SB), Z24
+	VBROADCASTSS  X25, Z25
+	VPUNPCKLDQ    Z1, Z0, Z26
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z25, Z0, Z25
+	VPADDD        Z26, Z0, Z26
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z25, Z0
-	VPUNPCKHQDQ   Z1, Z25, Z25
-	VPADDD        Z25, Z0, Z25
-	VEXTRACTI64X4 $0x01, Z25, Y0
-	VPADDD        Y0, Y25, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X24, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z26, Z0
+	VPUNPCKHQDQ   Z1, Z26, Z26
+	VPADDD        Z26, Z0, Z26
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -2034,59 +1990,48 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z26, Z3
+	VSHUFI64X2    $0xee, Z0, Z26, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X30
+	VPERMD        Z30, Z24, Z30
+	VPSUBD        Z30, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X30
+	VPERMD        Z30, Z24, Z30
+	VDIVPS        Z30, Z1, Z1
+	VMULPS        Z25, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	ADDQ          CX, AX
 	VPUNPCKLDQ    Z17, Z16, Z0
 	VPUNPCKHDQ    Z17, Z16, Z1
@@ -2097,47 +2042,41 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  16(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
+	VPUNPCKLDQ    Z21, Z20, Z1
+	VPUNPCKHDQ    Z21, Z20, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z23, Z22, Z3
+	VPUNPCKHDQ    Z23, Z22, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VSHUFI64X2    $0x44, Z1, Z0, Z2
+	VSHUFI64X2    $0xee, Z1, Z0, Z0
+	VPADDD        Z0, Z2, Z2
+	VSHUFI64X2    $0x88, Z2, Z2, Z0
+	VSHUFI64X2    $0xdd, Z2, Z2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVQ         16(DX), X31
+	VPERMD        Z31, Z24, Z31
+	VPSUBD        Z31, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VMOVQ         16(BX), X31
+	VPERMD        Z31, Z24, Z31
+	VDIVPS        Z31, Z0, Z0
+	VMULPS        Z25, Z0, Z0
 	VMOVUPS       X0, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z21, Z20, Z0
-	VPUNPCKHDQ    Z21, Z20, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z23, Z22, Z2
-	VPUNPCKHDQ    Z23, Z22, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  20(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  20(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2Row(SB), NOSPLIT, $0-96
+TEXT ·TQ2Row(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         a+32(FP), CX
-	MOVQ         ahead+88(FP), DX
+	MOVQ         next+88(FP), DX
 	VPXORD       Z0, Z0, Z0
 	MOVL         $0x03030303, BX
 	VMOVD        BX, X1
@@ -2159,7 +2098,8 @@ TEXT ·TQ2Row(SB), NOSPLIT, $0-96
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (AX)(DX*1)
+	PREFETCHNTA (DX)
+	ADDQ        $+66, DX
 	VMOVDQU32   (AX), Z8
 	VPANDD      Z1, Z8, Z9
 	VPDPBUSD    (CX), Z9, Z0
@@ -2220,9 +2160,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x1(SB), NOSPLIT, $0-96
+TEXT ·TQ2x1(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2236,18 +2176,18 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, SI
 	VMOVD        SI, X4
 	VPBROADCASTD X4, Z4
-	MOVQ         ahead+88(FP), SI
-	MOVQ         chunks+48(FP), DI
-	TESTQ        DI, DI
+	MOVQ         next+88(FP), SI
+	MOVQ         step+96(FP), DI
+	MOVQ         chunks+48(FP), R8
+	TESTQ        R8, R8
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(SI*1)
-	LEAQ       (AX)(CX*1), R8
-	PREFETCHT0 (R8)(SI*1)
-	LEAQ       (AX)(CX*2), R8
-	PREFETCHT0 (R8)(SI*1)
-	PREFETCHT0 (DX)(SI*1)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+	ADDQ       DI, SI
 	VMOVDQU32  (AX), Z6
 	VMOVDQU32  (AX)(CX*1), Z8
 	VMOVDQU32  (AX)(CX*2), Z10
@@ -2303,7 +2243,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       DI
+	DECQ       R8
 	JNZ        chunks
 
 chunks_end:
@@ -2394,9 +2334,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x2(SB), NOSPLIT, $0-96
+// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
+TEXT ·TQ2x2(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2414,18 +2354,18 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z10
 	VMOVDQU32  (AX)(CX*1), Z12
 	VMOVDQU32  (AX)(CX*2), Z14
@@ -2501,7 +2441,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -2588,28 +2528,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X8
-	VPUNPCKLDQ    Z1, Z0, Z9
+	VBROADCASTSS  scale+80(FP), X9
+	VMOVDQU32     eachfour<>+0(SB), Z8
+	VBROADCASTSS  X9, Z9
+	VPUNPCKLDQ    Z1, Z0, Z10
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z9, Z0, Z9
+	VPADDD        Z10, Z0, Z10
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z9, Z0
-	VPUNPCKHQDQ   Z1, Z9, Z9
-	VPADDD        Z9, Z0, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y0
-	VPADDD        Y0, Y9, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X8, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z10, Z0
+	VPUNPCKHQDQ   Z1, Z10, Z10
+	VPADDD        Z10, Z0, Z10
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -2619,23 +2549,29 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X8, X0, X0
+	VSHUFI64X2    $0x44, Z0, Z10, Z1
+	VSHUFI64X2    $0xee, Z0, Z10, Z0
+	VPADDD        Z0, Z1, Z1
+	VSHUFI64X2    $0x88, Z1, Z1, Z0
+	VSHUFI64X2    $0xdd, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVQ         (DX), X18
+	VPERMD        Z18, Z8, Z18
+	VPSUBD        Z18, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VMOVQ         (BX), X18
+	VPERMD        Z18, Z8, Z18
+	VDIVPS        Z18, Z0, Z0
+	VMULPS        Z9, Z0, Z0
 	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x01, Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x3(SB), NOSPLIT, $0-96
+// func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
+TEXT ·TQ2x3(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2657,18 +2593,18 @@ TEXT ·TQ2x3(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, DI
 	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         ahead+88(FP), DI
-	MOVQ         chunks+48(FP), R8
-	TESTQ        R8, R8
+	MOVQ         next+88(FP), DI
+	MOVQ         step+96(FP), R8
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(DI*1)
-	LEAQ       (AX)(CX*1), R9
-	PREFETCHT0 (R9)(DI*1)
-	LEAQ       (AX)(CX*2), R9
-	PREFETCHT0 (R9)(DI*1)
-	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	ADDQ       R8, DI
 	VMOVDQU32  (AX), Z14
 	VMOVDQU32  (AX)(CX*1), Z16
 	VMOVDQU32  (AX)(CX*2), Z18
@@ -2764,7 +2700,7 @@ chunks:
 	ADDQ       $+66, AX
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
-	DECQ       R8
+	DECQ       R9
 	JNZ        chunks
 
 chunks_end:
@@ -2871,28 +2807,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X12
-	VPUNPCKLDQ    Z1, Z0, Z13
+	VBROADCASTSS  scale+80(FP), X13
+	VMOVDQU32     eachfour<>+0(SB), Z12
+	VBROADCASTSS  X13, Z13
+	VPUNPCKLDQ    Z1, Z0, Z14
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z13, Z0, Z13
+	VPADDD        Z14, Z0, Z14
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z13, Z0
-	VPUNPCKHQDQ   Z1, Z13, Z13
-	VPADDD        Z13, Z0, Z13
-	VEXTRACTI64X4 $0x01, Z13, Y0
-	VPADDD        Y0, Y13, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X12, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z14, Z0
+	VPUNPCKHQDQ   Z1, Z14, Z14
+	VPADDD        Z14, Z0, Z14
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -2902,44 +2828,45 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X12, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VSHUFI64X2    $0x44, Z0, Z14, Z2
+	VSHUFI64X2    $0xee, Z0, Z14, Z0
+	VPADDD        Z0, Z2, Z2
+	VSHUFI64X2    $0x44, Z1, Z1, Z0
+	VSHUFI64X2    $0xee, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z2, Z1
+	VSHUFI64X2    $0xdd, Z0, Z2, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVQ         (DX), X22
+	VPINSRD       $0x02, 8(DX), X22, X22
+	VPERMD        Z22, Z12, Z22
+	VPSUBD        Z22, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVQ         (BX), X22
+	VPINSRD       $0x02, 8(BX), X22, X22
+	VPERMD        Z22, Z12, Z22
+	VDIVPS        Z22, Z1, Z1
+	VMULPS        Z13, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X12, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x02, Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x4(SB), NOSPLIT, $0-96
+// func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·TQ2x4(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2967,18 +2894,18 @@ TEXT ·TQ2x4(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X16
 	VPBROADCASTD X16, Z16
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z18
 	VMOVDQU32  (AX)(CX*1), Z20
 	VMOVDQU32  (AX)(CX*2), Z22
@@ -3095,7 +3022,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -3222,28 +3149,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X16
-	VPUNPCKLDQ    Z1, Z0, Z17
+	VBROADCASTSS  scale+80(FP), X17
+	VMOVDQU32     eachfour<>+0(SB), Z16
+	VBROADCASTSS  X17, Z17
+	VPUNPCKLDQ    Z1, Z0, Z18
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z17, Z0, Z17
+	VPADDD        Z18, Z0, Z18
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z17, Z0
-	VPUNPCKHQDQ   Z1, Z17, Z17
-	VPADDD        Z17, Z0, Z17
-	VEXTRACTI64X4 $0x01, Z17, Y0
-	VPADDD        Y0, Y17, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X16, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z18, Z0
+	VPUNPCKHQDQ   Z1, Z18, Z18
+	VPADDD        Z18, Z0, Z18
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -3253,65 +3170,54 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z18, Z3
+	VSHUFI64X2    $0xee, Z0, Z18, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X26
+	VPERMD        Z26, Z16, Z26
+	VPSUBD        Z26, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X26
+	VPERMD        Z26, Z16, Z26
+	VDIVPS        Z26, Z1, Z1
+	VMULPS        Z17, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X16, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x5(SB), NOSPLIT, $0-96
+// func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·TQ2x5(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -3343,18 +3249,18 @@ TEXT ·TQ2x5(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X20
 	VPBROADCASTD X20, Z20
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VMOVDQU32  (AX), Z22
 	VMOVDQU32  (AX)(CX*1), Z24
 	VMOVDQU32  (AX)(CX*2), Z26
@@ -3491,7 +3397,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -3638,28 +3544,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X20
-	VPUNPCKLDQ    Z1, Z0, Z21
+	VBROADCASTSS  scale+80(FP), X21
+	VMOVDQU32     eachfour<>+0(SB), Z20
+	VBROADCASTSS  X21, Z21
+	VPUNPCKLDQ    Z1, Z0, Z22
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z21, Z0, Z21
+	VPADDD        Z22, Z0, Z22
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z21, Z0
-	VPUNPCKHQDQ   Z1, Z21, Z21
-	VPADDD        Z21, Z0, Z21
-	VEXTRACTI64X4 $0x01, Z21, Y0
-	VPADDD        Y0, Y21, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X20, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z22, Z0
+	VPUNPCKHQDQ   Z1, Z22, Z22
+	VPADDD        Z22, Z0, Z22
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -3669,59 +3565,48 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z22, Z3
+	VSHUFI64X2    $0xee, Z0, Z22, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X30
+	VPERMD        Z30, Z20, Z30
+	VPSUBD        Z30, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X30
+	VPERMD        Z30, Z20, Z30
+	VDIVPS        Z30, Z1, Z1
+	VMULPS        Z21, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	ADDQ          CX, AX
 	VPUNPCKLDQ    Z17, Z16, Z0
 	VPUNPCKHDQ    Z17, Z16, Z1
@@ -3732,23 +3617,25 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  16(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X20, X0, X0
+	VSHUFI64X2    $0x44, Z0, Z0, Z1
+	VSHUFI64X2    $0xee, Z0, Z0, Z0
+	VPADDD        Z0, Z1, Z1
+	VSHUFI64X2    $0x88, Z1, Z1, Z0
+	VSHUFI64X2    $0xdd, Z1, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VPBROADCASTD  16(DX), Z1
+	VPSUBD        Z1, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VPBROADCASTD  16(BX), Z1
+	VDIVPS        Z1, Z0, Z0
+	VMULPS        Z21, Z0, Z0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·TQ2x6(SB), NOSPLIT, $0-96
+// func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·TQ2x6(SB), NOSPLIT, $0-104
 	MOVQ         w+16(FP), AX
 	MOVQ         ldw+24(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -3784,18 +3671,18 @@ TEXT ·TQ2x6(SB), NOSPLIT, $0-96
 	MOVL         $0x03030303, R8
 	VMOVD        R8, X24
 	VPBROADCASTD X24, Z24
-	MOVQ         ahead+88(FP), R8
-	MOVQ         chunks+48(FP), R9
-	TESTQ        R9, R9
+	MOVQ         next+88(FP), R8
+	MOVQ         step+96(FP), R9
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 (AX)(R8*1)
-	LEAQ       (AX)(CX*1), R10
-	PREFETCHT0 (R10)(R8*1)
-	LEAQ       (AX)(CX*2), R10
-	PREFETCHT0 (R10)(R8*1)
-	PREFETCHT0 (DX)(R8*1)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ       R9, R8
 	VPANDD     (AX), Z24, Z25
 	VPANDD     (AX)(CX*1), Z24, Z26
 	VPANDD     (AX)(CX*2), Z24, Z27
@@ -3948,7 +3835,7 @@ chunks:
 	ADDQ       $+66, DX
 	ADDQ       $+256, BX
 	ADDQ       $+256, DI
-	DECQ       R9
+	DECQ       R10
 	JNZ        chunks
 
 chunks_end:
@@ -4131,28 +4018,18 @@ done:
 	MOVQ          ldd+8(FP), CX
 	MOVQ          sums+64(FP), DX
 	MOVQ          scales+72(FP), BX
-	VBROADCASTSS  scale+80(FP), X24
-	VPUNPCKLDQ    Z1, Z0, Z25
+	VBROADCASTSS  scale+80(FP), X25
+	VMOVDQU32     eachfour<>+0(SB), Z24
+	VBROADCASTSS  X25, Z25
+	VPUNPCKLDQ    Z1, Z0, Z26
 	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z25, Z0, Z25
+	VPADDD        Z26, Z0, Z26
 	VPUNPCKLDQ    Z3, Z2, Z1
 	VPUNPCKHDQ    Z3, Z2, Z0
 	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z25, Z0
-	VPUNPCKHQDQ   Z1, Z25, Z25
-	VPADDD        Z25, Z0, Z25
-	VEXTRACTI64X4 $0x01, Z25, Y0
-	VPADDD        Y0, Y25, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VPBROADCASTD  (DX), X0
-	VPSUBD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VBROADCASTSS  (BX), X0
-	VDIVPS        X0, X1, X1
-	VMULPS        X24, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
+	VPUNPCKLQDQ   Z1, Z26, Z0
+	VPUNPCKHQDQ   Z1, Z26, Z26
+	VPADDD        Z26, Z0, Z26
 	VPUNPCKLDQ    Z5, Z4, Z0
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPADDD        Z0, Z1, Z0
@@ -4162,59 +4039,48 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  4(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VPUNPCKLDQ    Z9, Z8, Z1
+	VPUNPCKHDQ    Z9, Z8, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z11, Z10, Z3
+	VPUNPCKHDQ    Z11, Z10, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z13, Z12, Z2
+	VPUNPCKHDQ    Z13, Z12, Z3
+	VPADDD        Z2, Z3, Z2
+	VPUNPCKLDQ    Z15, Z14, Z4
+	VPUNPCKHDQ    Z15, Z14, Z3
+	VPADDD        Z4, Z3, Z4
+	VPUNPCKLQDQ   Z4, Z2, Z3
+	VPUNPCKHQDQ   Z4, Z2, Z2
+	VPADDD        Z2, Z3, Z2
+	VSHUFI64X2    $0x44, Z0, Z26, Z3
+	VSHUFI64X2    $0xee, Z0, Z26, Z0
+	VPADDD        Z0, Z3, Z3
+	VSHUFI64X2    $0x44, Z2, Z1, Z0
+	VSHUFI64X2    $0xee, Z2, Z1, Z1
+	VPADDD        Z1, Z0, Z0
+	VSHUFI64X2    $0x88, Z0, Z3, Z1
+	VSHUFI64X2    $0xdd, Z0, Z3, Z0
+	VPADDD        Z0, Z1, Z1
+	VMOVDQU32     (DX), X30
+	VPERMD        Z30, Z24, Z30
+	VPSUBD        Z30, Z1, Z1
+	VCVTDQ2PS     Z1, Z1
+	VMOVDQU32     (BX), X30
+	VPERMD        Z30, Z24, Z30
+	VDIVPS        Z30, Z1, Z1
+	VMULPS        Z25, Z1, Z1
+	VMOVUPS       X1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  8(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z1, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  12(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x02, Z1, (AX)
+	ADDQ          CX, AX
+	VEXTRACTF32X4 $0x03, Z1, (AX)
 	ADDQ          CX, AX
 	VPUNPCKLDQ    Z17, Z16, Z0
 	VPUNPCKHDQ    Z17, Z16, Z1
@@ -4225,38 +4091,32 @@ done:
 	VPUNPCKLQDQ   Z2, Z0, Z1
 	VPUNPCKHQDQ   Z2, Z0, Z0
 	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  16(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
+	VPUNPCKLDQ    Z21, Z20, Z1
+	VPUNPCKHDQ    Z21, Z20, Z2
+	VPADDD        Z1, Z2, Z1
+	VPUNPCKLDQ    Z23, Z22, Z3
+	VPUNPCKHDQ    Z23, Z22, Z2
+	VPADDD        Z3, Z2, Z3
+	VPUNPCKLQDQ   Z3, Z1, Z2
+	VPUNPCKHQDQ   Z3, Z1, Z1
+	VPADDD        Z1, Z2, Z1
+	VSHUFI64X2    $0x44, Z1, Z0, Z2
+	VSHUFI64X2    $0xee, Z1, Z0, Z0
+	VPADDD        Z0, Z2, Z2
+	VSHUFI64X2    $0x88, Z2, Z2, Z0
+	VSHUFI64X2    $0xdd, Z2, Z2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVQ         16(DX), X31
+	VPERMD        Z31, Z24, Z31
+	VPSUBD        Z31, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VMOVQ         16(BX), X31
+	VPERMD        Z31, Z24, Z31
+	VDIVPS        Z31, Z0, Z0
+	VMULPS        Z25, Z0, Z0
 	VMOVUPS       X0, (AX)
 	ADDQ          CX, AX
-	VPUNPCKLDQ    Z21, Z20, Z0
-	VPUNPCKHDQ    Z21, Z20, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z23, Z22, Z2
-	VPUNPCKHDQ    Z23, Z22, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VPBROADCASTD  20(DX), X1
-	VPSUBD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VBROADCASTSS  20(BX), X1
-	VDIVPS        X1, X0, X0
-	VMULPS        X24, X0, X0
-	VMOVUPS       X0, (AX)
+	VEXTRACTF32X4 $0x01, Z0, (AX)
 	VZEROUPPER
 	RET
 
@@ -5004,6 +4864,78 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx1(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+40(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z5
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z6
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z7
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z8
+	VMOVDQU32   (BX), Z9
+	VPDPBUSD    Z9, Z5, Z1
+	VPDPBUSD    Z9, Z6, Z2
+	VPDPBUSD    Z9, Z7, Z3
+	VPDPBUSD    Z9, Z8, Z4
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        SI
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), CX
+	MOVQ          widths+80(FP), DX
+	MOVQ          sums+64(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (BX), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (CX), X0, X0
+	VBROADCASTSS  (DX), X1
+	VMULPS        16(CX), X1, X1
+	VBROADCASTSS  4(DX), X2
+	VMULPS        32(CX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex2(SB), NOSPLIT, $0-88
@@ -5051,6 +4983,112 @@ chunks:
 	ADDQ       $+64, BX
 	DECQ       DI
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx2(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z9
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z10
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z11
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z12
+	VMOVDQU32   (BX), Z13
+	VPDPBUSD    Z13, Z9, Z1
+	VPDPBUSD    Z13, Z10, Z2
+	VPDPBUSD    Z13, Z11, Z3
+	VPDPBUSD    Z13, Z12, Z4
+	VMOVDQU32   (BX)(SI*1), Z13
+	VPDPBUSD    Z13, Z9, Z5
+	VPDPBUSD    Z13, Z10, Z6
+	VPDPBUSD    Z13, Z11, Z7
+	VPDPBUSD    Z13, Z12, Z8
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        DI
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
@@ -5250,6 +5288,146 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx3(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+40(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z13
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z14
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z15
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z16
+	VMOVDQU32   (BX), Z17
+	VPDPBUSD    Z17, Z13, Z1
+	VPDPBUSD    Z17, Z14, Z2
+	VPDPBUSD    Z17, Z15, Z3
+	VPDPBUSD    Z17, Z16, Z4
+	VMOVDQU32   (BX)(SI*1), Z17
+	VPDPBUSD    Z17, Z13, Z5
+	VPDPBUSD    Z17, Z14, Z6
+	VPDPBUSD    Z17, Z15, Z7
+	VPDPBUSD    Z17, Z16, Z8
+	VMOVDQU32   (BX)(SI*2), Z17
+	VPDPBUSD    Z17, Z13, Z9
+	VPDPBUSD    Z17, Z14, Z10
+	VPDPBUSD    Z17, Z15, Z11
+	VPDPBUSD    Z17, Z16, Z12
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	DECQ        DI
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex4(SB), NOSPLIT, $0-88
@@ -5318,6 +5496,183 @@ chunks:
 	ADDQ       $+64, DI
 	DECQ       R8
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx4(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z17
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z18
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z19
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z20
+	VMOVDQU32   (BX), Z21
+	VPDPBUSD    Z21, Z17, Z1
+	VPDPBUSD    Z21, Z18, Z2
+	VPDPBUSD    Z21, Z19, Z3
+	VPDPBUSD    Z21, Z20, Z4
+	VMOVDQU32   (BX)(SI*1), Z21
+	VPDPBUSD    Z21, Z17, Z5
+	VPDPBUSD    Z21, Z18, Z6
+	VPDPBUSD    Z21, Z19, Z7
+	VPDPBUSD    Z21, Z20, Z8
+	VMOVDQU32   (BX)(SI*2), Z21
+	VPDPBUSD    Z21, Z17, Z9
+	VPDPBUSD    Z21, Z18, Z10
+	VPDPBUSD    Z21, Z19, Z11
+	VPDPBUSD    Z21, Z20, Z12
+	VMOVDQU32   (DI), Z21
+	VPDPBUSD    Z21, Z17, Z13
+	VPDPBUSD    Z21, Z18, Z14
+	VPDPBUSD    Z21, Z19, Z15
+	VPDPBUSD    Z21, Z20, Z16
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
@@ -5638,6 +5993,217 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx5(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z21
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z22
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z23
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z24
+	VMOVDQU32   (BX), Z25
+	VPDPBUSD    Z25, Z21, Z1
+	VPDPBUSD    Z25, Z22, Z2
+	VPDPBUSD    Z25, Z23, Z3
+	VPDPBUSD    Z25, Z24, Z4
+	VMOVDQU32   (BX)(SI*1), Z25
+	VPDPBUSD    Z25, Z21, Z5
+	VPDPBUSD    Z25, Z22, Z6
+	VPDPBUSD    Z25, Z23, Z7
+	VPDPBUSD    Z25, Z24, Z8
+	VMOVDQU32   (BX)(SI*2), Z25
+	VPDPBUSD    Z25, Z21, Z9
+	VPDPBUSD    Z25, Z22, Z10
+	VPDPBUSD    Z25, Z23, Z11
+	VPDPBUSD    Z25, Z24, Z12
+	VMOVDQU32   (DI), Z25
+	VPDPBUSD    Z25, Z21, Z13
+	VPDPBUSD    Z25, Z22, Z14
+	VPDPBUSD    Z25, Z23, Z15
+	VPDPBUSD    Z25, Z24, Z16
+	VMOVDQU32   (DI)(SI*1), Z25
+	VPDPBUSD    Z25, Z21, Z17
+	VPDPBUSD    Z25, Z22, Z18
+	VPDPBUSD    Z25, Z23, Z19
+	VPDPBUSD    Z25, Z24, Z20
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Coarsex6(SB), NOSPLIT, $0-88
@@ -5724,6 +6290,251 @@ chunks:
 	ADDQ       $+64, DI
 	DECQ       R8
 	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          coefs+72(FP), DX
+	MOVQ          widths+80(FP), BX
+	MOVQ          sums+64(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  8(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  12(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  16(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  20(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  24(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  28(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z18, Z17, Z0
+	VPUNPCKHDQ    Z18, Z17, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z20, Z19, Z2
+	VPUNPCKHDQ    Z20, Z19, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  16(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  32(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  36(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z22, Z21, Z0
+	VPUNPCKHDQ    Z22, Z21, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z24, Z23, Z2
+	VPUNPCKHDQ    Z24, Z23, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  20(SI), X1
+	VPSUBD        X1, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  40(BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  44(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx6(SB), NOSPLIT, $0-88
+	MOVQ         codes+16(FP), AX
+	MOVQ         next+48(FP), CX
+	MOVQ         step+56(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         ldy+32(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	ADDQ         BX, DI
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPXORD       Z24, Z24, Z24
+	MOVQ         chunks+40(FP), R8
+	TESTQ        R8, R8
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA (CX)
+	VPXORD      (AX), Z0, Z25
+	PREFETCHNTA 64(CX)
+	VPXORD      64(AX), Z0, Z26
+	PREFETCHNTA 128(CX)
+	VPXORD      128(AX), Z0, Z27
+	PREFETCHNTA 192(CX)
+	VPXORD      192(AX), Z0, Z28
+	VMOVDQU32   (BX), Z29
+	VPDPBUSD    Z29, Z25, Z1
+	VPDPBUSD    Z29, Z26, Z2
+	VPDPBUSD    Z29, Z27, Z3
+	VPDPBUSD    Z29, Z28, Z4
+	VMOVDQU32   (BX)(SI*1), Z29
+	VPDPBUSD    Z29, Z25, Z5
+	VPDPBUSD    Z29, Z26, Z6
+	VPDPBUSD    Z29, Z27, Z7
+	VPDPBUSD    Z29, Z28, Z8
+	VMOVDQU32   (BX)(SI*2), Z29
+	VPDPBUSD    Z29, Z25, Z9
+	VPDPBUSD    Z29, Z26, Z10
+	VPDPBUSD    Z29, Z27, Z11
+	VPDPBUSD    Z29, Z28, Z12
+	VMOVDQU32   (DI), Z29
+	VPDPBUSD    Z29, Z25, Z13
+	VPDPBUSD    Z29, Z26, Z14
+	VPDPBUSD    Z29, Z27, Z15
+	VPDPBUSD    Z29, Z28, Z16
+	VMOVDQU32   (DI)(SI*1), Z29
+	VPDPBUSD    Z29, Z25, Z17
+	VPDPBUSD    Z29, Z26, Z18
+	VPDPBUSD    Z29, Z27, Z19
+	VPDPBUSD    Z29, Z28, Z20
+	VMOVDQU32   (DI)(SI*2), Z29
+	VPDPBUSD    Z29, Z25, Z21
+	VPDPBUSD    Z29, Z26, Z22
+	VPDPBUSD    Z29, Z27, Z23
+	VPDPBUSD    Z29, Z28, Z24
+	ADDQ        $+256, AX
+	ADDQ        DX, CX
+	ADDQ        $+64, BX
+	ADDQ        $+64, DI
+	DECQ        R8
+	JNZ         chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX

@@ -7,72 +7,72 @@ package avx512
 // I2SRow multiplies 1 row of 2-bit codes with 1 row of activations.
 //
 //go:noescape
-func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
 //go:noescape
-func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx2 multiplies 4 rows of 2-bit codes with 2 rows of activations.
 //
 //go:noescape
-func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx3 multiplies 4 rows of 2-bit codes with 3 rows of activations.
 //
 //go:noescape
-func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx4 multiplies 4 rows of 2-bit codes with 4 rows of activations.
 //
 //go:noescape
-func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx5 multiplies 4 rows of 2-bit codes with 5 rows of activations.
 //
 //go:noescape
-func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // I2Sx6 multiplies 4 rows of 2-bit codes with 6 rows of activations.
 //
 //go:noescape
-func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2Row multiplies 1 row of 2-bit codes with 1 row of activations.
 //
 //go:noescape
-func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
 //go:noescape
-func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x2 multiplies 4 rows of 2-bit codes with 2 rows of activations.
 //
 //go:noescape
-func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x3 multiplies 4 rows of 2-bit codes with 3 rows of activations.
 //
 //go:noescape
-func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x3(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x4 multiplies 4 rows of 2-bit codes with 4 rows of activations.
 //
 //go:noescape
-func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x4(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x5 multiplies 4 rows of 2-bit codes with 5 rows of activations.
 //
 //go:noescape
-func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x5(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x6 multiplies 4 rows of 2-bit codes with 6 rows of activations.
 //
 //go:noescape
-func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // Quantize rounds x·s to int8 in the order of the ternary tiles and returns the sum.
 //
@@ -104,30 +104,60 @@ func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chu
 //go:noescape
 func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Coarsex5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
+// CoarseNearx5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
 // Coarsex6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
 //
 //go:noescape
 func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+
+// CoarseNearx6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
+//
+//go:noescape
+func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
 
 // Nibblesx1 bounds the products of 4 rows of Q4_0 with 1 rows of activations.
 //

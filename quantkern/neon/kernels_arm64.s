@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·I2Sx1(SB), NOSPLIT, $0-96
+// func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·I2Sx1(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -19,17 +19,15 @@ TEXT ·I2Sx1(SB), NOSPLIT, $0-96
 	VMOVI $3, V4.B16
 	MOVD chunks+48(FP), R5
 	MOVD tail+56(FP), R6
-	MOVD ahead+88(FP), R7
+	MOVD next+88(FP), R7
+	MOVD step+96(FP), R8
 	CBZ R5, skip1
 loop2:
-	ADD R7, R0, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R1, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R2, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R3, R8
-	PRFM (R8), PLDL1KEEP
+	PRFM 0(R7), PLDL1KEEP
+	PRFM 64(R7), PLDL1KEEP
+	PRFM 128(R7), PLDL1KEEP
+	PRFM 192(R7), PLDL1KEEP
+	ADD R8, R7, R7
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -432,26 +430,26 @@ skip1:
 	WORD $0x4e606922 // sadalp v2.4s, v9.8h
 	WORD $0x4e606943 // sadalp v3.4s, v10.8h
 skip3:
-	MOVD dst+0(FP), R8
-	MOVD ldd+8(FP), R9
-	MOVD sums+64(FP), R10
-	MOVD scales+72(FP), R11
+	MOVD dst+0(FP), R9
+	MOVD ldd+8(FP), R10
+	MOVD sums+64(FP), R11
+	MOVD scales+72(FP), R12
 	FMOVS scale+80(FP), F5
 	VDUP V5.S[0], V5.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R10), [V6.S4]
-	VSUB V6.S4, V0.S4, V0.S4
 	VLD1R (R11), [V6.S4]
+	VSUB V6.S4, V0.S4, V0.S4
+	VLD1R (R12), [V6.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e26fc00 // fdiv v0.4s, v0.4s, v6.4s
 	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
-	FMOVQ F0, 0(R8)
+	FMOVQ F0, 0(R9)
 	RET
 
-// func I2SDotx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·I2SDotx1(SB), NOSPLIT, $0-96
+// func I2SDotx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·I2SDotx1(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -469,17 +467,15 @@ TEXT ·I2SDotx1(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R5
 	MOVD tail+56(FP), R6
-	MOVD ahead+88(FP), R7
+	MOVD next+88(FP), R7
+	MOVD step+96(FP), R8
 	CBZ R5, skip1
 loop2:
-	ADD R7, R0, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R1, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R2, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R3, R8
-	PRFM (R8), PLDL1KEEP
+	PRFM 0(R7), PLDL1KEEP
+	PRFM 64(R7), PLDL1KEEP
+	PRFM 128(R7), PLDL1KEEP
+	PRFM 192(R7), PLDL1KEEP
+	ADD R8, R7, R7
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -778,10 +774,10 @@ skip1:
 	VAND V8.B16, V9.B16, V10.B16
 	WORD $0x4e8e9547 // sdot v7.4s, v10.16b, v14.16b
 skip3:
-	MOVD dst+0(FP), R8
-	MOVD ldd+8(FP), R9
-	MOVD sums+64(FP), R10
-	MOVD scales+72(FP), R11
+	MOVD dst+0(FP), R9
+	MOVD ldd+8(FP), R10
+	MOVD sums+64(FP), R11
+	MOVD scales+72(FP), R12
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADD V4.S4, V0.S4, V0.S4
@@ -791,17 +787,17 @@ skip3:
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R10), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R11), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R12), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R8)
+	FMOVQ F0, 0(R9)
 	RET
 
-// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·I2Sx2(SB), NOSPLIT, $0-96
+// func I2Sx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·I2Sx2(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -821,17 +817,15 @@ TEXT ·I2Sx2(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R6
 	MOVD tail+56(FP), R7
-	MOVD ahead+88(FP), R8
+	MOVD next+88(FP), R8
+	MOVD step+96(FP), R9
 	CBZ R6, skip1
 loop2:
-	ADD R8, R0, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R1, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R2, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R3, R9
-	PRFM (R9), PLDL1KEEP
+	PRFM 0(R8), PLDL1KEEP
+	PRFM 64(R8), PLDL1KEEP
+	PRFM 128(R8), PLDL1KEEP
+	PRFM 192(R8), PLDL1KEEP
+	ADD R9, R8, R8
 	FMOVQ 0(R4), F19
 	FMOVQ 32(R4), F20
 	FMOVQ 64(R4), F21
@@ -1459,39 +1453,39 @@ skip1:
 	WORD $0x4e606a26 // sadalp v6.4s, v17.8h
 	WORD $0x4e606a47 // sadalp v7.4s, v18.8h
 skip3:
-	MOVD dst+0(FP), R9
-	MOVD ldd+8(FP), R10
-	MOVD sums+64(FP), R11
-	MOVD scales+72(FP), R12
+	MOVD dst+0(FP), R10
+	MOVD ldd+8(FP), R11
+	MOVD sums+64(FP), R12
+	MOVD scales+72(FP), R13
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R9)
-	ADD R10, R9
-	ADD $4, R11
+	FMOVQ F0, 0(R10)
+	ADD R11, R10
 	ADD $4, R12
+	ADD $4, R13
 	VADDP V5.S4, V4.S4, V4.S4
 	VADDP V7.S4, V6.S4, V6.S4
 	VADDP V6.S4, V4.S4, V4.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V4.S4, V4.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V4.S4, V4.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e2afc84 // fdiv v4.4s, v4.4s, v10.4s
 	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
-	FMOVQ F4, 0(R9)
+	FMOVQ F4, 0(R10)
 	RET
 
-// func I2SDotx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·I2SDotx2(SB), NOSPLIT, $0-96
+// func I2SDotx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·I2SDotx2(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -1511,17 +1505,15 @@ TEXT ·I2SDotx2(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R6
 	MOVD tail+56(FP), R7
-	MOVD ahead+88(FP), R8
+	MOVD next+88(FP), R8
+	MOVD step+96(FP), R9
 	CBZ R6, skip1
 loop2:
-	ADD R8, R0, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R1, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R2, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R3, R9
-	PRFM (R9), PLDL1KEEP
+	PRFM 0(R8), PLDL1KEEP
+	PRFM 64(R8), PLDL1KEEP
+	PRFM 128(R8), PLDL1KEEP
+	PRFM 192(R8), PLDL1KEEP
+	ADD R9, R8, R8
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -1941,39 +1933,39 @@ skip1:
 	WORD $0x4e8e9543 // sdot v3.4s, v10.16b, v14.16b
 	WORD $0x4e929547 // sdot v7.4s, v10.16b, v18.16b
 skip3:
-	MOVD dst+0(FP), R9
-	MOVD ldd+8(FP), R10
-	MOVD sums+64(FP), R11
-	MOVD scales+72(FP), R12
+	MOVD dst+0(FP), R10
+	MOVD ldd+8(FP), R11
+	MOVD sums+64(FP), R12
+	MOVD scales+72(FP), R13
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R9)
-	ADD R10, R9
-	ADD $4, R11
+	FMOVQ F0, 0(R10)
+	ADD R11, R10
 	ADD $4, R12
+	ADD $4, R13
 	VADDP V5.S4, V4.S4, V4.S4
 	VADDP V7.S4, V6.S4, V6.S4
 	VADDP V6.S4, V4.S4, V4.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V4.S4, V4.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V4.S4, V4.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e2afc84 // fdiv v4.4s, v4.4s, v10.4s
 	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
-	FMOVQ F4, 0(R9)
+	FMOVQ F4, 0(R10)
 	RET
 
-// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·TQ2x1(SB), NOSPLIT, $0-96
+// func TQ2x1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·TQ2x1(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -1987,17 +1979,15 @@ TEXT ·TQ2x1(SB), NOSPLIT, $0-96
 	VMOVI $3, V4.B16
 	MOVD chunks+48(FP), R5
 	MOVD tail+56(FP), R6
-	MOVD ahead+88(FP), R7
+	MOVD next+88(FP), R7
+	MOVD step+96(FP), R8
 	CBZ R5, skip1
 loop2:
-	ADD R7, R0, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R1, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R2, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R3, R8
-	PRFM (R8), PLDL1KEEP
+	PRFM 0(R7), PLDL1KEEP
+	PRFM 64(R7), PLDL1KEEP
+	PRFM 128(R7), PLDL1KEEP
+	PRFM 192(R7), PLDL1KEEP
+	ADD R8, R7, R7
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -2400,26 +2390,26 @@ skip1:
 	WORD $0x4e606922 // sadalp v2.4s, v9.8h
 	WORD $0x4e606943 // sadalp v3.4s, v10.8h
 skip3:
-	MOVD dst+0(FP), R8
-	MOVD ldd+8(FP), R9
-	MOVD sums+64(FP), R10
-	MOVD scales+72(FP), R11
+	MOVD dst+0(FP), R9
+	MOVD ldd+8(FP), R10
+	MOVD sums+64(FP), R11
+	MOVD scales+72(FP), R12
 	FMOVS scale+80(FP), F5
 	VDUP V5.S[0], V5.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R10), [V6.S4]
-	VSUB V6.S4, V0.S4, V0.S4
 	VLD1R (R11), [V6.S4]
+	VSUB V6.S4, V0.S4, V0.S4
+	VLD1R (R12), [V6.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e26fc00 // fdiv v0.4s, v0.4s, v6.4s
 	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
-	FMOVQ F0, 0(R8)
+	FMOVQ F0, 0(R9)
 	RET
 
-// func TQ2Dotx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·TQ2Dotx1(SB), NOSPLIT, $0-96
+// func TQ2Dotx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·TQ2Dotx1(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -2437,17 +2427,15 @@ TEXT ·TQ2Dotx1(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R5
 	MOVD tail+56(FP), R6
-	MOVD ahead+88(FP), R7
+	MOVD next+88(FP), R7
+	MOVD step+96(FP), R8
 	CBZ R5, skip1
 loop2:
-	ADD R7, R0, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R1, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R2, R8
-	PRFM (R8), PLDL1KEEP
-	ADD R7, R3, R8
-	PRFM (R8), PLDL1KEEP
+	PRFM 0(R7), PLDL1KEEP
+	PRFM 64(R7), PLDL1KEEP
+	PRFM 128(R7), PLDL1KEEP
+	PRFM 192(R7), PLDL1KEEP
+	ADD R8, R7, R7
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -2746,10 +2734,10 @@ skip1:
 	VUSHR $6, V9.B16, V10.B16
 	WORD $0x4e8e9547 // sdot v7.4s, v10.16b, v14.16b
 skip3:
-	MOVD dst+0(FP), R8
-	MOVD ldd+8(FP), R9
-	MOVD sums+64(FP), R10
-	MOVD scales+72(FP), R11
+	MOVD dst+0(FP), R9
+	MOVD ldd+8(FP), R10
+	MOVD sums+64(FP), R11
+	MOVD scales+72(FP), R12
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADD V4.S4, V0.S4, V0.S4
@@ -2759,17 +2747,17 @@ skip3:
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R10), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R11), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R12), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R8)
+	FMOVQ F0, 0(R9)
 	RET
 
-// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·TQ2x2(SB), NOSPLIT, $0-96
+// func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·TQ2x2(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -2789,17 +2777,15 @@ TEXT ·TQ2x2(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R6
 	MOVD tail+56(FP), R7
-	MOVD ahead+88(FP), R8
+	MOVD next+88(FP), R8
+	MOVD step+96(FP), R9
 	CBZ R6, skip1
 loop2:
-	ADD R8, R0, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R1, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R2, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R3, R9
-	PRFM (R9), PLDL1KEEP
+	PRFM 0(R8), PLDL1KEEP
+	PRFM 64(R8), PLDL1KEEP
+	PRFM 128(R8), PLDL1KEEP
+	PRFM 192(R8), PLDL1KEEP
+	ADD R9, R8, R8
 	FMOVQ 0(R4), F19
 	FMOVQ 32(R4), F20
 	FMOVQ 64(R4), F21
@@ -3427,39 +3413,39 @@ skip1:
 	WORD $0x4e606a26 // sadalp v6.4s, v17.8h
 	WORD $0x4e606a47 // sadalp v7.4s, v18.8h
 skip3:
-	MOVD dst+0(FP), R9
-	MOVD ldd+8(FP), R10
-	MOVD sums+64(FP), R11
-	MOVD scales+72(FP), R12
+	MOVD dst+0(FP), R10
+	MOVD ldd+8(FP), R11
+	MOVD sums+64(FP), R12
+	MOVD scales+72(FP), R13
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R9)
-	ADD R10, R9
-	ADD $4, R11
+	FMOVQ F0, 0(R10)
+	ADD R11, R10
 	ADD $4, R12
+	ADD $4, R13
 	VADDP V5.S4, V4.S4, V4.S4
 	VADDP V7.S4, V6.S4, V6.S4
 	VADDP V6.S4, V4.S4, V4.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V4.S4, V4.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V4.S4, V4.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e2afc84 // fdiv v4.4s, v4.4s, v10.4s
 	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
-	FMOVQ F4, 0(R9)
+	FMOVQ F4, 0(R10)
 	RET
 
-// func TQ2Dotx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
-TEXT ·TQ2Dotx2(SB), NOSPLIT, $0-96
+// func TQ2Dotx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+TEXT ·TQ2Dotx2(SB), NOSPLIT, $0-104
 	MOVD w+16(FP), R0
 	MOVD ldw+24(FP), R4
 	ADD R4, R0, R1
@@ -3479,17 +3465,15 @@ TEXT ·TQ2Dotx2(SB), NOSPLIT, $0-96
 	VMOVI $3, V8.B16
 	MOVD chunks+48(FP), R6
 	MOVD tail+56(FP), R7
-	MOVD ahead+88(FP), R8
+	MOVD next+88(FP), R8
+	MOVD step+96(FP), R9
 	CBZ R6, skip1
 loop2:
-	ADD R8, R0, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R1, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R2, R9
-	PRFM (R9), PLDL1KEEP
-	ADD R8, R3, R9
-	PRFM (R9), PLDL1KEEP
+	PRFM 0(R8), PLDL1KEEP
+	PRFM 64(R8), PLDL1KEEP
+	PRFM 128(R8), PLDL1KEEP
+	PRFM 192(R8), PLDL1KEEP
+	ADD R9, R8, R8
 	FMOVQ 0(R4), F11
 	FMOVQ 32(R4), F12
 	FMOVQ 64(R4), F13
@@ -3909,35 +3893,35 @@ skip1:
 	WORD $0x4e8e9543 // sdot v3.4s, v10.16b, v14.16b
 	WORD $0x4e929547 // sdot v7.4s, v10.16b, v18.16b
 skip3:
-	MOVD dst+0(FP), R9
-	MOVD ldd+8(FP), R10
-	MOVD sums+64(FP), R11
-	MOVD scales+72(FP), R12
+	MOVD dst+0(FP), R10
+	MOVD ldd+8(FP), R11
+	MOVD sums+64(FP), R12
+	MOVD scales+72(FP), R13
 	FMOVS scale+80(FP), F9
 	VDUP V9.S[0], V9.S4
 	VADDP V1.S4, V0.S4, V0.S4
 	VADDP V3.S4, V2.S4, V2.S4
 	VADDP V2.S4, V0.S4, V0.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V0.S4, V0.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V0.S4, V0.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x6e2afc00 // fdiv v0.4s, v0.4s, v10.4s
 	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
-	FMOVQ F0, 0(R9)
-	ADD R10, R9
-	ADD $4, R11
+	FMOVQ F0, 0(R10)
+	ADD R11, R10
 	ADD $4, R12
+	ADD $4, R13
 	VADDP V5.S4, V4.S4, V4.S4
 	VADDP V7.S4, V6.S4, V6.S4
 	VADDP V6.S4, V4.S4, V4.S4
-	VLD1R (R11), [V10.S4]
-	VSUB V10.S4, V4.S4, V4.S4
 	VLD1R (R12), [V10.S4]
+	VSUB V10.S4, V4.S4, V4.S4
+	VLD1R (R13), [V10.S4]
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e2afc84 // fdiv v4.4s, v4.4s, v10.4s
 	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
-	FMOVQ F4, 0(R9)
+	FMOVQ F4, 0(R10)
 	RET
 
 // func Quantize(q *int8, x *float32, chunks uintptr, tail uintptr, s float32) int32

@@ -11,7 +11,7 @@ import (
 	. "tritflow/quantkern/neon" //nolint:revive,staticcheck // the kernels are this file's vocabulary
 )
 
-type ternaryKernel func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)
+type ternaryKernel func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // ternaryKernels are the tiles with n rows of activations.
 var ternaryKernels = []struct {
@@ -71,7 +71,7 @@ func checkTile(t *testing.T, kernel ternaryKernel, n int, tq2 bool, blocks, fill
 		sums[i], scales[i] = int32(s.IntN(20001)-10000), float32(1+1000*s.Float64())
 	}
 	dst, check := guarded(n * ldd)
-	kernel(&dst[0], uintptr(4*ldd), &w[0], uintptr(ldw), &a[0], uintptr(lda), uintptr(chunks), uintptr(tail), &sums[0], &scales[0], scale, 1024)
+	kernel(&dst[0], uintptr(4*ldd), &w[0], uintptr(ldw), &a[0], uintptr(lda), uintptr(chunks), uintptr(tail), &sums[0], &scales[0], scale, &w[0], 256)
 	check(t)
 	for i := range n {
 		for r := range ldd {
@@ -150,7 +150,7 @@ func checkMatrix(t *testing.T, kernel ternaryKernel, step int, codecName string,
 	for r := 0; r < rows; r += 4 {
 		for i := 0; i < n; i += step {
 			kernel(&got[i*rows+r], 4*rows, &data[r*ldw], uintptr(ldw), &q[i*cols], uintptr(cols),
-				uintptr(cols/256), uintptr(cols%256/128), &sums[i], &scales[i], w.Scale, 4096)
+				uintptr(cols/256), uintptr(cols%256/128), &sums[i], &scales[i], w.Scale, &data[0], 256)
 		}
 	}
 	same(t, fmt.Sprintf("%d columns", cols), got, want)

@@ -29,7 +29,8 @@ func main() {
 			screenTile(n)
 		}
 		for n := 1; n <= 6; n++ {
-			coarseTile(n)
+			coarseTile(n, false)
+			coarseTile(n, true)
 		}
 		for n := 1; n <= 4; n++ {
 			nibbleTile(n)

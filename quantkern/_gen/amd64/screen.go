@@ -98,10 +98,14 @@ func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
 // coarseTile emits screenTile for activations of 8 bits, in AVX-512: VPDPBUSD
 // takes the codes with their sign bits flipped, 128 more than they are, as the
 // unsigned operand; sums[i] is 128·Σy[i]. With each chunk four lines from next on
-// are fetched to the second cache, and next grows by step.
-func coarseTile(n int) {
+// are fetched to the second cache, or past it to the first (near), and next grows
+// by step.
+func coarseTile(n int, near bool) {
 	const rows, chunk = 4, 64
-	name := fmt.Sprintf("Coarsex%d", n)
+	name, fetch := fmt.Sprintf("Coarsex%d", n), PREFETCHT1
+	if near {
+		name, fetch = fmt.Sprintf("CoarseNearx%d", n), PREFETCHNTA
+	}
 	function(name, "func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)",
 		fmt.Sprintf("%s bounds the products of 4 rows of 8-bit codes with %d rows of 8-bit activations.", name, n))
 	codes, next, step := arg("codes"), arg("next"), arg("step")
@@ -117,7 +121,7 @@ func coarseTile(n int) {
 	loop("chunks", arg("chunks"), func() {
 		var u [rows]reg.VecVirtual
 		for r := range u {
-			PREFETCHT1(Mem{Base: next, Disp: chunk * r})
+			fetch(Mem{Base: next, Disp: chunk * r})
 			u[r] = ZMM()
 			VPXORD(Mem{Base: codes, Disp: chunk * r}, sign, u[r])
 		}

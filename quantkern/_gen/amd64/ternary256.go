@@ -40,9 +40,9 @@ func ternaryTile256(l layout, n int) {
 			}
 		}
 	}
-	ahead := arg("ahead")
+	next := newFetcher()
 	loop("chunks", arg("chunks"), func() {
-		fetchRows(w, ahead)
+		next.chunk()
 		block(0, 0)
 		block(32, 128)
 		w.advance(l.step)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -18,7 +19,7 @@ type layout struct {
 }
 
 // signature is shared by all ternary tiles; strides are in bytes.
-const ternarySignature = "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, ahead uintptr)"
+const ternarySignature = "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)"
 
 // epilogue turns the dots of four rows (or one) with activation row i into
 // float32(dot - sum[i]) / scales[i] · scale and stores them.
@@ -71,11 +72,17 @@ func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
 	return w, a, acc
 }
 
-// fetchRows fetches what lies ahead of each row of a tile.
-func fetchRows(w rowsAt, ahead reg.Register) {
+// fetcher fetches what is read after the weights of a tile: with each chunk as
+// many lines as a tile has rows, from next on, which then moves by step.
+type fetcher struct{ next, step reg.Register }
+
+func newFetcher() fetcher { return fetcher{arg("next"), arg("step")} }
+
+func (f fetcher) chunk() {
 	for r := range tileRows {
-		fetchAhead(w.row(r, 0), ahead)
+		PREFETCHT0(Mem{Base: f.next, Disp: 64 * r})
 	}
+	ADDQ(f.step, f.next)
 }
 
 // fetchAhead fetches the line that lies ahead of m.
@@ -154,20 +161,121 @@ func ternaryTile(l layout, n int) {
 			}
 		}
 	}
-	ahead := arg("ahead")
+	next := newFetcher()
 	loop("chunks", arg("chunks"), func() {
-		fetchRows(w, ahead)
+		next.chunk()
 		chunk(nil)
 		w.advance(l.step)
 		a.advance(256)
 	})
 	lastHalf(chunk)
-	e := newEpilogue()
-	for i, c := range acc {
-		e.put(i, tileRows, i == n-1, sumInts(c))
-	}
+	newEpilogue().putAll(acc)
 	VZEROUPPER()
 	RET()
+}
+
+// putAll is put for all activation rows of a tile: four at a time, or as many as
+// are left, are folded and scaled in one register, four weight rows in each
+// 128 bits of it.
+func (e epilogue) putAll(acc [][]reg.VecVirtual) {
+	n := len(acc)
+	if n == 1 {
+		e.put(0, tileRows, true, sumInts(acc[0]))
+		return
+	}
+	index, scale := ZMM(), ZMM()
+	VMOVDQU32(eachFour(), index)
+	VBROADCASTSS(e.scale, scale)
+	for i := 0; i < n; i += 4 {
+		part := acc[i:min(i+4, n)]
+		quads := make([]reg.VecVirtual, len(part))
+		for j, a := range part {
+			quads[j] = foldQuads(a)
+		}
+		dots := foldBlocks(quads)
+		t := ZMM()
+		spread := func(from reg.Register) {
+			m := Mem{Base: from, Disp: 4 * i}
+			switch len(part) {
+			case 1:
+				VPBROADCASTD(m, t)
+				return
+			case 2:
+				VMOVQ(m, t.AsX())
+			case 3:
+				// Not what lies behind the last.
+				VMOVQ(m, t.AsX())
+				VPINSRD(U8(2), m.Offset(8), t.AsX(), t.AsX())
+			default:
+				VMOVDQU32(m, t.AsX())
+			}
+			VPERMD(t, index, t)
+		}
+		spread(e.sums)
+		VPSUBD(t, dots, dots)
+		VCVTDQ2PS(dots, dots)
+		spread(e.scales)
+		VDIVPS(t, dots, dots)
+		VMULPS(scale, dots, dots)
+		for j := range part {
+			if j == 0 {
+				VMOVUPS(dots.AsX(), Mem{Base: e.dst})
+			} else {
+				VEXTRACTF32X4(U8(uint8(j)), dots, Mem{Base: e.dst})
+			}
+			if i+j+1 < n {
+				ADDQ(e.ldd, e.dst)
+			}
+		}
+	}
+}
+
+// eachFour is a table of 0 0 0 0 1 1 1 1 …, for VPERMD.
+var eachFour = sync.OnceValue(func() Mem {
+	m := GLOBL("eachfour", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(uint32(i/4)))
+	}
+	return m
+})
+
+// foldQuads folds four registers of int32 to one in which each 128 bits are
+// sums of the four.
+func foldQuads(c []reg.VecVirtual) reg.VecVirtual {
+	lo, hi, lo2 := ZMM(), ZMM(), ZMM()
+	VPUNPCKLDQ(c[1], c[0], lo)
+	VPUNPCKHDQ(c[1], c[0], hi)
+	VPADDD(lo, hi, lo)
+	VPUNPCKLDQ(c[3], c[2], lo2)
+	VPUNPCKHDQ(c[3], c[2], hi)
+	VPADDD(lo2, hi, lo2)
+	VPUNPCKLQDQ(lo2, lo, hi)
+	VPUNPCKHQDQ(lo2, lo, lo)
+	VPADDD(lo, hi, lo)
+	return lo
+}
+
+// foldBlocks adds up the 128-bit blocks of each of up to four registers; those of
+// register i are block i of the result.
+func foldBlocks(x []reg.VecVirtual) reg.VecVirtual {
+	half := func(a, b reg.VecVirtual) reg.VecVirtual {
+		lo, hi := ZMM(), ZMM()
+		VSHUFI64X2(U8(0x44), b, a, lo)
+		VSHUFI64X2(U8(0xee), b, a, hi)
+		VPADDD(hi, lo, lo)
+		return lo
+	}
+	at := func(i int) reg.VecVirtual { return x[min(i, len(x)-1)] }
+	a := half(at(0), at(1))
+	b := a
+	if len(x) > 2 {
+		b = half(at(2), at(3))
+	}
+	even, odd := ZMM(), ZMM()
+	VSHUFI64X2(U8(0x88), b, a, even)
+	VSHUFI64X2(U8(0xdd), b, a, odd)
+	VPADDD(odd, even, even)
+	return even
 }
 
 // ternaryStream emits the product of 1 row with 1 activation row, for when
@@ -177,7 +285,7 @@ func ternaryTile(l layout, n int) {
 // the larger caches, which would have to write it on.
 func ternaryStream(l layout) {
 	function(l.name+"Row", ternarySignature, l.name+"Row multiplies 1 row of 2-bit codes with 1 row of activations.")
-	w, a, ahead := arg("w"), arg("a"), arg("ahead")
+	w, a, next := arg("w"), arg("a"), arg("next")
 	var acc, mask [4]reg.VecVirtual
 	for q, shift := range l.shifts {
 		acc[q] = ZMM()
@@ -198,7 +306,8 @@ func ternaryStream(l layout) {
 		}
 	}
 	loop("chunks", arg("chunks"), func() {
-		PREFETCHNTA(Mem{Base: w, Index: ahead, Scale: 1})
+		PREFETCHNTA(Mem{Base: next})
+		ADDQ(I32(int32(l.step)), next)
 		chunk(nil)
 		ADDQ(I32(int32(l.step)), w)
 		ADDQ(I32(256), a)

@@ -34,7 +34,7 @@ type tile struct {
 func (f *file) ternary(name string, l layout, n, split int, chunk func(t *tile, blocks int)) {
 	doc := fmt.Sprintf("multiplies 4 rows of 2-bit codes with %d of activations.", n)
 	params := []string{"dst *float32", "ldd uintptr", "w *byte", "ldw uintptr", "a *int8", "lda uintptr", "chunks uintptr", "tail uintptr",
-		"sums *int32", "scales *float32", "scale float32", "ahead uintptr"}
+		"sums *int32", "scales *float32", "scale float32", "next *byte", "step uintptr"}
 	f.kernel(name, doc, "", params, func(k *kernel) {
 		t := &tile{kernel: k, layout: l, n: n, w: k.rows("w", "ldw", tileRows), a: k.rows("a", "lda", n)}
 		for range n {
@@ -43,13 +43,12 @@ func (f *file) ternary(name string, l layout, n, split int, chunk func(t *tile, 
 		}
 		t.mask = k.vec1()
 		k.op("VMOVI $3, %v.B16", t.mask)
-		chunks, tail, ahead := k.arg("chunks"), k.arg("tail"), k.arg("ahead")
+		chunks, tail, next, step := k.arg("chunks"), k.arg("tail"), k.arg("next"), k.arg("step")
 		k.loop(chunks, func() {
-			p := k.general()
-			for _, w := range t.w {
-				k.op("ADD %v, %v, %v", ahead, w, p)
-				k.op("PRFM (%v), PLDL1KEEP", p)
+			for r := range tileRows {
+				k.op("PRFM %d(%v), PLDL1KEEP", 64*r, next)
 			}
+			k.op("ADD %v, %v, %v", step, next, next)
 			chunk(t, 2)
 			k.advance(l.step, t.w...)
 			k.advance(256, t.a...)
