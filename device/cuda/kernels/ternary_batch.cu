@@ -34,6 +34,13 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t bar, uint32_t rank, i
                  : "memory");
 }
 
+// put is send for a block that is alone; whole warps call it.
+__device__ __forceinline__ void put(uint32_t to, uint32_t bar, int x, int y, int z, int w) {
+    asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+    __syncwarp();
+    if ((threadIdx.x & 31) == 0) asm volatile("fence.acq_rel.cta;\nmbarrier.complete_tx.relaxed.cta.shared::cta.b64 [%0], 512;" ::"r"(bar) : "memory");
+}
+
 // quotients is quotient (ternary.cuh) four times at once, which takes no longer than once. With a
 // scale comes its inverse.
 __device__ __forceinline__ void quotients(float (&y)[2][2], int lo, int hi, float2 s, int lo2, int hi2, float2 s2) {
@@ -150,7 +157,11 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
             kept[at * 32] = make_int4(acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
         } else {
             const int rank = owner >> shift, among = owner & (split - 1), to = among * 4 * quads + m, slot = (me - owner - 1) & (sharers - 1);
-            send(areaAt + 512 * ((to * own + at) * (sharers - 1) + slot), barAt + 8 * to, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+            const uint32_t slotAt = areaAt + 512 * ((to * own + at) * (sharers - 1) + slot), bar = barAt + 8 * to;
+            if (parts == 1)
+                put(slotAt, bar, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
+            else
+                send(slotAt, bar, rank, acc[4 * k], acc[4 * k + 1], acc[4 * k + 2], acc[4 * k + 3]);
         }
     }
     if (ends == 0) return;
