@@ -117,7 +117,7 @@ type kernelSet struct {
 	short8, short16                                                kernel
 	few8, few16, few32, few64, full64, many                        kernel
 	batch                                                          [len(batchRows)]kernel // without code where exact is false
-	batchMost                                                      int                                     // shared memory that these may have
+	batchMost                                                      int                    // shared memory that these may have
 	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
 	gateRows                                                       kernel
 	placeRows, attendAny                                           kernel
