@@ -43,7 +43,7 @@ func (a *app) chatCommand() *cobra.Command {
 	}
 	f.engineFlags.add(cmd)
 	fs := cmd.Flags()
-	f.samplingFlags.add(fs, 0.7)
+	f.samplingFlags.add(fs, 0.7, 40, 0.95)
 	fs.StringVar(&f.system, "system", "", "system message")
 	return cmd
 }

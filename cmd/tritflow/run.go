@@ -59,7 +59,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	f.engineFlags.add(cmd)
 	fs := cmd.Flags()
-	f.samplingFlags.add(fs, 0)
+	f.samplingFlags.add(fs, 0, 0, 1)
 	f.statsFlag.add(fs)
 	f.viewFlag.add(fs)
 	f.receiptFlag.add(fs)

@@ -21,13 +21,14 @@ type samplingFlags struct {
 	timeout   time.Duration
 }
 
-func (f *samplingFlags) add(fs *pflag.FlagSet, temperature float32) {
+// add adds the flags; the last three say how is drawn unless told.
+func (f *samplingFlags) add(fs *pflag.FlagSet, temperature float32, topK int, topP float32) {
 	f.fs = fs
 	p := &f.params
 	fs.IntVarP(&f.max, "tokens", "n", 256, "most tokens to generate")
 	fs.Float32Var(&p.Temperature, "temp", temperature, "temperature; 0 always takes the likeliest token")
-	fs.IntVar(&p.TopK, "top-k", 0, "draw from the K likeliest tokens (0: off)")
-	fs.Float32Var(&p.TopP, "top-p", 1, "draw from the likeliest tokens that together reach P, in (0,1] (1: off)")
+	fs.IntVar(&p.TopK, "top-k", topK, "draw from the K likeliest tokens (0: off)")
+	fs.Float32Var(&p.TopP, "top-p", topP, "draw from the likeliest tokens that together reach P, in (0,1] (1: off)")
 	fs.Float32Var(&p.MinP, "min-p", 0, "drop tokens less likely than P times the likeliest (0: off)")
 	fs.Float32Var(&p.TypicalP, "typical-p", 1, "locally typical sampling (1: off)")
 	fs.Float32Var(&p.Repeat, "repeat-penalty", 1, "divide the logits of recent tokens by this (1: off)")

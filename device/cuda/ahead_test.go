@@ -8,10 +8,8 @@ import (
 	"testing"
 
 	"tritflow/device"
-	"tritflow/device/cuda/driver"
 	"tritflow/device/cuda/driver/fakedriver"
 	"tritflow/device/devtest"
-	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
 
@@ -35,15 +33,7 @@ func aheadRig(t testing.TB, g *gpu, m *graph.Model, kv device.KV) []devtest.Part
 func TestGPUAhead(t *testing.T) {
 	g := openGPU(t).(*gpu)
 	t.Cleanup(func() { g.Close() })
-	f, err := spanModel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := gpuModel(t)
 	const most = 64
 	kv := device.KV{Type: "f16", PageSize: 32, Pages: 4 * most}
 	parts := aheadRig(t, g, m, kv)
@@ -75,29 +65,7 @@ func TestGPUAhead(t *testing.T) {
 // fakeAhead is the built-in model on a driver whose kernels do nothing: all answers are token 0.
 func fakeAhead(t *testing.T) (*gpu, []devtest.Part, *graph.Model) {
 	t.Helper()
-	props, err := driver.Describe(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := NewDevice("cuda:0", props)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && d.(*gpu).fault.Load() == nil {
-			t.Error(err)
-		}
-	})
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := d.(*gpu)
+	m, g := boundModel(t, ""), fakeGPU(t)
 	return g, aheadRig(t, g, m, device.KV{Type: "f16", PageSize: 4, Pages: 64}), m
 }
 

@@ -12,28 +12,7 @@ import (
 	"time"
 
 	"tritflow/device"
-	"tritflow/gguf"
-	"tritflow/graph"
 )
-
-// benchModel is the model whose file TRITFLOW_BENCH_MODEL names.
-func benchModel(b *testing.B) *graph.Model {
-	b.Helper()
-	path := os.Getenv("TRITFLOW_BENCH_MODEL")
-	if path == "" {
-		b.Skip("TRITFLOW_BENCH_MODEL names no model")
-	}
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { f.Close() })
-	m, err := graph.Bind(f)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return m
-}
 
 // BenchmarkBlock times the kernels of a transformer block as they run in a captured step: a
 // token each of several sequences with 512 positions. TRITFLOW_BENCH_MODEL names a model

@@ -8,10 +8,7 @@ import (
 	"testing"
 
 	"tritflow/device"
-	"tritflow/device/cuda/driver"
 	"tritflow/device/cuda/driver/fakedriver"
-	"tritflow/gguf"
-	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
 
@@ -24,18 +21,11 @@ func TestEstimate(t *testing.T) {
 	}
 	for _, name := range []string{"", "tiny-bitnet-ternary.gguf", "tiny-bitnet-f32.gguf", "tiny-llama-f32.gguf", "tiny-qwen3-ternary.gguf", "tiny-i2_s-seed1.gguf"} {
 		t.Run("model "+name, func(t *testing.T) {
-			f, err := builtin.Open()
+			path := ""
 			if name != "" {
-				f, err = gguf.Open(filepath.Join("../../graph/testdata", name), gguf.Options{})
+				path = filepath.Join("../../graph/testdata", name)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			m, err := graph.Bind(f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := boundModel(t, path)
 			// The whole model, and the two halves of one that is split.
 			half := len(m.Blocks) / 2
 			for _, p := range []device.Part{
@@ -52,16 +42,8 @@ func TestEstimate(t *testing.T) {
 // takes loads a part, runs its largest steps and compares.
 func takes(t *testing.T, m *graph.Model, p device.Part, s device.Sizes) {
 	t.Helper()
-	props, err := driver.Describe(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := NewDevice("cuda:0", props)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	g, ctx := d.(*gpu), context.Background()
+	g, ctx := fakeGPU(t), context.Background()
+	defer g.Close()
 	want, err := g.Estimate(p, s)
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func TestReadBytes(t *testing.T) {
 		return
 	}
 	g := roofed(t, "cuda:0")[0]
-	m := boundBuiltin(t)
+	m := boundModel(t, "")
 	layer := func(l *graph.Linear) device.Layer { return device.Layer{Weight: l.Weight, In: l.In, Out: l.Out} }
 	for _, l := range []*graph.Linear{&m.Blocks[0].Q, &m.Blocks[0].K, &m.Blocks[0].Down} {
 		got, err := g.ReadBytes(layer(l))

@@ -7,12 +7,9 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"tritflow/device"
-	"tritflow/gguf"
-	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
 
@@ -29,18 +26,9 @@ func newSpanRig(t testing.TB, kv device.KV) *spanRig {
 	t.Helper()
 	g := openGPU(t).(*gpu)
 	t.Cleanup(func() { g.Close() })
-	f, err := spanModel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &spanRig{g: g, m: m, kv: kv}
+	r := &spanRig{g: g, m: gpuModel(t), kv: kv}
 	for i := range r.parts {
-		part, err := g.LoadBlocks(context.Background(), m.Blocks, kv)
+		part, err := g.LoadBlocks(context.Background(), r.m.Blocks, kv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,13 +40,6 @@ func newSpanRig(t testing.TB, kv device.KV) *spanRig {
 	}
 	r.parts[1].spans = nil
 	return r
-}
-
-func spanModel() (*gguf.File, error) {
-	if path := os.Getenv("TRITFLOW_BENCH_MODEL"); path != "" {
-		return gguf.Open(path, gguf.Options{})
-	}
-	return builtin.Open()
 }
 
 // step runs a step of single rows at the given positions through both parts.

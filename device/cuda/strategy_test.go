@@ -8,47 +8,16 @@ import (
 	"testing"
 
 	"tritflow/device"
-	"tritflow/device/cuda/driver"
 	"tritflow/device/cuda/driver/fakedriver"
-	"tritflow/gguf/builtin"
 	"tritflow/graph"
 )
-
-// boundBuiltin is the model inside the program, mapped until the test ends.
-func boundBuiltin(t *testing.T) *graph.Model {
-	t.Helper()
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	m, err := graph.Bind(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 // TestStrategy: what is said of a layer is what loading and multiplying it picks, by rows.
 func TestStrategy(t *testing.T) {
 	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
 		return
 	}
-	m := boundBuiltin(t)
-	props, err := driver.Describe(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := NewDevice("cuda:0", props)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	g := d.(*gpu)
+	m, g := boundModel(t, ""), fakeGPU(t)
 	h := holding{g: g}
 	b := &m.Blocks[0]
 	var loaded map[string]*layer

@@ -10,6 +10,8 @@ type candidates struct {
 	sorted []device.Candidate // the first ones, in order
 	heap   []device.Candidate // all others
 	n      int                // how many are alive, counted from the front
+
+	weights []float32 // scratch memory of draw
 }
 
 // before is the order of candidates.

@@ -105,16 +105,22 @@ func (c *candidates) draw(temp float32, rng *mt19937) int32 {
 	if c.n == 1 {
 		return c.at(0).ID
 	}
-	top, total := c.at(0).Logit, c.total(temp)
-	prob := func(x device.Candidate) float64 {
-		return float64(float32(float64(weight(x.Logit, top, temp)) / total))
+	top := c.at(0).Logit
+	var total, norm float64
+	c.weights = c.weights[:0]
+	c.each(func(x device.Candidate) {
+		w := weight(x.Logit, top, temp)
+		c.weights = append(c.weights, w)
+		total += float64(w)
+	})
+	share := func(w float32) float64 { return float64(float32(float64(w) / total)) }
+	for _, w := range c.weights {
+		norm += share(w)
 	}
-	var norm float64
-	c.each(func(x device.Candidate) { norm += prob(x) })
 	u := rng.canonical()
 	var sum float64
 	for i := range c.n - 1 {
-		if sum += prob(c.at(i)) / norm; sum >= u {
+		if sum += share(weight(c.at(i).Logit, top, temp)) / norm; sum >= u {
 			return c.at(i).ID
 		}
 	}
