@@ -38,28 +38,26 @@ const embedMost = 64
 // oneRow are the words of the structure One of kernels/ternary_one.cu.
 type oneRow [7]uint64
 
+// structure is a parameter that is passed by value.
+type structure interface{ bytes() []byte }
+
+func (o *out) bytes() []byte       { return bytesOf(o[:]) }
+func (o *realOut) bytes() []byte   { return bytesOf(o[:]) }
+func (o *oneRow) bytes() []byte    { return bytesOf(o[:]) }
+func (s *shape) bytes() []byte     { return bytesOf(s[:]) }
+func (a *spanArgs) bytes() []byte  { return bytesOf(a[:]) }
+func (f *fewTaken) bytes() []byte  { return bytesOf(f[:]) }
+func (f *fewRowsOf) bytes() []byte { return bytesOf(f[:]) }
+
 // run puts the kernel into the stream. Arguments are driver.Ptr, int, float32 or
-// pointers to structures of words. dependent lets it start while the kernel before it ends.
+// structures of words. dependent lets it start while the kernel before it ends.
 func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, dependent bool, args ...any) error {
 	if k.args == nil {
 		sizes := make([]int, len(args))
 		for i, a := range args {
 			sizes[i] = 8
-			switch v := a.(type) {
-			case *out:
-				sizes[i] = 8 * len(v)
-			case *shape:
-				sizes[i] = 8 * len(v)
-			case *realOut:
-				sizes[i] = 8 * len(v)
-			case *oneRow:
-				sizes[i] = 8 * len(v)
-			case *spanArgs:
-				sizes[i] = 8 * len(v)
-			case *fewTaken:
-				sizes[i] = 8 * len(v)
-			case *fewRowsOf:
-				sizes[i] = 8 * len(v)
+			if v, ok := a.(structure); ok {
+				sizes[i] = len(v.bytes())
 			}
 		}
 		k.args = driver.NewWideArgs(sizes...)
@@ -73,20 +71,8 @@ func (k *kernel) run(s driver.Stream, grid driver.Dim, threads, shared int, depe
 			k.args.SetInt(i, v)
 		case float32:
 			k.args.SetUint64(i, uint64(math.Float32bits(v)))
-		case *out:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *shape:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *realOut:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *oneRow:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *fewTaken:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *fewRowsOf:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
-		case *spanArgs:
-			copy(k.args.Bytes(i), bytesOf(v[:]))
+		case structure:
+			copy(k.args.Bytes(i), v.bytes())
 		default:
 			panic(fmt.Sprintf("cuda: parameter %d of %s is a %T", i, k.f.Name(), a))
 		}

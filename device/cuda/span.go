@@ -154,12 +154,13 @@ func (p *blocks) runSpan(s *step) error {
 	if chunks := ceilDiv(t.longest, positionsOfChunk); chunks > sp.chunks {
 		chunks = max(chunks, 2*sp.chunks, 8)
 		sp.room.g, sp.room.what = g, "what CTAs tell each other"
-		at, err := sp.room.need(spanRoom(spec, chunks))
+		bytes := spanRoom(spec, chunks)
+		at, err := sp.room.need(bytes)
 		if err != nil {
 			return err
 		}
 		// Nothing is told yet: kernels/span.cuh says why these bytes.
-		if err := g.ctx.Fill(at, 0xff, spanRoom(spec, chunks)); err != nil {
+		if err := g.ctx.Fill(at, 0xff, bytes); err != nil {
 			return g.fail("clearing memory", err)
 		}
 		sp.chunks = chunks

@@ -45,12 +45,12 @@ func (g *gpu) time(iv *interval, follows bool, work func() error) (*interval, er
 	}
 	if len(g.pending) >= ahead {
 		g.tell()
-	}
-	if len(g.pending) >= ahead {
-		if err := g.pending[len(g.pending)-ahead/2].end.Synchronize(); err != nil {
-			return nil, g.fail("waiting for earlier work", err)
+		if n := len(g.pending); n >= ahead {
+			if err := g.pending[n-ahead/2].end.Synchronize(); err != nil {
+				return nil, g.fail("waiting for earlier work", err)
+			}
+			g.settleUpTo(n-ahead/2+1, time.Now())
 		}
-		g.settleUpTo(len(g.pending)-ahead/2+1, time.Now())
 	}
 	var err error
 	if iv.end, err = g.event(); err != nil {

@@ -220,16 +220,7 @@ func sumInts(c []reg.VecVirtual) reg.VecVirtual {
 		VPADDD(c[0].AsX(), x, x)
 		return x
 	}
-	lo, hi, lo2 := ZMM(), ZMM(), ZMM()
-	VPUNPCKLDQ(c[1], c[0], lo)
-	VPUNPCKHDQ(c[1], c[0], hi)
-	VPADDD(lo, hi, lo)
-	VPUNPCKLDQ(c[3], c[2], lo2)
-	VPUNPCKHDQ(c[3], c[2], hi)
-	VPADDD(lo2, hi, lo2)
-	VPUNPCKLQDQ(lo2, lo, hi)
-	VPUNPCKHQDQ(lo2, lo, lo)
-	VPADDD(lo, hi, lo)
+	lo := foldQuads(c)
 	y := YMM()
 	VEXTRACTI64X4(U8(1), lo, y)
 	VPADDD(y, lo.AsY(), y)
