@@ -97,7 +97,7 @@ func (p *blocks) span() (*span, error) {
 	if err := sp.k.f.AllowShared(dynamic); err != nil {
 		return nil, g.fail("preparing a kernel", err)
 	}
-	sp.area = ceilDiv(widest, chunkCols)*chunkCols + attention
+	sp.area = codesOf(widest) + attention
 	sp.shared = sp.area
 	for _, l := range layers(first) {
 		// A CTA that has no tile of a layer would not know when its input is another one's.
