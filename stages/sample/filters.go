@@ -8,12 +8,12 @@ import (
 	"tritflow/quantkern"
 )
 
-// total is the softmax denominator Σ exp((l − max) / temp) of the live
+// total is the softmax denominator Σ exp(l − max) of the live
 // candidates, in float64.
-func (c *candidates) total(temp float32) float64 {
+func (c *candidates) total() float64 {
 	top := c.at(0).Logit
 	var sum float64
-	c.each(func(x device.Candidate) { sum += float64(weight(x.Logit, top, temp)) })
+	c.each(func(x device.Candidate) { sum += float64(weight(x.Logit, top, 1)) })
 	return sum
 }
 
@@ -34,7 +34,7 @@ func (c *candidates) typical(p float32) {
 		device.Candidate
 		prob, distance float32
 	}
-	top, total := c.at(0).Logit, c.total(1)
+	top, total := c.at(0).Logit, c.total()
 	logTotal := quantkern.Log(float32(total))
 	all := make([]scored, 0, c.n)
 	var entropy float64
@@ -71,7 +71,7 @@ func (c *candidates) topP(p float32) {
 	if p <= 0 || p >= 1 {
 		return
 	}
-	top, total := c.at(0).Logit, c.total(1)
+	top, total := c.at(0).Logit, c.total()
 	var sum float64
 	for i := range c.n {
 		sum += float64(weight(c.at(i).Logit, top, 1)) / total
