@@ -33,15 +33,20 @@ func (s *scheduler) foresee(st *step) {
 	st.batch.Next = len(s.expected) > 0
 }
 
-// awaited makes the step of those who are expected and go on; nil where there are none.
+// awaited makes the step of those who are expected and go on; nil where there are none. Whose consumer
+// is behind at this moment stays expected until another step is composed, in which he has no place:
+// a step mixed of some who are expected and others would not be what devices were told of.
 func (s *scheduler) awaited() *step {
-	grants := s.granted[:0]
+	grants, behind := s.granted[:0], s.expected[:0]
 	for _, q := range s.expected {
-		if !q.parked && q.pending() == 1 && q.room() && s.cache.cover(q, 1) == 1 {
+		switch {
+		case !q.room():
+			behind = append(behind, q)
+		case !q.parked && q.pending() == 1 && s.cache.cover(q, 1) == 1:
 			grants = append(grants, grant{q, 1})
 		}
 	}
-	s.expected, s.granted = s.expected[:0], grants
+	s.expected, s.granted = behind, grants
 	if len(grants) == 0 {
 		return nil
 	}
