@@ -55,7 +55,6 @@ func (s *scheduler) compose() *step {
 		// room; otherwise the one that matters least goes at once. The last
 		// one left can have every page.
 		if pending == 0 || s.flying > 0 || len(s.live) < 2 {
-			s.expected = s.expected[:0]
 			return nil
 		}
 		s.preempt(s.least(func(*sequence) bool { return true }))
@@ -139,7 +138,7 @@ func (s *scheduler) spread(grants []grant, left portion) {
 func (s *scheduler) schedulable() (ready []*sequence, answering, pending int) {
 	ready = s.ready[:0]
 	for _, q := range s.live {
-		able := q.pending() > 0 && q.room() && !slices.Contains(s.expected, q)
+		able := q.pending() > 0 && q.room()
 		if able {
 			if busy := s.cache.reuse(q); !busy {
 				ready = append(ready, q)

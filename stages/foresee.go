@@ -6,7 +6,7 @@ package stages
 // meanwhile waits for one step as it would anyway, and what was begun is not begun again.
 //
 // It tells nothing where a sequence draws from more than one token, where one that is not in
-// the step has something to feed, or where all end.
+// the step has something to feed, where a consumer is behind, or where all end.
 func (s *scheduler) foresee(st *step) {
 	s.expected = s.expected[:0]
 	if !s.limits.ahead {
@@ -25,7 +25,15 @@ func (s *scheduler) foresee(st *step) {
 	}
 	for i := range st.parts {
 		q := st.parts[i].seq
-		if q.fed < q.limit && q.ctx.Err() == nil && s.cache.cover(q, 1) == 1 {
+		if q.fed >= q.limit || q.ctx.Err() != nil {
+			continue
+		}
+		// Who has room for the answer after this one will have it then, too.
+		if !q.room() {
+			s.expected = s.expected[:0]
+			return
+		}
+		if s.cache.cover(q, 1) == 1 {
 			st.batch.Seqs[i].Pages = q.pages
 			s.expected = append(s.expected, q)
 		}
@@ -33,20 +41,15 @@ func (s *scheduler) foresee(st *step) {
 	st.batch.Next = len(s.expected) > 0
 }
 
-// awaited makes the step of those who are expected and go on; nil where there are none. Whose consumer
-// is behind at this moment stays expected until another step is composed, in which he has no place:
-// a step mixed of some who are expected and others would not be what devices were told of.
+// awaited makes the step of those who are expected and go on; nil where there are none.
 func (s *scheduler) awaited() *step {
-	grants, behind := s.granted[:0], s.expected[:0]
+	grants := s.granted[:0]
 	for _, q := range s.expected {
-		switch {
-		case !q.room():
-			behind = append(behind, q)
-		case !q.parked && q.pending() == 1 && s.cache.cover(q, 1) == 1:
+		if !q.parked && q.pending() == 1 && q.room() && s.cache.cover(q, 1) == 1 {
 			grants = append(grants, grant{q, 1})
 		}
 	}
-	s.expected, s.granted = behind, grants
+	s.expected, s.granted = s.expected[:0], grants
 	if len(grants) == 0 {
 		return nil
 	}
