@@ -12,6 +12,8 @@ import (
 
 // promises compares every step with what the one before it said of it.
 type promises struct {
+	pageSize int
+
 	last   *device.Batch // that hinted
 	steps  []device.Batch
 	broken []string
@@ -35,24 +37,24 @@ func (p *promises) hook(c call) error {
 	return nil
 }
 
-// compare tells whether b holds sequences of the last step and nothing else, in their order. All may
-// have ended; then b is about others.
+// compare tells whether b holds sequences of whose next position the last step spoke and nothing
+// else, in their order. All of them may have ended; then b is about others.
 func (p *promises) compare(b *device.Batch) {
 	at, met := 0, 0
 	for i := range b.Seqs {
 		s := &b.Seqs[i]
 		for j := at; j < len(p.last.Seqs); j++ {
 			was := &p.last.Seqs[j]
-			if was.ID != s.ID || s.N != 1 || b.Rows[s.First].Pos != p.last.Rows[was.First].Pos+1 {
+			pos := p.last.Rows[was.First].Pos + 1
+			if was.ID != s.ID || s.N != 1 || b.Rows[s.First].Pos != pos || len(was.Pages)*p.pageSize <= int(pos) {
 				continue
 			}
 			at = j + 1
 			met++
-			if !slices.Equal(s.Pages[:min(len(s.Pages), len(was.Pages))], was.Pages) {
-				// The last page may have become that of another with the same contents.
-				if len(s.Pages) != len(was.Pages) {
-					p.broken = append(p.broken, fmt.Sprintf("sequence %d has pages %v, had %v", s.ID, s.Pages, was.Pages))
-				}
+			// The page before the last may have become that of another with the same contents.
+			n := len(was.Pages)
+			if len(s.Pages) < n || !slices.Equal(s.Pages[:max(0, n-2)], was.Pages[:max(0, n-2)]) || s.Pages[n-1] != was.Pages[n-1] {
+				p.broken = append(p.broken, fmt.Sprintf("sequence %d has pages %v, had %v", s.ID, s.Pages, was.Pages))
 			}
 			break
 		}
@@ -117,6 +119,7 @@ func TestForesee(t *testing.T) {
 					if c.limits != nil {
 						c.limits(l)
 					}
+					p.pageSize = l.pageSize
 				},
 			})
 			// The first step waits; all are there when the second is composed, unless the first
@@ -162,7 +165,10 @@ func TestForeseenStepComesFirst(t *testing.T) {
 	var p promises
 	arrived, second := make(chan struct{}), make(chan struct{})
 	r := newRig(t, rigOptions{
-		limits: func(l *limits) { l.ahead = true },
+		limits: func(l *limits) {
+			l.ahead = true
+			p.pageSize = l.pageSize
+		},
 		hook: func(c call) error {
 			err := p.hook(c)
 			if c.kind == "embed" && len(p.steps) == 3 {

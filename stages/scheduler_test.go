@@ -58,6 +58,7 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 				l.chunk = rapid.IntRange(1, 20).Draw(t, "chunk")
 				l.maxSeqs = rapid.IntRange(1, 5).Draw(t, "maxSeqs")
 				l.pageSize = rapid.IntRange(1, 9).Draw(t, "pageSize")
+				hints.pageSize = l.pageSize
 				l.outputs = rapid.IntRange(1, 6).Draw(t, "outputs")
 				l.tokens = rapid.IntRange(1, 5).Draw(t, "tokens")
 				l.share = rapid.Bool().Draw(t, "share")
