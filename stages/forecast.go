@@ -52,11 +52,7 @@ func (l *Layout) Forecast(requests int, context float64) (f Forecast, ok bool) {
 		return l.stepTimes(r, profiles, rows, rows, context)
 	}
 	f.Single = 1 / sum(answering(alone, 1))
-	chunk, middle := min(f.Chunk, l.Ctx), float64(min(longPrompt, l.Ctx))/2
-	f.Prefill = float64(chunk) / sum(l.stepTimes(r, alone, chunk, 0, middle))
-	if l.limits.waves > 1 {
-		f.Prefill = float64(chunk) / slices.Max(l.stepTimes(r, together, chunk, 0, middle))
-	}
+	f.Prefill = l.prefill(r, alone, together)
 	f.Unpipelined = float64(requests) / sum(answering(alone, requests))
 	f.Pipelined = rate(answering(together, ceilDiv(requests, stages)), requests, stages)
 
@@ -72,6 +68,20 @@ func (l *Layout) Forecast(requests int, context float64) (f Forecast, ok bool) {
 	}
 	l.wholes(&f, requests, context)
 	return f, true
+}
+
+// prefill is the speed at which one prompt is read: in one piece, or in as many as there are
+// waves, that follow each other from device to device.
+func (l *Layout) prefill(r Replica, alone, together []profile.Profile) float64 {
+	prompt, waves := min(longPrompt, l.Ctx), l.limits.waves
+	piece := min(l.limits.chunk, max(ceilDiv(prompt, waves), leastRows), prompt)
+	profiles := alone
+	if waves > 1 {
+		profiles = together
+	}
+	times := l.stepTimes(r, profiles, piece, 0, float64(prompt)/2)
+	period := max(slices.Max(times), sum(times)/float64(waves))
+	return float64(prompt) / (sum(times) + float64(ceilDiv(prompt, piece)-1)*period)
 }
 
 // rate is the speed of n requests over devices that take so long for a Step of
