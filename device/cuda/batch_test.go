@@ -212,6 +212,16 @@ func TestGPUBatchProducts(t *testing.T) {
 						}
 					}
 				}
+				if rows == 300 { // as cards do that have no wgmma
+					g.kern.exact = false
+					other, _ := p.answer(t, x, was)
+					g.kern.exact = true
+					for i, v := range other {
+						if math.Float32bits(v) != math.Float32bits(got[i]) {
+							t.Fatalf("row %d, column %d: %v, with ternary_many %v", i/p.width, i%p.width, got[i], v)
+						}
+					}
+				}
 				p.act = 1
 				if p.epilogue == gated {
 					got, _ = p.answer(t, x, was)
