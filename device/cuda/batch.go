@@ -24,38 +24,39 @@ const (
 const batchFrom = 17
 
 // cut is how a layer is cut for ternary_batch: blocks with so many quads, whose other warpgroups
-// and parts in a cluster share the inputs. rows is for how many the activations have room.
+// and parts in a cluster share the inputs. rows is for how many the activations have room; more come
+// in turns.
 type cut struct {
 	k             *kernel
-	rows          int
+	rows, turns   int
 	quads, parts  int
 	groups        int // warpgroups of a block
 	each          int // chunks of one
 	blocks, bytes int
+	work          int // see cutFor
 }
 
 // cutFor says how ternary_batch multiplies; false where another kernel is better, or a cluster
 // would not hold the activations.
 func (g *gpu) cutFor(t *ternary, rows int) (best cut, ok bool) {
-	if !g.kern.exact || rows < batchFrom || rows > batchRows[len(batchRows)-1] {
+	if !g.kern.exact || rows < batchFrom {
 		return cut{}, false
 	}
 	class := 0
-	for batchRows[class] < rows {
+	for class < len(batchRows)-1 && batchRows[class] < rows {
 		class++
 	}
-	least := 0
 	for _, parts := range [...]int{1, 2, 4, 8} {
 		for quads := 1; quads <= batchGroups; quads *= 2 {
-			c := cut{k: &g.kern.batch[class], rows: batchRows[class], quads: quads, parts: parts}
+			c := cut{k: &g.kern.batch[class], rows: batchRows[class], turns: ceilDiv(rows, batchRows[class]), quads: quads, parts: parts}
 			if !c.fit(t, g.kern.batchMost) {
 				continue
 			}
 			// In chunks that a multiprocessor multiplies in turn; the last two numbers are what the
 			// sums' way and a block's start and end come to (BenchmarkBlock).
-			work := ceilDiv(c.blocks, g.props.SMs) * (quads*ceilDiv(t.chunks, parts) + 2*parts + 10)
-			if !ok || work < least {
-				best, least, ok = c, work, true
+			c.work = ceilDiv(c.blocks*c.turns, g.props.SMs) * (quads*ceilDiv(t.chunks, parts) + 2*parts + 10)
+			if !ok || c.work < best.work {
+				best, ok = c, true
 			}
 		}
 	}
@@ -80,20 +81,23 @@ func (c *cut) fit(t *ternary, most int) bool {
 func (g *gpu) mulBatch(t *ternary, c cut, in input, to result) error {
 	o := t.out(to)
 	c.k.cluster = c.parts
-	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks}, 128*c.groups, c.bytes, true,
+	return g.fail("multiplying", c.k.run(g.stream, driver.Dim{X: c.blocks, Y: c.turns}, 128*c.groups, c.bytes, true,
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, c.quads, c.each, to.epilogue, &o))
 }
 
 // coded is how the codes of so many rows lie that a layer is going to read (Coded of
-// kernels/norm.cuh): one row behind the other, or in the units of ternary_batch.
+// kernels/norm.cuh): one row behind the other, or in the units of ternary_batch or ternary_wide.
 func (g *gpu) coded(l *layer, rows, cols int) int {
 	shape := codesOf(cols)
 	for _, gr := range l.groups {
 		if gr.t == nil {
 			continue
 		}
-		if c, ok := g.cutFor(gr.t, rows); ok {
-			shape |= c.rows << 32
+		switch w := g.way(gr.t, rows); {
+		case w.cut != nil:
+			shape |= w.cut.rows << 32
+		case w.wide != nil:
+			shape |= wideRows << 32
 		}
 	}
 	return shape
@@ -108,6 +112,9 @@ func codesRoom(rows, cols int) int {
 		if rows >= batchFrom && rows <= most {
 			return most * codesOf(cols)
 		}
+	}
+	if rows > fewMost {
+		rows = ceilDiv(rows, wideRows) * wideRows
 	}
 	return rows * codesOf(cols)
 }

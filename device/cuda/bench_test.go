@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func BenchmarkBlock(b *testing.B) {
 	g := openGPU(b).(*gpu)
 	defer g.Close()
 	const pageSize, positions = 32, 512
-	part, err := g.LoadBlocks(context.Background(), m.Blocks, device.KV{Type: "f16", PageSize: pageSize, Pages: 64 * positions / pageSize})
+	part, err := g.LoadBlocks(context.Background(), m.Blocks, device.KV{Type: "f16", PageSize: pageSize, Pages: slices.Max(benchRows()) * positions / pageSize})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func benchRows() []int {
 	if text := os.Getenv("TRITFLOW_BENCH_ROWS"); text != "" {
 		list = nil
 		for _, s := range strings.Split(text, ",") {
-			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
+			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 512 {
 				list = append(list, n)
 			}
 		}

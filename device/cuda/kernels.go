@@ -101,7 +101,7 @@ type kernelSet struct {
 	one1, one2, one4                                               kernel
 	oneMost                                                        int // dynamic shared memory that these may have
 	short8, short16                                                kernel
-	few8, few16, few32, few64, full64, many                        kernel
+	few8, few16, few32, few64, full64, many, wide                  kernel
 	batch                                                          [len(batchRows)]kernel // without code where exact is false
 	batchMost                                                      int                    // shared memory that these may have
 	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
@@ -175,6 +175,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		for i, rows := range batchRows {
 			all["ternary_batch"][batchName(rows)] = &k.batch[i]
 		}
+		all["ternary_wide"] = map[string]*kernel{"ternary_wide": &k.wide}
 	}
 	return all
 }
@@ -240,6 +241,9 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			}
 		}
 		k.batchMost = p.SharedOptin - 6<<10
+		if err := k.wide.f.AllowShared(k.batchMost); err != nil {
+			return nil, errors.Join(err, k.unload())
+		}
 		for i := range k.batch {
 			if err := k.batch[i].f.AllowShared(k.batchMost); err != nil {
 				return nil, errors.Join(err, k.unload())

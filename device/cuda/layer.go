@@ -134,12 +134,19 @@ type way struct {
 	k     *kernel
 	tiles int // of a block, of the few-row kernels
 	one   bool
-	cut   *cut // of the batch kernels
+	cut   *cut // of ternary_batch
+	wide  *wideCut
 }
 
 // way picks the kernel by the number of rows.
 func (g *gpu) way(t *ternary, rows int) way {
-	if c, ok := g.cutFor(t, rows); ok {
+	c, batch := g.cutFor(t, rows)
+	if g.kern.exact && rows > fewMost {
+		if w := g.wideFor(t, rows); !batch || w.work < c.work {
+			return way{k: &g.kern.wide, wide: &w}
+		}
+	}
+	if batch {
 		return way{k: c.k, cut: &c}
 	}
 	switch {
@@ -172,6 +179,8 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		return g.mulOne(t, oneInput{q: in.q, s: in.s, sum: in.sum}, to)
 	case w.cut != nil:
 		return g.mulBatch(t, *w.cut, in, to)
+	case w.wide != nil:
+		return g.mulWide(t, *w.wide, in, to)
 	}
 	o := t.out(to)
 	if w.tiles == 0 {

@@ -53,9 +53,18 @@ func TestStrategy(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_many", "ternary_one1 or span_one"} {
+	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_one1 or span_one"} {
 		if !seen["cuda."+name] {
 			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
+		}
+	}
+	// Rows beyond those of a block come in turns or in wide blocks.
+	for _, c := range []struct {
+		tiles, chunks, rows int
+		want                string
+	}{{864, 20, 64, "ternary_batch64"}, {864, 20, 128, "ternary_wide"}, {864, 20, 512, "ternary_wide"}, {160, 54, 128, "ternary_batch64"}, {160, 54, 2048, "ternary_wide"}} {
+		if got := g.way(&ternary{tiles: c.tiles, chunks: c.chunks}, c.rows).k.f.Name(); got != c.want {
+			t.Errorf("%d rows of %d tiles and %d chunks: %s, want %s", c.rows, c.tiles, c.chunks, got, c.want)
 		}
 	}
 	// Attention goes as attend.go decides: by norms, the shape of the heads and how many rows.

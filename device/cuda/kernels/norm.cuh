@@ -183,8 +183,8 @@ template <int LANES, int V> __device__ __forceinline__ void store_row(const floa
 }
 
 // Coded is where the codes of a row go, and how many, zeros behind the row included: one after
-// another, or, with as many rows as a batch has room for, in units of 16 inputs as ternary_batch.cu
-// reads them: [inputs/16][rows][16]. Of 128 inputs, unit u has those of the quads u, u + 8, u + 16
+// another, or, so many rows at a time, in units of 16 inputs as ternary_batch.cu and
+// ternary_wide.cu read them: [inputs/16][rows][16]. Of 128 inputs, unit u has those of the quads u, u + 8, u + 16
 // and u + 24, which the four lanes of a weight tile hold (ternary.cuh).
 struct Coded {
     int8_t *q; // of this row; nullptr: nowhere
@@ -192,7 +192,11 @@ struct Coded {
 
     // shape is the count, and 2^32 times the rows of units.
     __device__ __forceinline__ Coded(int8_t *all, int64_t shape, int64_t row) : count((int)shape), rows((int)(shape >> 32)) {
-        q = all ? all + row * (rows ? 16 : count) : nullptr;
+        q = all;
+        if (all && rows)
+            q += (int64_t)((uint32_t)row / rows * rows) * count + (uint32_t)row % rows * 16;
+        else if (all)
+            q += row * count;
     }
 
     // put_unit writes quad `at` into its unit; whole warps call it, with 32 quads that follow

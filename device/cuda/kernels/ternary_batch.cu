@@ -1,5 +1,5 @@
 // build: sm_90a
-// Ternary linear layers for 17 to 64 activation rows: bound by latency, so loops are not unrolled
+// Ternary linear layers for 17 rows to some hundreds, up to 64 in a block: bound by latency, so loops are not unrolled
 // (code that has not run yet comes slowly) and no warp waits for a whole cluster: a release of
 // everything to everybody takes longer than the products of a layer.
 //
@@ -73,6 +73,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     const int own = (groups + sharers - 1) / sharers, ends = me < groups ? (groups - me + sharers - 1) / sharers : 0;
     const int first = wk * mine / split, n = (wk + 1) * mine / split - first;
     const int m = warp - wk * 4 * quads, tile = blockIdx.x / parts * 4 * quads + m;
+    const int row0 = blockIdx.y * N; // of this block
     const bool there = tile < (int)j.tiles;
     const int held = max(each, own); // of 512 bytes
     int4 *const weights = (int4 *)(room + (chunks + parts - 1) / parts * chunkBytes), *const area = weights + warps * held * 32;
@@ -99,16 +100,17 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     __syncthreads();
     pdl_wait();
     if (lane == 0)
-        for (int c = warp; c < mine; c += warps) bulk_copy(room + c * chunkBytes, j.q + (int64_t)(c0 + c) * chunkBytes, chunkBytes, &landed[c]);
+        for (int c = warp; c < mine; c += warps) bulk_copy(room + c * chunkBytes, j.q + ((int64_t)blockIdx.y * chunks + c0 + c) * chunkBytes, chunkBytes, &landed[c]);
     if (int i = (int)threadIdx.x - 32; i >= 0 && i < N) {
-        const float s = i < j.rows ? j.s[i] : 1.f; // rows that are not there are finite, whatever their codes
-        scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = i < j.rows ? j.sum[i] : 0;
+        const bool row = row0 + i < j.rows;
+        const float s = row ? j.s[row0 + i] : 1.f; // rows that are not there are finite, whatever their codes
+        scales[i] = make_float2(s, __frcp_rn(s)), sums[i] = row ? j.sum[row0 + i] : 0;
     }
     const bool biased = o.bias;
     const int rows = (int)j.rows, act = (int)o.act;
-    int row = 8 * me + 2 * t;
+    int row = row0 + 8 * me + 2 * t;
     float was[2][2] = {};
-    float *to0 = o.dst + row * o.ld + f.c0, *to1 = o.dst + row * o.ld + f.c1;
+    float *to0 = o.dst + (int64_t)row * o.ld + f.c0, *to1 = o.dst + (int64_t)row * o.ld + f.c1;
     auto fetch = [&]() {
 #pragma unroll
         for (int r = 0; r < 2; r++)
@@ -177,8 +179,8 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
             v.x += w.x, v.y += w.y, v.z += w.z, v.w += w.w;
         }
         if (i > 0) fetch();
-        const float2 s = scales[row], s2 = scales[row + 1];
-        const int sum = sums[row], sum2 = sums[row + 1];
+        const float2 s = scales[row - row0], s2 = scales[row - row0 + 1];
+        const int sum = sums[row - row0], sum2 = sums[row - row0 + 1];
         float y[2][2];
         quotients(y, v.x - sum, (v.z >> 2) - sum, s, v.y - sum2, (v.w >> 2) - sum2, s2);
         // As Finish::end does it.

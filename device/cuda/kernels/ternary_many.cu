@@ -1,6 +1,6 @@
 // build: compute_80 sm_90a
-// Ternary linear layers for many activation rows: bound by the int8 tensor
-// cores. A block computes 128 outputs for 64 rows, each of its four warps 32 of
+// Ternary linear layers for many activation rows where ternary_wide.cu has no code: bound by the int8
+// tensor cores. A block computes 128 outputs for 64 rows, each of its four warps 32 of
 // the outputs; the activations pass through shared memory in stages, the
 // weights through registers.
 #include "ternary.cuh"
