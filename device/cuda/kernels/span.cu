@@ -22,6 +22,8 @@ __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int laye
         sh.factors[block & 1][layer][lane] = make_float2(1, 1);
 }
 
+constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
+
 constexpr int underWay = 2; // tiles that may be
 
 // bring_weights is the work of the last warp's first lane: all tiles of all blocks.
@@ -165,7 +167,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     for (int i = 0; i < 4; i++) {
         const int tid = threadIdx.x, warp = tid >> 5;
         if ((tid & 31) == 0) sh.share[i][warp] = share_of(sh.way[i], warp);
-        if (warp == 14) begin_scales(sh, 0, i);
+        if (warp == scaling) begin_scales(sh, 0, i);
         const int32_t *map = sh.block[0].layer[i].map;
         for (int j = tid; j < 16 * sh.way[i].n; j += spanThreads) sh.columns[i][j] = (int16_t)map[16 * (sh.way[i].first + j / 16 * ctas) + j % 16];
     }
@@ -176,7 +178,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     }
     uint32_t unit = 0; // of attention
     if (threadIdx.x == 0) barrier_arrive(&sh.keysFree);
-    Cleaner cleaner = {cleans && threadIdx.x == spanThreads - 32};
+    Cleaner cleaner = {cleans && threadIdx.x == 32 * (scaling - 1)};
 
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
@@ -191,7 +193,8 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
             make_codes<2>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
         else
             make_codes<4>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
-        if (warp == 14) copies_done(); // scales
+        if (warp == scaling) copies_done();
+        Products products(tid & 31, sh, w, sh.share[layer][warp], shared + (a.area + w.offset) / 16, sh.arrived[layer], block & 1);
         meet();
         // What was emptied before must be so when this CTA tells its next results. What all have
         // used by now is emptied meanwhile: the row before this one, of which they have told all.
@@ -203,29 +206,34 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
                 if (layer == 1) c.add(sh.way[0].dst, sh.way[0].out);
             });
         }
-        multiply(tid & 31, sh, w.chunks, sh.share[layer][warp], shared + (a.area + w.offset) / 16, sh.arrived[layer], block & 1, codes);
-        meet();
-        if (tid < 8 * w.n) {
-            const Ends ends(sh, tid, block, layer);
-            float2 y = ends.finish(sh, scale);
-            const int c0 = ends.c0, c1 = layer == 2 ? -1 : ends.c1;
-            uint32_t *to = w.dst;
-            if (layer & 1) {
-                const float2 was = sh.was[tid];
-                sh.was[tid] = y = make_float2(was.x + y.x, was.y + y.y);
-                if (layer == 3 && last) to = (uint32_t *)a.x;
-            } else if (layer == 2) {
-                y.x = gate_of(y.x, y.y, a.act);
+        products.multiply(tid & 31, sh, codes);
+        const int finisher = spanThreads - 1 - tid;
+        const int finishers = 8 * w.n;
+        if (finisher < maxFinishers) {
+            const Ends ends(sh, min(finisher, finishers - 1), block, layer, scale);
+            added_all(true);
+            if (finisher < finishers) {
+                float2 y = ends.finish(sh);
+                const int c0 = ends.c0, c1 = layer == 2 ? -1 : ends.c1;
+                uint32_t *to = w.dst;
+                if (layer & 1) {
+                    sh.was[finisher] = y = make_float2(ends.was.x + y.x, ends.was.y + y.y);
+                    if (layer == 3 && last) to = (uint32_t *)a.x;
+                } else if (layer == 2) {
+                    y.x = gate_of(y.x, y.y, a.act);
+                }
+                if (c0 >= 0) tell_value(to + c0, y.x);
+                if (c1 >= 0) tell_value(to + c1, y.y);
+                if (layer & 1) {
+                    if (c0 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c0, y.x);
+                    if (c1 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c1, y.y);
+                }
             }
-            if (c0 >= 0) tell_value(to + c0, y.x);
-            if (c1 >= 0) tell_value(to + c1, y.y);
-            if (layer & 1) {
-                if (c0 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c0, y.x);
-                if (c1 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c1, y.y);
-            }
+        } else {
+            added_all(false);
         }
-        if (warp == 14 && !last) begin_scales(sh, block + 1, layer);
-        if (tid == spanThreads - 1) barrier_arrive(&sh.used[layer]);
+        if (warp == scaling && !last) begin_scales(sh, block + 1, layer);
+        if (finisher == 0) barrier_arrive(&sh.used[layer]);
         if (layer != 0) continue;
 
         uint32_t *mine = sh.way[3].dst + a.hidden + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);

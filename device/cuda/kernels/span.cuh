@@ -127,7 +127,8 @@ __device__ __forceinline__ void await_first(const void *p) {
     __syncwarp();
 }
 
-__device__ __forceinline__ bool any_empty(uint4 v) { return v.x == empty || v.y == empty || v.z == empty || v.w == empty; }
+// any_empty: no other word is as large.
+__device__ __forceinline__ bool any_empty(uint4 v) { return max(__vimax3_u32(v.x, v.y, v.z), v.w) == empty; }
 
 template <int AT = 0> __device__ __forceinline__ uint4 await_four(const uint4 *p, uint4 had) {
     Patience patience;
