@@ -8,6 +8,11 @@ __device__ __forceinline__ void load_block(SpanBlock &to, const SpanBlock *from)
     if (threadIdx.x < sizeof(SpanBlock) / 8) ((uint64_t *)&to)[threadIdx.x] = ((const uint64_t *)from)[threadIdx.x];
 }
 
+// begin_block lets the next block's words come. One warp calls it.
+__device__ __forceinline__ void begin_block(SpanBlock &to, const SpanBlock *from, int lane) {
+    for (int i = lane; i < (int)sizeof(SpanBlock) / 8; i += 32) copy8((uint64_t *)&to + i, (const uint64_t *)from + i);
+}
+
 // begin_scales lets the scales of a layer's tiles come. One warp calls it.
 __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int layer) {
     const Way &w = sh.way[layer];
@@ -24,30 +29,31 @@ __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int laye
 
 constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
 
-constexpr int underWay = 2; // tiles that may be
+constexpr int pieceChunks = 10, underWay = 3; // of weights: what is asked for at a time, and how often at once
 
 // bring_weights is the work of the last warp's first lane: all tiles of all blocks.
 __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
-    uint64_t *waits[underWay];
-    uint32_t parities[underWay];
-#pragma unroll
-    for (int i = 0; i < underWay; i++) waits[i] = nullptr, parities[i] = 0;
+    uint32_t asked = 0, come = 0;
+    auto next = [&] { barrier_wait(&sh.piece[come % underWay], come / underWay & 1), come++; };
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3;
         const Way &w = sh.way[layer];
         const uint4 *from = a.blocks[block].layer[layer].weights;
-        const uint32_t bytes = (uint32_t)w.chunks * 512;
         if (block > 0) barrier_wait(&sh.used[layer], block + 1 & 1);
 #pragma unroll 1
         for (int m = 0; m < w.n; m++) {
-            if (waits[0]) barrier_wait(waits[0], parities[0]);
-#pragma unroll
-            for (int i = 1; i < underWay; i++) waits[i - 1] = waits[i], parities[i - 1] = parities[i];
-            waits[underWay - 1] = &sh.arrived[layer][m], parities[underWay - 1] = block & 1;
-            barrier_expect(&sh.arrived[layer][m], bytes);
-            bulk_copy(w.weights + m * w.chunks * 32, from + (int64_t)(w.first + m * gridDim.x) * w.chunks * 32, bytes, &sh.arrived[layer][m]);
+#pragma unroll 1
+            for (int c = 0; c < w.chunks; c += pieceChunks) {
+                if (asked - come == underWay) next();
+                uint64_t *bar = &sh.piece[asked++ % underWay];
+                const uint32_t bytes = (uint32_t)min(pieceChunks, w.chunks - c) * 512;
+                barrier_expect(bar, bytes);
+                bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * gridDim.x) * w.chunks + c) * 32, bytes, bar);
+            }
         }
+        while (come != asked) next();
+        barrier_arrive(&sh.arrived[layer]);
     }
 }
 
@@ -146,10 +152,10 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         __syncthreads();
         if (tid == 0) {
             for (int i = 0; i < 4; i++) {
-                for (int m = 0; m < spanTiles; m++) barrier_init(&sh.arrived[i][m]);
-                barrier_init(&sh.used[i]);
+                barrier_init(&sh.arrived[i]), barrier_init(&sh.used[i]);
             }
-            barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.keysFree), barrier_init(&sh.keysCome);
+            for (int i = 0; i < underWay; i++) barrier_init(&sh.piece[i]);
+            barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.keysFree, attending), barrier_init(&sh.keysCome);
             asm volatile("fence.proxy.async;" ::: "memory");
             ways<D>(sh, a, shared + a.area / 16);
         }
@@ -176,8 +182,9 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         const int c0 = sh.columns[1][threadIdx.x / 8 * 16 + threadIdx.x % 8], c1 = sh.columns[1][threadIdx.x / 8 * 16 + threadIdx.x % 8 + 8];
         sh.was[threadIdx.x] = make_float2(c0 >= 0 ? a.x[c0] : 0.f, c1 >= 0 ? a.x[c1] : 0.f);
     }
-    uint32_t unit = 0; // of attention
-    if (threadIdx.x == 0) barrier_arrive(&sh.keysFree);
+    uint32_t *const parts = sh.way[3].dst + a.hidden; // of even and odd blocks
+    uint32_t unit = 0;                                // of attention
+    if (threadIdx.x % 32 == 0 && threadIdx.x < 32 * attending) barrier_arrive(&sh.keysFree);
     Cleaner cleaner = {cleans && threadIdx.x == 32 * (scaling - 1)};
 
 #pragma unroll 1
@@ -185,16 +192,16 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         const int block = step >> 2, layer = step & 3, tid = fresh_thread(), warp = tid >> 5;
         const bool last = block + 1 == (int)a.count;
         const Way &w = sh.way[layer];
-        if (layer == 0 && !last) load_block(sh.block[block + 1 & 1], a.blocks + block + 1);
+        if (layer == 0 && !last && warp == scaling) begin_block(sh.block[block + 1 & 1], a.blocks + block + 1, tid & 31);
         const uint32_t *src = step == 0 ? (const uint32_t *)a.x : w.src;
         const SpanNorm &norm = sh.block[block & 1].norm[layer];
+        Products products(tid & 31, sh, w, sh.share[layer][warp], shared + (a.area + w.offset) / 16, &sh.arrived[layer], block & 1);
         float scale;
         if (w.stride <= 8 * spanThreads)
             make_codes<2>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
         else
             make_codes<4>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
         if (warp == scaling) copies_done();
-        Products products(tid & 31, sh, w, sh.share[layer][warp], shared + (a.area + w.offset) / 16, sh.arrived[layer], block & 1);
         meet();
         // What was emptied before must be so when this CTA tells its next results. What all have
         // used by now is emptied meanwhile: the row before this one, of which they have told all.
@@ -210,7 +217,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         const int finisher = spanThreads - 1 - tid;
         const int finishers = 8 * w.n;
         if (finisher < maxFinishers) {
-            const Ends ends(sh, min(finisher, finishers - 1), block, layer, scale);
+            const Ends ends(sh, tid & 31, min(finisher, finishers - 1), block, layer, scale);
             added_all(true);
             if (finisher < finishers) {
                 float2 y = ends.finish(sh);
@@ -236,15 +243,15 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         if (finisher == 0) barrier_arrive(&sh.used[layer]);
         if (layer != 0) continue;
 
-        uint32_t *mine = sh.way[3].dst + a.hidden + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
+        uint32_t *mine = parts + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
         each_unit(sh, kvHeads, [&](int head, int chunk) {
-            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++ & 1, w.dst, mine, attention);
-            if (tid == 0) barrier_arrive(&sh.keysFree);
+            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++, w.dst, mine, attention);
         });
 #pragma unroll 1
         for (int head = firstFold; head < kvHeads; head += ctas) {
             const int group = (int)a.shape.heads / kvHeads, chunks = sh.row.pos / CHUNK + 1;
             fold_head<D>(a, head, chunks, mine, (uint32_t *)sh.way[1].src);
+            meet();
             for (int h = 0; h < group; h += 4)
                 cleaner.post(sh, [&](Cleaning &c) {
                     for (int i = h; i < min(group, h + 4); i++) c.add(mine + (head * group + i) * (int)a.maxChunks * (D + partWords), chunks * (D + partWords));

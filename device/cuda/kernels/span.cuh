@@ -196,7 +196,7 @@ struct SpanShared {
     Way way[4];
     int4 share[4][spanWarps]; // of a warp in a layer's products: how many chunks of tiles, tile and chunk of the first, its number
     uint64_t posted, cleaned, keysFree, keysCome;
-    uint64_t arrived[4][spanTiles], used[4];                  // tiles that have come, layers whose memory is free again
+    uint64_t piece[4], arrived[4], used[4]; // weights that have come: pieces, layers; layers whose memory is free again
     float2 scales[2][4][spanTiles], factors[2][4][spanTiles]; // of even and odd blocks
     int16_t columns[4][spanTiles * 16];
 };

@@ -4,6 +4,14 @@
 
 constexpr int maxFinishers = (8 * spanTiles + 31) / 32 * 32; // threads of the last warps
 
+// quotients is quotient (ternary.cuh) of two.
+__device__ __forceinline__ float2 quotients(float a, float b, float s, float inverse) {
+    float p = __fmul_rn(a, inverse), q = __fmul_rn(b, inverse);
+    if (!(fabsf(p) < 1e38f && fabsf(q) < 1e38f)) return make_float2(__fdiv_rn(a, s), __fdiv_rn(b, s));
+    p = __fmaf_rn(__fmaf_rn(-p, s, a), inverse, p), q = __fmaf_rn(__fmaf_rn(-q, s, b), inverse, q);
+    return make_float2(__fmaf_rn(__fmaf_rn(-p, s, a), inverse, p), __fmaf_rn(__fmaf_rn(-q, s, b), inverse, q));
+}
+
 // Ends is what a thread knows of its outputs, g and g + 8 of tile m, before the products are there. Those
 // who finish belong to the last warps, which have the fewest products.
 struct Ends {
@@ -13,15 +21,12 @@ struct Ends {
     float s, inverse;
     float2 scale, factor, was;
 
-    __device__ __forceinline__ Ends(const SpanShared &sh, int finisher, int block, int layer, float s) : s(s) {
+    __device__ __forceinline__ Ends(const SpanShared &sh, int lane, int finisher, int block, int layer, float s) : s(s) {
         const int m = finisher >> 3, g = finisher & 7;
         at = m * 16 + g;
         c0 = sh.columns[layer][at], c1 = sh.columns[layer][at + 8];
         scale = sh.scales[block & 1][layer][m], factor = sh.factors[block & 1][layer][m], was = sh.was[finisher];
-        const int4 *ints = (const int4 *)sh.norm.ints;
-        sum = 0;
-#pragma unroll
-        for (int i = 0; i < spanWarps / 4; i++) sum += (ints[i].x + ints[i].y) + (ints[i].z + ints[i].w);
+        sum = __reduce_add_sync(0xffffffffu, lane < spanWarps ? sh.norm.ints[lane] : 0);
         inverse = __frcp_rn(s);
     }
 
@@ -30,8 +35,8 @@ struct Ends {
         int32_t *r = sh.red + at;
         const int lo = r[0] - sum, hi = (r[8] >> 2) - sum;
         r[0] = r[8] = 0;
-        return make_float2(__fmul_rn(__fmul_rn(quotient((float)lo, s, inverse), scale.x), factor.x),
-                           __fmul_rn(__fmul_rn(quotient((float)hi, s, inverse), scale.y), factor.y));
+        const float2 q = quotients((float)lo, (float)hi, s, inverse);
+        return make_float2(__fmul_rn(__fmul_rn(q.x, scale.x), factor.x), __fmul_rn(__fmul_rn(q.y, scale.y), factor.y));
     }
 };
 
@@ -57,7 +62,7 @@ struct Products {
 
     __device__ __forceinline__ Products(int lane, SpanShared &sh, const Way &w, const int4 share, const uint4 *tiles, uint64_t *arrived, uint32_t parity)
         : left(share.x), m(share.y), c(share.z), chunks(w.chunks), weights(tiles + share.w * 32 + lane) {
-        for (int i = m, n = left + c; n > 0; i++, n -= chunks) barrier_wait(&arrived[i], parity);
+        barrier_wait(arrived, parity);
         next = left > 0 ? *weights : make_uint4(0, 0, 0, 0);
     }
 

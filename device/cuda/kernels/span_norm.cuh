@@ -24,7 +24,10 @@ __device__ __forceinline__ void make_codes(const int tid, SpanShared &sh, const 
     uint4 raw[V];
 #pragma unroll
     for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
-    if (awaited && warp * 32 < fours) await_first(from);
+    if (awaited) {
+        if (warp == 0) await_first(src + w.cols - 1 - 16 * (blockIdx.x & 3));
+        meet();
+    }
     each<V>([&](auto i) { raw[i] = tid + i * spanThreads < fours ? peek4<i * spanThreads>(from) : make_uint4(0, 0, 0, 0); });
     Patience patience;
     for (bool all = !awaited; !all; patience.lose()) {
