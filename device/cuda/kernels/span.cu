@@ -29,9 +29,10 @@ __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int laye
 
 constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
 
-constexpr int pieceChunks = 10, underWay = 3; // of weights: what is asked for at a time, and how often at once
+constexpr int pieceChunks = 10, underWay = 2; // of weights: what is asked for at a time, and how often at once
+static_assert(underWay <= mostPieces);
 
-// bring_weights is the work of the last warp's first lane: all tiles of all blocks.
+// bring_weights is the work of one thread: all tiles of all blocks.
 __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
     uint32_t asked = 0, come = 0;
     auto next = [&] { barrier_wait(&sh.piece[come % underWay], come / underWay & 1), come++; };
@@ -57,18 +58,36 @@ __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
     }
 }
 
-// clean is the work of a warp of its own: it empties what it is told to, and says so.
-__device__ __forceinline__ void clean(SpanShared &sh) {
-#pragma unroll 1
-    for (uint32_t job = 0;; job++) {
-        barrier_wait(&sh.posted, job & 1);
-        const Cleaning &c = sh.cleaning;
-        if (c.n == 0) return;
-#pragma unroll 1
-        for (int i = 0; i < c.n; i++) {
-            uint4 *to = (uint4 *)c.at[i];
+__device__ __forceinline__ void empty_words(const uint32_t *p, int words) {
+    uint4 *to = (uint4 *)p;
 #pragma unroll 4
-            for (int k = threadIdx.x & 31; k < c.words[i] / 4; k += 32) tell4(to + k, make_uint4(empty, empty, empty, empty));
+    for (int k = threadIdx.x & 31; k < words / 4; k += 32) tell4(to + k, make_uint4(empty, empty, empty, empty));
+}
+
+// parts_of are the parts of attention in a block: those of even and odd ones stand behind the rows.
+template <int D> __device__ __forceinline__ uint32_t *parts_of(const SpanShared &sh, const Span &a, int block) {
+    return sh.way[3].dst + a.hidden + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
+}
+
+// clean is the work of a warp of its own in some CTAs: it empties rows (the keeper's) and parts of heads that the CTA has
+// folded, when it is told that all have used them, and says so.
+template <int D> __device__ __forceinline__ void clean(SpanShared &sh, const Span &a, bool keeper, int firstFold) {
+    const int kvHeads = (int)a.shape.kvHeads, group = (int)a.shape.heads / kvHeads, used = (sh.row.pos / CHUNK + 1) * (D + partWords);
+    uint32_t jobs = 0;
+#pragma unroll 1
+    for (int step = 0; step < 4 * (int)a.count; step++) {
+        const int layer = step & 3;
+        if (!keeper && layer != 1) continue;
+        barrier_wait(&sh.posted, jobs++ & 1);
+        // The row before the one that the CTA has just used: of this one, all have told all.
+        const Way &before = sh.way[layer + 3 & 3];
+        if (keeper) empty_words(before.src, before.cols);
+        if (layer == 1) {
+            if (keeper) empty_words(sh.way[0].dst, sh.way[0].out);
+#pragma unroll 1
+            for (int head = firstFold; head < kvHeads; head += gridDim.x)
+#pragma unroll 1
+                for (int h = head * group; h < (head + 1) * group; h++) empty_words(parts_of<D>(sh, a, step >> 2) + h * (int)a.maxChunks * (D + partWords), used);
         }
         fence_gpu();
         __syncwarp();
@@ -76,7 +95,7 @@ __device__ __forceinline__ void clean(SpanShared &sh) {
     }
 }
 
-// Cleaner is the thread that tells that warp what to empty, one job after the other.
+// Cleaner is the thread that tells that warp when to begin.
 struct Cleaner {
     bool here, waits = false;
     uint32_t jobs = 0;
@@ -87,13 +106,8 @@ struct Cleaner {
         waits = false;
     }
 
-    template <typename F> __device__ __forceinline__ void post(SpanShared &sh, F list) {
-        if (!here) return;
-        done(sh);
-        sh.cleaning.n = 0;
-        list(sh.cleaning);
-        barrier_arrive(&sh.posted);
-        jobs++, waits = true;
+    __device__ __forceinline__ void post(SpanShared &sh) {
+        if (here) barrier_arrive(&sh.posted), jobs++, waits = true;
     }
 };
 
@@ -166,7 +180,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     if (threadIdx.x >= spanThreads) {
         const int warp = threadIdx.x >> 5;
         if (threadIdx.x == spanThreads) bring_weights(sh, a);
-        if (warp == spanWarps + 1 && cleans) clean(sh);
+        if (warp == spanWarps + 1 && cleans) clean<D>(sh, a, keeper, firstFold);
         if (warp == spanWarps + 2) bring_keys<D>(sh, a, attention, [&](auto f) { each_unit(sh, kvHeads, f); });
         return;
     }
@@ -182,8 +196,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         const int c0 = sh.columns[1][threadIdx.x / 8 * 16 + threadIdx.x % 8], c1 = sh.columns[1][threadIdx.x / 8 * 16 + threadIdx.x % 8 + 8];
         sh.was[threadIdx.x] = make_float2(c0 >= 0 ? a.x[c0] : 0.f, c1 >= 0 ? a.x[c1] : 0.f);
     }
-    uint32_t *const parts = sh.way[3].dst + a.hidden; // of even and odd blocks
-    uint32_t unit = 0;                                // of attention
+    uint32_t unit = 0; // of attention
     if (threadIdx.x % 32 == 0 && threadIdx.x < 32 * attending) barrier_arrive(&sh.keysFree);
     Cleaner cleaner = {cleans && threadIdx.x == 32 * (scaling - 1)};
 
@@ -203,19 +216,11 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
             make_codes<4>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
         if (warp == scaling) copies_done();
         meet();
-        // What was emptied before must be so when this CTA tells its next results. What all have
-        // used by now is emptied meanwhile: the row before this one, of which they have told all.
+        // What was emptied before must be so when this CTA tells its next results.
         cleaner.done(sh);
-        if (keeper) {
-            cleaner.post(sh, [&](Cleaning &c) {
-                const Way &before = sh.way[layer + 3 & 3];
-                c.add(before.src, before.cols);
-                if (layer == 1) c.add(sh.way[0].dst, sh.way[0].out);
-            });
-        }
+        if (keeper || layer == 1) cleaner.post(sh);
         products.multiply(tid & 31, sh, codes);
-        const int finisher = spanThreads - 1 - tid;
-        const int finishers = 8 * w.n;
+        const int finisher = spanThreads - 1 - tid, finishers = 8 * w.n;
         if (finisher < maxFinishers) {
             const Ends ends(sh, tid & 31, min(finisher, finishers - 1), block, layer, scale);
             added_all(true);
@@ -243,22 +248,14 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         if (finisher == 0) barrier_arrive(&sh.used[layer]);
         if (layer != 0) continue;
 
-        uint32_t *mine = parts + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
+        uint32_t *parts = parts_of<D>(sh, a, block);
         each_unit(sh, kvHeads, [&](int head, int chunk) {
-            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++, w.dst, mine, attention);
+            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++, w.dst, parts, attention);
         });
 #pragma unroll 1
-        for (int head = firstFold; head < kvHeads; head += ctas) {
-            const int group = (int)a.shape.heads / kvHeads, chunks = sh.row.pos / CHUNK + 1;
-            fold_head<D>(a, head, chunks, mine, (uint32_t *)sh.way[1].src);
-            meet();
-            for (int h = 0; h < group; h += 4)
-                cleaner.post(sh, [&](Cleaning &c) {
-                    for (int i = h; i < min(group, h + 4); i++) c.add(mine + (head * group + i) * (int)a.maxChunks * (D + partWords), chunks * (D + partWords));
-                });
-        }
+        for (int head = firstFold; head < kvHeads; head += ctas)
+            fold_head<D>(a, head, sh.row.pos / CHUNK + 1, parts, (uint32_t *)sh.way[1].src);
     }
-    cleaner.post(sh, [&](Cleaning &) {});
 }
 
 extern "C" __global__ void __launch_bounds__(spanAll, 1) span_64(Span a) { span<64>(a); }

@@ -1,7 +1,6 @@
 // Attention of a span: chunks of 64 positions as attn_decode, folded as combine_head does.
 #pragma once
 #include "span.cuh"
-#include "span_norm.cuh"
 #include "turn.cuh"
 
 // SpanAttention is the shared memory of a chunk.
@@ -56,7 +55,8 @@ template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanS
 constexpr int attending = 8; // warps that compute a chunk
 
 // attend_chunk computes a unit of the row, the CTA's number `unit`, into parts: keys and values of earlier steps come
-// by the phase of that number. Eight warps have a tile of scores each, and D/64 tiles of values.
+// by the phase of that number. Eight warps have a tile of scores each, and D/64 tiles of values. Keys come again when
+// the parts are told: they would be in their way.
 template <int D>
 __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, int head, int chunk, SpanShared &sh, uint32_t unit, const uint32_t *qkv, uint32_t *parts,
                                              SpanAttention<D> &m) {
@@ -107,7 +107,6 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
     constexpr int tiles = D / 64;
     float out[tiles][4];
     chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
-    if (lane == 0) barrier_arrive(&sh.keysFree);
     if (g < group) {
         uint32_t *part = parts + ((head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
         if (warp == 0 && t == 0) tell_values(part, w.m[0], w.l[0]);
@@ -115,6 +114,7 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
 #pragma unroll
         for (int i = 0; i < tiles; i++) tell_values(o + 8 * i, out[i][0], out[i][1]);
     }
+    if (lane == 0) barrier_arrive(&sh.keysFree);
 }
 
 __device__ __forceinline__ uint2 peek2(const uint32_t *p) {
@@ -126,7 +126,7 @@ __device__ __forceinline__ uint2 peek2(const uint32_t *p) {
 __device__ __forceinline__ bool any_empty(uint2 v) { return v.x == empty || v.y == empty; }
 
 // fold_head folds the chunks of the query heads of one KV head, each warp 64
-// dimensions of one. The parts may be emptied when it returns.
+// dimensions of one.
 template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, const uint32_t *parts, uint32_t *att) {
     const uint32_t full = 0xffffffffu;
     constexpr int slices = D / 64, words = D + partWords, each = 8;

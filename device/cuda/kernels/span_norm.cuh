@@ -25,6 +25,7 @@ __device__ __forceinline__ void make_codes(const int tid, SpanShared &sh, const 
 #pragma unroll
     for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
     if (awaited) {
+        // Tiles that some CTAs have more than others are the last ones.
         if (warp == 0) await_first(src + w.cols - 1 - 16 * (blockIdx.x & 3));
         meet();
     }
