@@ -15,6 +15,7 @@ const (
 	spanThreads, spanAll = 512, 512 + 96
 	partWords            = 4
 	spanNormed           = 16 * spanThreads // longest rows
+	spanLeast            = 64               // shortest rows: CTAs look at one of several words near the end
 	spanTiles            = 7                // tiles of a layer that a CTA may have
 )
 
@@ -86,7 +87,7 @@ func (p *blocks) span() (*span, error) {
 		list[i] = b.spanned()
 	}
 	widest := max(s.Hidden, s.Heads*s.KeyDim, s.FFN)
-	if widest > spanNormed || s.Hidden%4 != 0 || s.FFN%4 != 0 || (s.Heads+2*s.KVHeads)*s.KeyDim > math.MaxInt16 || s.Heads/s.KVHeads > 8 || first.o.groups[0].t.tiles != first.down.groups[0].t.tiles {
+	if widest > spanNormed || min(s.Hidden, s.FFN) < spanLeast || s.Hidden%4 != 0 || s.FFN%4 != 0 || (s.Heads+2*s.KVHeads)*s.KeyDim > math.MaxInt16 || s.Heads/s.KVHeads > 8 || first.o.groups[0].t.tiles != first.down.groups[0].t.tiles {
 		return nil, nil
 	}
 	info, err := sp.k.f.Info()

@@ -8,6 +8,11 @@ __device__ __forceinline__ void load_block(SpanBlock &to, const SpanBlock *from)
     if (threadIdx.x < sizeof(SpanBlock) / 8) ((uint64_t *)&to)[threadIdx.x] = ((const uint64_t *)from)[threadIdx.x];
 }
 
+// begin_block lets the next block's words come. One warp calls it.
+__device__ __forceinline__ void begin_block(SpanBlock &to, const SpanBlock *from, int lane) {
+    for (int i = lane; i < (int)sizeof(SpanBlock) / 8; i += 32) copy8((uint64_t *)&to + i, (const uint64_t *)from + i);
+}
+
 // begin_scales lets the scales of a layer's tiles come. One warp calls it.
 __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int layer) {
     const Way &w = sh.way[layer];
@@ -22,45 +27,67 @@ __device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int laye
         sh.factors[block & 1][layer][lane] = make_float2(1, 1);
 }
 
-constexpr int underWay = 2; // tiles that may be
+constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
 
-// bring_weights is the work of the last warp's first lane: all tiles of all blocks.
+constexpr int pieceChunks = 10, underWay = 2; // of weights: what is asked for at a time, and how often at once
+static_assert(underWay <= mostPieces);
+
+// bring_weights is the work of one thread: all tiles of all blocks.
 __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
-    uint64_t *waits[underWay];
-    uint32_t parities[underWay];
-#pragma unroll
-    for (int i = 0; i < underWay; i++) waits[i] = nullptr, parities[i] = 0;
+    uint32_t asked = 0, come = 0;
+    auto next = [&] { barrier_wait(&sh.piece[come % underWay], come / underWay & 1), come++; };
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3;
         const Way &w = sh.way[layer];
         const uint4 *from = a.blocks[block].layer[layer].weights;
-        const uint32_t bytes = (uint32_t)w.chunks * 512;
         if (block > 0) barrier_wait(&sh.used[layer], block + 1 & 1);
 #pragma unroll 1
         for (int m = 0; m < w.n; m++) {
-            if (waits[0]) barrier_wait(waits[0], parities[0]);
-#pragma unroll
-            for (int i = 1; i < underWay; i++) waits[i - 1] = waits[i], parities[i - 1] = parities[i];
-            waits[underWay - 1] = &sh.arrived[layer][m], parities[underWay - 1] = block & 1;
-            barrier_expect(&sh.arrived[layer][m], bytes);
-            bulk_copy(w.weights + m * w.chunks * 32, from + (int64_t)(w.first + m * gridDim.x) * w.chunks * 32, bytes, &sh.arrived[layer][m]);
+#pragma unroll 1
+            for (int c = 0; c < w.chunks; c += pieceChunks) {
+                if (asked - come == underWay) next();
+                uint64_t *bar = &sh.piece[asked++ % underWay];
+                const uint32_t bytes = (uint32_t)min(pieceChunks, w.chunks - c) * 512;
+                barrier_expect(bar, bytes);
+                bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * gridDim.x) * w.chunks + c) * 32, bytes, bar);
+            }
         }
+        while (come != asked) next();
+        barrier_arrive(&sh.arrived[layer]);
     }
 }
 
-// clean is the work of a warp of its own: it empties what it is told to, and says so.
-__device__ __forceinline__ void clean(SpanShared &sh) {
-#pragma unroll 1
-    for (uint32_t job = 0;; job++) {
-        barrier_wait(&sh.posted, job & 1);
-        const Cleaning &c = sh.cleaning;
-        if (c.n == 0) return;
-#pragma unroll 1
-        for (int i = 0; i < c.n; i++) {
-            uint4 *to = (uint4 *)c.at[i];
+__device__ __forceinline__ void empty_words(const uint32_t *p, int words) {
+    uint4 *to = (uint4 *)p;
 #pragma unroll 4
-            for (int k = threadIdx.x & 31; k < c.words[i] / 4; k += 32) tell4(to + k, make_uint4(empty, empty, empty, empty));
+    for (int k = threadIdx.x & 31; k < words / 4; k += 32) tell4(to + k, make_uint4(empty, empty, empty, empty));
+}
+
+// parts_of are the parts of attention in a block: those of even and odd ones stand behind the rows.
+template <int D> __device__ __forceinline__ uint32_t *parts_of(const SpanShared &sh, const Span &a, int block) {
+    return sh.way[3].dst + a.hidden + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
+}
+
+// clean is the work of a warp of its own in some CTAs: it empties rows (the keeper's) and parts of heads that the CTA has
+// folded, when it is told that all have used them, and says so.
+template <int D> __device__ __forceinline__ void clean(SpanShared &sh, const Span &a, bool keeper, int firstFold) {
+    const int kvHeads = (int)a.shape.kvHeads, group = (int)a.shape.heads / kvHeads, used = (sh.row.pos / CHUNK + 1) * (D + partWords);
+    uint32_t jobs = 0;
+#pragma unroll 1
+    for (int step = 0; step < 4 * (int)a.count; step++) {
+        const int layer = step & 3;
+        if (!keeper && layer != 1) continue;
+        barrier_wait(&sh.posted, jobs++ & 1);
+        // The row before the one that the CTA has just used: of this one, all have told all.
+        const Way &before = sh.way[layer + 3 & 3];
+        if (keeper) empty_words(before.src, before.cols);
+        if (layer == 1) {
+            if (keeper) empty_words(sh.way[0].dst, sh.way[0].out);
+#pragma unroll 1
+            for (int head = firstFold; head < kvHeads; head += gridDim.x)
+#pragma unroll 1
+                for (int h = head * group; h < (head + 1) * group; h++) empty_words(parts_of<D>(sh, a, step >> 2) + h * (int)a.maxChunks * (D + partWords), used);
         }
         fence_gpu();
         __syncwarp();
@@ -68,7 +95,7 @@ __device__ __forceinline__ void clean(SpanShared &sh) {
     }
 }
 
-// Cleaner is the thread that tells that warp what to empty, one job after the other.
+// Cleaner is the thread that tells that warp when to begin.
 struct Cleaner {
     bool here, waits = false;
     uint32_t jobs = 0;
@@ -79,13 +106,8 @@ struct Cleaner {
         waits = false;
     }
 
-    template <typename F> __device__ __forceinline__ void post(SpanShared &sh, F list) {
-        if (!here) return;
-        done(sh);
-        sh.cleaning.n = 0;
-        list(sh.cleaning);
-        barrier_arrive(&sh.posted);
-        jobs++, waits = true;
+    __device__ __forceinline__ void post(SpanShared &sh) {
+        if (here) barrier_arrive(&sh.posted), jobs++, waits = true;
     }
 };
 
@@ -144,10 +166,10 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         __syncthreads();
         if (tid == 0) {
             for (int i = 0; i < 4; i++) {
-                for (int m = 0; m < spanTiles; m++) barrier_init(&sh.arrived[i][m]);
-                barrier_init(&sh.used[i]);
+                barrier_init(&sh.arrived[i]), barrier_init(&sh.used[i]);
             }
-            barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.keysFree), barrier_init(&sh.keysCome);
+            for (int i = 0; i < underWay; i++) barrier_init(&sh.piece[i]);
+            barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.keysFree, attending), barrier_init(&sh.keysCome);
             asm volatile("fence.proxy.async;" ::: "memory");
             ways<D>(sh, a, shared + a.area / 16);
         }
@@ -158,14 +180,14 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     if (threadIdx.x >= spanThreads) {
         const int warp = threadIdx.x >> 5;
         if (threadIdx.x == spanThreads) bring_weights(sh, a);
-        if (warp == spanWarps + 1 && cleans) clean(sh);
+        if (warp == spanWarps + 1 && cleans) clean<D>(sh, a, keeper, firstFold);
         if (warp == spanWarps + 2) bring_keys<D>(sh, a, attention, [&](auto f) { each_unit(sh, kvHeads, f); });
         return;
     }
     for (int i = 0; i < 4; i++) {
         const int tid = threadIdx.x, warp = tid >> 5;
         if ((tid & 31) == 0) sh.share[i][warp] = share_of(sh.way[i], warp);
-        if (warp == 14) begin_scales(sh, 0, i);
+        if (warp == scaling) begin_scales(sh, 0, i);
         const int32_t *map = sh.block[0].layer[i].map;
         for (int j = tid; j < 16 * sh.way[i].n; j += spanThreads) sh.columns[i][j] = (int16_t)map[16 * (sh.way[i].first + j / 16 * ctas) + j % 16];
     }
@@ -175,75 +197,65 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         sh.was[threadIdx.x] = make_float2(c0 >= 0 ? a.x[c0] : 0.f, c1 >= 0 ? a.x[c1] : 0.f);
     }
     uint32_t unit = 0; // of attention
-    if (threadIdx.x == 0) barrier_arrive(&sh.keysFree);
-    Cleaner cleaner = {cleans && threadIdx.x == spanThreads - 32};
+    if (threadIdx.x % 32 == 0 && threadIdx.x < 32 * attending) barrier_arrive(&sh.keysFree);
+    Cleaner cleaner = {cleans && threadIdx.x == 32 * (scaling - 1)};
 
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3, tid = fresh_thread(), warp = tid >> 5;
         const bool last = block + 1 == (int)a.count;
         const Way &w = sh.way[layer];
-        if (layer == 0 && !last) load_block(sh.block[block + 1 & 1], a.blocks + block + 1);
+        if (layer == 0 && !last && warp == scaling) begin_block(sh.block[block + 1 & 1], a.blocks + block + 1, tid & 31);
         const uint32_t *src = step == 0 ? (const uint32_t *)a.x : w.src;
         const SpanNorm &norm = sh.block[block & 1].norm[layer];
+        Products products(tid & 31, sh, w, sh.share[layer][warp], shared + (a.area + w.offset) / 16, &sh.arrived[layer], block & 1);
         float scale;
         if (w.stride <= 8 * spanThreads)
             make_codes<2>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
         else
             make_codes<4>(tid, sh, w, scale, src, step > 0, norm, (uint32_t *)codes);
-        if (warp == 14) copies_done(); // scales
+        if (warp == scaling) copies_done();
         meet();
-        // What was emptied before must be so when this CTA tells its next results. What all have
-        // used by now is emptied meanwhile: the row before this one, of which they have told all.
+        // What was emptied before must be so when this CTA tells its next results.
         cleaner.done(sh);
-        if (keeper) {
-            cleaner.post(sh, [&](Cleaning &c) {
-                const Way &before = sh.way[layer + 3 & 3];
-                c.add(before.src, before.cols);
-                if (layer == 1) c.add(sh.way[0].dst, sh.way[0].out);
-            });
-        }
-        multiply(tid & 31, sh, w.chunks, sh.share[layer][warp], shared + (a.area + w.offset) / 16, sh.arrived[layer], block & 1, codes);
-        meet();
-        if (tid < 8 * w.n) {
-            const Ends ends(sh, tid, block, layer);
-            float2 y = ends.finish(sh, scale);
-            const int c0 = ends.c0, c1 = layer == 2 ? -1 : ends.c1;
-            uint32_t *to = w.dst;
-            if (layer & 1) {
-                const float2 was = sh.was[tid];
-                sh.was[tid] = y = make_float2(was.x + y.x, was.y + y.y);
-                if (layer == 3 && last) to = (uint32_t *)a.x;
-            } else if (layer == 2) {
-                y.x = gate_of(y.x, y.y, a.act);
+        if (keeper || layer == 1) cleaner.post(sh);
+        products.multiply(tid & 31, sh, codes);
+        const int finisher = spanThreads - 1 - tid, finishers = 8 * w.n;
+        if (finisher < maxFinishers) {
+            const Ends ends(sh, tid & 31, min(finisher, finishers - 1), block, layer, scale);
+            added_all(true);
+            if (finisher < finishers) {
+                float2 y = ends.finish(sh);
+                const int c0 = ends.c0, c1 = layer == 2 ? -1 : ends.c1;
+                uint32_t *to = w.dst;
+                if (layer & 1) {
+                    sh.was[finisher] = y = make_float2(ends.was.x + y.x, ends.was.y + y.y);
+                    if (layer == 3 && last) to = (uint32_t *)a.x;
+                } else if (layer == 2) {
+                    y.x = gate_of(y.x, y.y, a.act);
+                }
+                if (c0 >= 0) tell_value(to + c0, y.x);
+                if (c1 >= 0) tell_value(to + c1, y.y);
+                if (layer & 1) {
+                    if (c0 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c0, y.x);
+                    if (c1 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c1, y.y);
+                }
             }
-            if (c0 >= 0) tell_value(to + c0, y.x);
-            if (c1 >= 0) tell_value(to + c1, y.y);
-            if (layer & 1) {
-                if (c0 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c0, y.x);
-                if (c1 >= 0) note_bad(a.bad, 0, (int)a.stage + block, c1, y.y);
-            }
+        } else {
+            added_all(false);
         }
-        if (warp == 14 && !last) begin_scales(sh, block + 1, layer);
-        if (tid == spanThreads - 1) barrier_arrive(&sh.used[layer]);
+        if (warp == scaling && !last) begin_scales(sh, block + 1, layer);
+        if (finisher == 0) barrier_arrive(&sh.used[layer]);
         if (layer != 0) continue;
 
-        uint32_t *mine = sh.way[3].dst + a.hidden + (block & 1) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
+        uint32_t *parts = parts_of<D>(sh, a, block);
         each_unit(sh, kvHeads, [&](int head, int chunk) {
-            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++ & 1, w.dst, mine, attention);
-            if (tid == 0) barrier_arrive(&sh.keysFree);
+            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++, w.dst, parts, attention);
         });
 #pragma unroll 1
-        for (int head = firstFold; head < kvHeads; head += ctas) {
-            const int group = (int)a.shape.heads / kvHeads, chunks = sh.row.pos / CHUNK + 1;
-            fold_head<D>(a, head, chunks, mine, (uint32_t *)sh.way[1].src);
-            for (int h = 0; h < group; h += 4)
-                cleaner.post(sh, [&](Cleaning &c) {
-                    for (int i = h; i < min(group, h + 4); i++) c.add(mine + (head * group + i) * (int)a.maxChunks * (D + partWords), chunks * (D + partWords));
-                });
-        }
+        for (int head = firstFold; head < kvHeads; head += ctas)
+            fold_head<D>(a, head, sh.row.pos / CHUNK + 1, parts, (uint32_t *)sh.way[1].src);
     }
-    cleaner.post(sh, [&](Cleaning &) {});
 }
 
 extern "C" __global__ void __launch_bounds__(spanAll, 1) span_64(Span a) { span<64>(a); }

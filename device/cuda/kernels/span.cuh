@@ -14,11 +14,12 @@
 // read it, makes it empty again; the next writer depends on something that he tells after that and
 // a fence, or writes the other half of a pair (parts).
 //
-// The row is normalized by every CTA for itself, which saves telling the codes.
+// The row is normalized by every CTA for itself, which saves telling the codes. All CTAs read all of it,
+// which the L2 cache gives none of them soon while many ask in vain: a CTA looks for one word that comes late.
 //
 // Weights of a layer lie in shared memory, those of the same layer of the next block come when
-// they are used: memory is read all the time. Warps of their own let weights come, few at a time since
-// a long queue at the memory would hold up the words, let keys and values come, and empty words.
+// they are used: memory is read all the time. Warps of their own let weights come, in small pieces and few at a
+// time since a long queue at the memory would hold up the words, let keys and values come, and empty words.
 //
 // The bits are those of the kernels that do one thing each.
 #pragma once
@@ -78,7 +79,7 @@ __device__ __forceinline__ int fresh_thread() {
     return t;
 }
 
-// meet waits for all threads but those of the last warp.
+// meet waits for all threads but those of the warps that let things come and clean.
 __device__ __forceinline__ void meet() { asm volatile("bar.sync 1, %0;" ::"n"(spanThreads) : "memory"); }
 
 __device__ __forceinline__ uint32_t peek(const uint32_t *p) {
@@ -127,7 +128,8 @@ __device__ __forceinline__ void await_first(const void *p) {
     __syncwarp();
 }
 
-__device__ __forceinline__ bool any_empty(uint4 v) { return v.x == empty || v.y == empty || v.z == empty || v.w == empty; }
+// any_empty: no other word is as large.
+__device__ __forceinline__ bool any_empty(uint4 v) { return max(__vimax3_u32(v.x, v.y, v.z), v.w) == empty; }
 
 template <int AT = 0> __device__ __forceinline__ uint4 await_four(const uint4 *p, uint4 had) {
     Patience patience;
@@ -157,6 +159,7 @@ __device__ __forceinline__ void copy8(void *dst, const void *src) {
 }
 
 constexpr int spanTiles = 7; // of a layer that a CTA may have
+constexpr int mostPieces = 4; // of weights that may be under way
 
 // Way is what a CTA does for one of the four layers of every block.
 struct Way {
@@ -167,14 +170,6 @@ struct Way {
     int cols, stride, out, chunks;
     int offset;   // of its weights in shared memory, in bytes
     int first, n; // its tiles: first, first + CTAs, ...
-};
-
-// Cleaning is a list of words that are to be empty again, in whole quads.
-struct Cleaning {
-    uint32_t *at[4];
-    int words[4], n;
-
-    __device__ __forceinline__ void add(const uint32_t *p, int count) { at[n] = (uint32_t *)p, words[n++] = count; }
 };
 
 // SpanUnit is what a chunk of attention needs beside keys and values.
@@ -189,13 +184,12 @@ struct SpanShared {
     float2 was[spanTiles * 8];   // the residual stream at the outputs that each thread finishes
     NormScratch norm;
     SpanUnit unit;
-    Cleaning cleaning;
     Row row;
     SpanBlock block[2];
     Way way[4];
     int4 share[4][spanWarps]; // of a warp in a layer's products: how many chunks of tiles, tile and chunk of the first, its number
     uint64_t posted, cleaned, keysFree, keysCome;
-    uint64_t arrived[4][spanTiles], used[4];                  // tiles that have come, layers whose memory is free again
+    uint64_t piece[mostPieces], arrived[4], used[4]; // weights that have come: pieces, layers; layers whose memory is free again
     float2 scales[2][4][spanTiles], factors[2][4][spanTiles]; // of even and odd blocks
     int16_t columns[4][spanTiles * 16];
 };

@@ -6,9 +6,9 @@
 // SpanAttention is the shared memory of a chunk.
 template <int D> struct SpanAttention {
     uint4 frags[Frags<D>::all * 32];
-    float4 exchange[8][32];
     __half queries[8][D];
-    float raw[10 * D]; // queries of up to eight heads, key, value
+    float raw[10 * D];         // queries of up to eight heads, key, value
+    float2 exchange[2][8][32]; // scores of odd and even units
 };
 
 // key_place and value_place say where dimension d of position p of a chunk stands among the
@@ -52,142 +52,115 @@ template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanS
     }
 }
 
-// attend_chunk computes a unit of the row, whose keys and values of earlier steps come by the phase of that
-// parity, into parts.
+constexpr int attending = 8; // warps that compute a chunk
+
+// attend_chunk computes a unit of the row, the CTA's number `unit`, into parts: keys and values of earlier steps come
+// by the phase of that number. Eight warps have a tile of scores each, and D/64 tiles of values. Keys come again when
+// the parts are told: they would be in their way.
 template <int D>
-__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, int head, int chunk, SpanShared &sh, uint32_t parity, const uint32_t *qkv, uint32_t *parts,
+__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, int head, int chunk, SpanShared &sh, uint32_t unit, const uint32_t *qkv, uint32_t *parts,
                                              SpanAttention<D> &m) {
-    const Shape &s = a.shape;
-    const Row &at = sh.row;
-    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    const int start = chunk * CHUNK, heads = (int)s.heads, kvHeads = (int)s.kvHeads, group = heads / kvHeads, size = (int)s.pageSize;
-    const bool own = at.pos - start < CHUNK; // the row's own position is among these
-    const int pair = threadIdx.x % (D / 2); // the same of every head
-    if (int i = threadIdx.x * 4; i < (group + (own ? 2 : 0)) * D) {
+    const int tid = fresh_thread(), warp = tid >> 5, lane = tid & 31, g = lane >> 2, t = lane & 3;
+    const int heads = (int)a.shape.heads, kvHeads = (int)a.shape.kvHeads, group = heads / kvHeads, p = sh.row.pos - chunk * CHUNK; // the row's own position in the chunk
+    const bool own = p < CHUNK;
+    barrier_wait(&sh.keysCome, unit & 1);
+    const SpanUnit &u = sh.unit;
+    const int pair = tid % (D / 2); // the same of every head
+    const Angle by = u.by[pair];
+    if (int i = tid * 4; i < (group + (own ? 2 : 0)) * D) {
         // Queries, then a key, then a value.
-        int skip = i < group * D ? head * group : i < (group + 1) * D ? heads + head - group : heads + kvHeads + head - group - 1;
+        const int skip = i < group * D ? head * group : i < (group + 1) * D ? heads + head - group : heads + kvHeads + head - group - 1;
         const uint4 *from = (const uint4 *)(qkv + skip * D + i);
         *(uint4 *)(m.raw + i) = await_four(from, peek4(from));
     }
     meet();
-    barrier_wait(&sh.keysCome, parity);
-    const SpanUnit &u = sh.unit;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < group * (D / 2); i += spanThreads) {
-        int h = i / (D / 2);
-        turn(m.raw + h * D, pair, s, u.by[pair], [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
-    }
-    if (int i = (int)threadIdx.x - (spanThreads - D); own && i >= 0) {
-        int slot = u.slot, p = at.pos - start;
-        int64_t page = ((int64_t)u.own * kvHeads + head) * size * D;
+    for (int h = tid / (D / 2); h < group; h += spanThreads / (D / 2))
+        turn(m.raw + h * D, pair, a.shape, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
+    if (int i = tid - (spanThreads - D); own && i >= 0) {
+        const int size = (int)a.shape.pageSize;
+        const int64_t page = ((int64_t)u.own * kvHeads + head) * size * D;
         __half *frags = (__half *)m.frags;
-        if (i < D / 2) turn(m.raw + group * D, pair, s, u.by[pair], [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + slot * D + j] = __float2half_rn(x); });
-        frags[value_place<D>(p, i)] = b.v[page + i * size + slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
+        if (i < D / 2) turn(m.raw + group * D, pair, a.shape, by, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + u.slot * D + j] = __float2half_rn(x); });
+        frags[value_place<D>(p, i)] = b.v[page + i * size + u.slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
     }
     meet();
-    // Eight warps have a tile of scores each, and D/64 tiles of values.
-    constexpr int tiles = D / 64;
+    if (warp >= attending) return;
     uint32_t qf[D / 16][4];
-    if (warp < 8) {
-        load_queries<D>(qf, g < group ? m.queries[g] : nullptr, nullptr);
+    load_queries<D>(qf, m.queries[min(g, group - 1)], nullptr);
+    float2(&exchange)[8][32] = m.exchange[unit & 1];
+    {
         float sc[1][4];
         chunk_scores<D, 1>(sc, qf, m.frags, warp);
-        m.exchange[warp][lane] = make_float4(sc[0][0], sc[0][1], sc[0][2], sc[0][3]);
+        exchange[warp][lane] = make_float2(sc[0][0], sc[0][1]);
     }
-    meet();
-    if (warp < 8) {
-        float sc[8][4];
+    asm volatile("bar.sync 3, %0;" ::"n"(32 * attending) : "memory");
+    float sc[8][4];
 #pragma unroll
-        for (int x = 0; x < 8; x++) {
-            float4 e = m.exchange[x][lane];
-            sc[x][0] = e.x, sc[x][1] = e.y, sc[x][2] = e.z, sc[x][3] = e.w;
-        }
-        int see = min(at.pos - start, CHUNK - 1);
-        int seen[2] = {see, see};
-        Weights w;
-        chunk_softmax<1>(w, sc, seen, a.scale * 1.44269504088896341f);
-        float out[tiles][4];
-        chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
-        if (g < group) {
-            uint32_t *part = parts + ((head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
-            if (warp == 0 && t == 0) tell_values(part, w.m[0], w.l[0]);
-#pragma unroll
-            for (int i = 0; i < tiles; i++) {
-                uint32_t *o = part + partWords + 8 * (tiles * warp + i) + 2 * t;
-                tell_values(o, out[i][0], out[i][1]);
-            }
-        }
+    for (int x = 0; x < 8; x++) {
+        const float2 e = exchange[x][lane];
+        sc[x][0] = e.x, sc[x][1] = e.y;
     }
-    meet();
+    const int see = min(p, CHUNK - 1), seen[2] = {see, see};
+    Weights w;
+    chunk_softmax<1>(w, sc, seen, a.scale * 1.44269504088896341f);
+    constexpr int tiles = D / 64;
+    float out[tiles][4];
+    chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
+    if (g < group) {
+        uint32_t *part = parts + ((head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
+        if (warp == 0 && t == 0) tell_values(part, w.m[0], w.l[0]);
+        uint32_t *o = part + partWords + 8 * tiles * warp + 2 * t;
+#pragma unroll
+        for (int i = 0; i < tiles; i++) tell_values(o + 8 * i, out[i][0], out[i][1]);
+    }
+    if (lane == 0) barrier_arrive(&sh.keysFree);
 }
 
-// fold_head folds the chunks of the query heads of one KV head, each warp 32
-// dimensions of one. The parts may be emptied when it returns.
-template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, uint32_t *parts, uint32_t *att) {
+__device__ __forceinline__ uint2 peek2(const uint32_t *p) {
+    uint2 v;
+    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ bool any_empty(uint2 v) { return v.x == empty || v.y == empty; }
+
+// fold_head folds the chunks of the query heads of one KV head, each warp 64
+// dimensions of one.
+template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, const uint32_t *parts, uint32_t *att) {
     const uint32_t full = 0xffffffffu;
-    constexpr int slices = D / 32, words = D + partWords;
-    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, heads = (int)a.shape.heads, group = heads / (int)a.shape.kvHeads;
-    const int first_head = head * group;
-#pragma unroll 1
-    for (int job = warp; job < group * slices; job += spanWarps) {
-        int h = first_head + job / slices, d = 32 * (job % slices) + lane;
+    constexpr int slices = D / 64, words = D + partWords, each = 8;
+    const int tid = fresh_thread(), warp = tid >> 5, lane = tid & 31, group = (int)a.shape.heads / (int)a.shape.kvHeads;
+    if (warp < group * slices) {
+        const int h = head * group + warp / slices, d = 64 * (warp % slices) + 2 * lane;
         const uint32_t *part = parts + h * (int)a.maxChunks * words;
-        float top = -INFINITY, sum = 0, out = 0;
+        float top = -INFINITY, sum = 0, x = 0, y = 0;
 #pragma unroll 1
-        for (int first = 0; first < chunks; first += 32, part += 32 * words) {
-            int n = min(32, chunks - first);
-            // The first values are asked for together with their weights.
-            uint32_t raw[8], m0 = lane < n ? empty : 0xff800000u, l0 = lane < n ? empty : 0;
+        for (int first = 0; first < chunks; first += each, part += each * words) {
+            const int n = min(each, chunks - first);
+            // A lane looks for maximum and sum of a chunk, all for the values of all.
+            uint2 ml = make_uint2(0xff800000u, 0), v[each];
+            const uint32_t *mine = part + lane * words, *values = part + partWords + d;
+            if (lane < n) ml = peek2(mine);
 #pragma unroll
-            for (int k = 0; k < 8; k++) raw[k] = k < n ? empty : 0;
-            const uint32_t *at = part + lane * words;
+            for (int k = 0; k < each; k++) v[k] = k < n ? peek2(values + k * words) : make_uint2(0, 0);
             Patience patience;
             for (bool all = false; !all; patience.lose()) {
-                uint32_t seen[8], m1 = m0, l1 = l0;
-                if (m0 == empty) m1 = peek(at);
-                if (l0 == empty) l1 = peek(at + 1);
+                all = true;
+                if (any_empty(ml)) ml = peek2(mine), all = false;
 #pragma unroll
-                for (int k = 0; k < 8; k++) seen[k] = raw[k] == empty ? peek(part + k * words + partWords + d) : raw[k];
-                m0 = m1, l0 = l1, all = m0 != empty && l0 != empty;
-#pragma unroll
-                for (int k = 0; k < 8; k++) raw[k] = seen[k], all = all && raw[k] != empty;
+                for (int k = 0; k < each; k++)
+                    if (any_empty(v[k])) v[k] = peek2(values + k * words), all = false;
             }
-            const float mine = __uint_as_float(m0), weight = __uint_as_float(l0);
             __syncwarp();
-            float run = mine;
 #pragma unroll
-            for (int k = 1; k < 32; k *= 2) {
-                float below = __shfl_up_sync(full, run, k);
-                if (lane >= k) run = fmaxf(run, below);
-            }
-            run = fmaxf(run, top);
-            float before = __shfl_up_sync(full, run, 1);
-            if (lane == 0) before = top;
-            float fa, fb;
-            fold_weights(before, mine, fa, fb);
-            top = __shfl_sync(full, run, 31);
-#pragma unroll 1
-            for (int i = 0; i < n; i += 8) {
-                const uint32_t *from = part + i * words + partWords + d;
-                Patience patience;
-                for (bool all = false; !all;) {
-                    all = true;
-#pragma unroll
-                    for (int k = 0; k < 8; k++)
-                        if (raw[k] == empty) raw[k] = peek(from + k * words), all = false;
-                    if (!all) patience.lose();
-                }
-                __syncwarp();
-#pragma unroll
-                for (int k = 0; k < 8; k++) {
-                    const float ai = __shfl_sync(full, fa, i + k), bi = __shfl_sync(full, fb, i + k), li = __shfl_sync(full, weight, i + k);
-                    if (i + k < n) sum = fold(sum, li, ai, bi), out = fold(out, __uint_as_float(raw[k]), ai, bi);
-                }
-#pragma unroll
-                for (int k = 0; k < 8; k++) raw[k] = i + 8 + k < n ? peek(from + (8 + k) * words) : 0;
+            for (int k = 0; k < each; k++) {
+                float fa, fb;
+                fold_weights(top, __uint_as_float(__shfl_sync(full, ml.x, k)), fa, fb);
+                const float l = __uint_as_float(__shfl_sync(full, ml.y, k));
+                if (k < n) sum = fold(sum, l, fa, fb), x = fold(x, __uint_as_float(v[k].x), fa, fb), y = fold(y, __uint_as_float(v[k].y), fa, fb);
             }
         }
-        tell_value(att + h * D + d, __fdiv_rn(out, sum));
+        tell_values(att + h * D + d, __fdiv_rn(x, sum), __fdiv_rn(y, sum));
     }
-    meet();
 }

@@ -18,17 +18,25 @@ template <int N, typename F> __device__ __forceinline__ void each(F f) {
 template <int V>
 __device__ __forceinline__ void make_codes(const int tid, SpanShared &sh, const Way &w, float &scale, const uint32_t *src, bool awaited, const SpanNorm &n, uint32_t *codes) {
     static_assert(spanThreads == normPlaces, "a thread has a place");
-    const int warp = tid >> 5, lane = tid & 31, fours = w.cols / 4;
+    const int warp = tid >> 5, lane = tid & 31, fours = w.cols / 4, quads = w.stride / 4;
     const uint4 *from = (const uint4 *)src + tid;
     float4 weight[V], v[V];
     uint4 raw[V];
-    if (n.weight) {
 #pragma unroll
-        for (int i = 0; i < V; i++) weight[i] = tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
+    for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
+    if (awaited) {
+        // Tiles that some CTAs have more than others are the last ones.
+        if (warp == 0) await_first(src + w.cols - 1 - 16 * (blockIdx.x & 3));
+        meet();
     }
-    if (awaited && warp * 32 < fours) await_first(from);
     each<V>([&](auto i) { raw[i] = tid + i * spanThreads < fours ? peek4<i * spanThreads>(from) : make_uint4(0, 0, 0, 0); });
-    if (awaited) each<V>([&](auto i) { raw[i] = await_four<i * spanThreads>(from, raw[i]); });
+    Patience patience;
+    for (bool all = !awaited; !all; patience.lose()) {
+        all = true;
+        each<V>([&](auto i) {
+            if (any_empty(raw[i])) raw[i] = peek4<i * spanThreads>(from), all = false;
+        });
+    }
 #pragma unroll
     for (int i = 0; i < V; i++) v[i] = make_float4(__uint_as_float(raw[i].x), __uint_as_float(raw[i].y), __uint_as_float(raw[i].z), __uint_as_float(raw[i].w));
     if (n.weight) {
@@ -55,7 +63,7 @@ __device__ __forceinline__ void make_codes(const int tid, SpanShared &sh, const 
 #pragma unroll
     for (int i = 0; i < V; i++) {
         const int at = tid + i * spanThreads;
-        if (at >= w.stride / 4) break;
+        if (at >= quads) break;
         const uint32_t word = codes_of(v[i], scale, top);
         total = sum_codes(total, word);
         codes[at] = word;
