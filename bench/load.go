@@ -39,11 +39,7 @@ func (b *bencher) load(ctx context.Context, within time.Duration) error {
 
 // look reads what the file says of itself.
 func (b *bencher) look() (err error) {
-	open := func() (*gguf.File, error) { return gguf.Open(b.opt.Model, b.opt.Engine.Gguf) }
-	if b.opt.Model == "" {
-		open = builtin.Open
-	}
-	f, err := open()
+	f, err := builtin.OpenFile(b.opt.Model, b.opt.Engine.Gguf)
 	if err != nil {
 		return &OpenError{err}
 	}

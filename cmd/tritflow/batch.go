@@ -64,7 +64,7 @@ func (a *app) batchCommand() *cobra.Command {
 		Use:   "batch [-m MODEL] [-i IN] -o OUT",
 		Short: "Answer a file of requests; can be interrupted and resumed",
 		Long:  batchHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.batch(ctx, &f) }),
 	}
 	f.engineFlags.add(cmd)

@@ -58,7 +58,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check [FILE] [--repair OUT]",
 		Short: "Say what a model file is, what is wrong with it, and mend it",
 		Long:  checkHelp,
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			if len(args) > 0 {
 				f.path = args[0]

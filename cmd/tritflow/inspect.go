@@ -28,7 +28,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [-m FILE | FILE]",
 		Short: "Show what is in a model file, how it would be computed here, or what this machine can do",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			switch {
 			case f.machine && f.kernels:

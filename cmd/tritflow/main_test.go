@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"rewrite":  rewrite,
 			"vectors":  vectors,
 			"folder":   folder,
+			"sametext": sametext,
 
 			"flipbit":     flipbit,
 			"benchreport": benchreport,
@@ -135,6 +136,20 @@ var jsonKeys = regexp.MustCompile(`^\{"index":.*"prompt":.*"text":.*"tokens":.*"
 func numeral(n int) string {
 	b, _ := json.Marshal(n)
 	return string(b)
+}
+
+// sametext A B: two outputs of run --json have the same prompts and tokens.
+func sametext(ts *testscript.TestScript, neg bool, args []string) {
+	tokens := func(file string) string {
+		text := ts.ReadFile(file)
+		if !jsonKeys.MatchString(text) {
+			ts.Fatalf("%s is not what run --json prints: %s", file, text)
+		}
+		return regexp.MustCompile(`"timings":.*`).ReplaceAllString(text, "")
+	}
+	if a, b := tokens(args[0]), tokens(args[1]); (a == b) == neg {
+		ts.Fatalf("the same: %v\n%s\n%s", a == b, a, b)
+	}
 }
 
 // patch FILE OLD NEW: replaces bytes of the same number, all occurrences.
