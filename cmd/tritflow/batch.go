@@ -106,6 +106,8 @@ func (f *batchFlags) check() error {
 	switch {
 	case f.out == "":
 		return usagef("say with -o where the answers go")
+	case f.out == "-":
+		return usagef("-o -: the answers go to a file, so that a job can be resumed; name one")
 	case f.order != string(batch.OrderInput) && f.order != string(batch.OrderFinished):
 		return usagef("--order %q is unknown: use input or finished", f.order)
 	case f.inflight < 0:
@@ -120,10 +122,7 @@ func (f *batchFlags) check() error {
 			return usagef("--stop: a stop string must not be empty")
 		}
 	}
-	if err := p.Validate(); err != nil {
-		return &usageError{err}
-	}
-	return nil
+	return checkParams(p)
 }
 
 // batch answers the input.
@@ -179,6 +178,9 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 // resolved follows links, so that a file has one journal and one lock whatever
 // it is called.
 func resolved(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", usagef("writing %s: it is not a regular file; name a file", path)
+	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real, nil
 	}
@@ -212,6 +214,9 @@ func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, er
 	}
 	info, err := file.Stat()
 	if err == nil {
+		if info.IsDir() {
+			err = usagef("reading the input: %s is a folder; name a file", f.in)
+		}
 		if out, oerr := os.Stat(output); oerr == nil && os.SameFile(info, out) {
 			err = usagef("%s is both the input and the output: name another output", f.in)
 		}
