@@ -87,9 +87,7 @@ func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duratio
 	}
 	b.report.PeakRSS = peakRSS()
 	b.accelerators(e.Devices())
-	for _, p := range e.Plan().Parts() {
-		b.report.PlanBytes += p.WeightBytes + p.KVBytes
-	}
+	b.report.PlanBytes = e.Memory().Host
 	return took, b.roofs(ctx, e.Devices())
 }
 
