@@ -38,12 +38,24 @@ func (f *fileFlags) addModel(fs *pflag.FlagSet) {
 	f.addReading(fs)
 }
 
-// addReading adds the flags for commands that take the file as an argument.
+// addReading adds the flags without -m, for commands whose file is an argument.
 func (f *fileFlags) addReading(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pre, "pre", "", "pre-tokenizer to use instead of the file's")
 	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A, B or C, or auto to find it out (default: what the file says, or A)")
 	fs.StringVar(&f.tiles, "tl-tiles", "", "tiles of TL1 and TL2 tensors: BM/BK/bm, or ROWSxCOLUMNS=BM/BK/bm,... (default: what the file says, the preset of the shape, or found)")
 	fs.IntVar(&f.q2, "q2-block", 0, "values in a block of Q2_0, 64 or 128, where the file leaves it open")
+}
+
+// take makes the argument of a command, if there is one, the file.
+func (f *fileFlags) take(args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case f.path != "":
+		return usagef("name one file, %q or %q", f.path, args[0])
+	}
+	f.path = args[0]
+	return nil
 }
 
 // reading are the options of the file.
