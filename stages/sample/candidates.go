@@ -1,18 +1,35 @@
 package sample
 
-import "tritflow/device"
+import (
+	"slices"
+
+	"tritflow/device"
+)
 
 // candidates is the set of tokens that may still be drawn, in descending order
-// of logit and ascending order of id among equals. The order is made lazily
-// (a heap is popped as far as somebody looks), because cuts and draws look at
-// a few of many thousands.
+// of logit and ascending order of id among equals. They stand in buckets by how
+// far they are from the largest logit; a bucket is put in order when somebody looks
+// into it, because cuts and draws look at a few of many thousands.
 type candidates struct {
-	sorted []device.Candidate // the first ones, in order
-	heap   []device.Candidate // all others
+	all    []device.Candidate // bucket by bucket
+	ends   []int32            // where each bucket ends
+	opened int                // the first buckets, which are in order
 	n      int                // how many are alive, counted from the front
 
-	weights []float32 // scratch memory of draw
+	offered []device.Candidate // what the head answered, after penalties
+	weights []float32          // scratch memory of draw
 }
+
+const (
+	// unsorted is how many candidates are put in order at once.
+	unsorted = 256
+	// buckets is how many there are for more of them: of 128,256 spread like random
+	// weights' logits some 70 share one.
+	buckets = 4096
+	// farthest is how far from the largest logit candidates are told apart before
+	// somebody looks: e^-32 of its probability.
+	farthest = 32
+)
 
 // before is the order of candidates.
 func before(a, b device.Candidate) bool {
@@ -31,66 +48,82 @@ func order(a, b device.Candidate) int {
 	}
 }
 
-// reset makes all of heap alive and takes it over.
-func (c *candidates) reset(heap []device.Candidate) {
-	c.sorted, c.heap, c.n = c.sorted[:0], heap, len(heap)
-	for i := len(heap)/2 - 1; i >= 0; i-- {
-		c.sift(i)
+// load copies the scores, because the chain changes them.
+func (c *candidates) load(sc device.Scores) {
+	c.offered = c.offered[:0]
+	if sc.Full == nil {
+		c.offered = append(c.offered, sc.Top...)
+		return
+	}
+	for id, l := range sc.Full {
+		c.offered = append(c.offered, device.Candidate{ID: int32(id), Logit: l})
 	}
 }
 
-func (c *candidates) sift(i int) {
-	h := c.heap
-	for {
-		child := 2*i + 1
-		if child >= len(h) {
-			return
+// reset makes all of list alive. It is copied.
+func (c *candidates) reset(list []device.Candidate) {
+	c.n, c.opened = len(list), 0
+	if len(list) <= unsorted {
+		c.all = append(c.all[:0], list...)
+		c.ends = append(c.ends[:0], int32(len(list)))
+		return
+	}
+	top, bottom := list[0].Logit, list[0].Logit
+	for _, x := range list {
+		top, bottom = max(top, x.Logit), min(bottom, x.Logit)
+	}
+	scale := (buckets - 1) / min(top-bottom, farthest)
+	// Differences and products are rounded in step with the logits, so buckets are in order.
+	bucket := func(l float32) int {
+		if at := (top - l) * scale; at < buckets-1 {
+			return int(at)
 		}
-		if child+1 < len(h) && before(h[child+1], h[child]) {
-			child++
-		}
-		if !before(h[child], h[i]) {
-			return
-		}
-		h[i], h[child] = h[child], h[i]
-		i = child
+		return buckets - 1 // also where nothing or everything is the same
+	}
+	c.ends = append(c.ends[:0], make([]int32, buckets)...)
+	for _, x := range list {
+		c.ends[bucket(x.Logit)]++
+	}
+	begin := int32(0)
+	for i, count := range c.ends {
+		c.ends[i] = begin
+		begin += count
+	}
+	c.all = slices.Grow(c.all[:0], len(list))[:len(list)]
+	for _, x := range list {
+		b := bucket(x.Logit)
+		c.all[c.ends[b]] = x
+		c.ends[b]++
 	}
 }
 
 // at returns the i-th candidate, i < n.
 func (c *candidates) at(i int) device.Candidate {
-	for len(c.sorted) <= i {
-		last := len(c.heap) - 1
-		c.sorted = append(c.sorted, c.heap[0])
-		c.heap[0] = c.heap[last]
-		c.heap = c.heap[:last]
-		c.sift(0)
+	for c.sorted() <= i {
+		begin := c.sorted()
+		slices.SortFunc(c.all[begin:c.ends[c.opened]], order)
+		c.opened++
 	}
-	return c.sorted[i]
+	return c.all[i]
+}
+
+// sorted is how many of the first are in order.
+func (c *candidates) sorted() int {
+	if c.opened == 0 {
+		return 0
+	}
+	return int(c.ends[c.opened-1])
 }
 
 // cut keeps the first n.
 func (c *candidates) cut(n int) { c.n = min(c.n, n) }
 
-// first keeps the first n and brings them in order at once, so that sums over
-// them do not depend on what else was offered.
-func (c *candidates) first(n int) {
-	c.cut(n)
-	c.at(c.n - 1)
-}
-
-// each visits the live candidates in a fixed order that need not be theirs.
-func (c *candidates) each(visit func(device.Candidate)) {
-	if c.n < len(c.sorted)+len(c.heap) {
+// live are those that are alive, in a fixed order that need not be theirs. Once some
+// are cut, or all have been looked at, it is: sums over what is left then do not depend
+// on what else was offered.
+func (c *candidates) live() []device.Candidate {
+	if c.n < len(c.all) || c.n <= unsorted {
 		c.at(c.n - 1)
-		for _, x := range c.sorted[:c.n] {
-			visit(x)
-		}
-		return
 	}
-	for _, part := range [][]device.Candidate{c.sorted, c.heap} {
-		for _, x := range part {
-			visit(x)
-		}
-	}
+	return c.all[:c.n]
 }

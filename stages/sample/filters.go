@@ -13,7 +13,9 @@ import (
 func (c *candidates) total() float64 {
 	top := c.at(0).Logit
 	var sum float64
-	c.each(func(x device.Candidate) { sum += float64(weight(x.Logit, top, 1)) })
+	for _, x := range c.live() {
+		sum += float64(weight(x.Logit, top, 1))
+	}
 	return sum
 }
 
@@ -38,14 +40,14 @@ func (c *candidates) typical(p float32) {
 	logTotal := quantkern.Log(float32(total))
 	all := make([]scored, 0, c.n)
 	var entropy float64
-	c.each(func(x device.Candidate) {
+	for _, x := range c.live() {
 		prob := float32(float64(weight(x.Logit, top, 1)) / total)
 		surprise := logTotal - (x.Logit - top)
 		if prob > 0 {
 			entropy += float64(prob) * float64(surprise)
 		}
 		all = append(all, scored{x, prob, surprise})
-	})
+	}
 	for i := range all {
 		if all[i].distance -= float32(entropy); all[i].distance < 0 {
 			all[i].distance = -all[i].distance
@@ -108,11 +110,11 @@ func (c *candidates) draw(temp float32, rng *mt19937) int32 {
 	top := c.at(0).Logit
 	var total, norm float64
 	c.weights = c.weights[:0]
-	c.each(func(x device.Candidate) {
+	for _, x := range c.live() {
 		w := weight(x.Logit, top, temp)
 		c.weights = append(c.weights, w)
 		total += float64(w)
-	})
+	}
 	share := func(w float32) float64 { return float64(float32(float64(w) / total)) }
 	for _, w := range c.weights {
 		norm += share(w)

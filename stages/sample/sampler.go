@@ -3,6 +3,7 @@ package sample
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"tritflow/device"
 	"tritflow/quantkern"
@@ -20,9 +21,11 @@ type Sampler struct {
 	history []int32 // the last tokens, a ring once it is full
 	oldest  int
 	counts  map[int32]int // of the tokens in history
-	scratch []device.Candidate
-	live    candidates
 }
+
+// desks lends what a draw needs and nobody does afterwards: some megabytes where
+// every logit of a large vocabulary is looked at.
+var desks = sync.Pool{New: func() any { return new(candidates) }}
 
 // New makes the sampler of a request; p must have passed Validate.
 func New(p Params) *Sampler {
@@ -89,19 +92,21 @@ func (s *Sampler) pick(sc device.Scores) int32 {
 	if s.p.Temperature == 0 && len(s.counts) == 0 && sc.Full != nil {
 		return largest(sc.Full)
 	}
-	s.load(sc)
-	s.penalize()
+	c := desks.Get().(*candidates)
+	defer desks.Put(c)
+	c.load(sc)
+	s.penalize(c.offered, sc.Full != nil)
 	if s.p.Temperature == 0 {
-		return slices.MinFunc(s.scratch, order).ID
+		return slices.MinFunc(c.offered, order).ID
 	}
-	s.live.reset(s.scratch)
+	c.reset(c.offered)
 	if s.p.TopK > 0 {
-		s.live.first(s.p.TopK)
+		c.cut(s.p.TopK)
 	}
-	s.live.typical(s.p.TypicalP)
-	s.live.topP(s.p.TopP)
-	s.live.minP(s.p.MinP)
-	return s.live.draw(s.p.Temperature, &s.rng)
+	c.typical(s.p.TypicalP)
+	c.topP(s.p.TopP)
+	c.minP(s.p.MinP)
+	return c.draw(s.p.Temperature, &s.rng)
 }
 
 // rawLogit is what the head gave for a token that was drawn from its scores.
@@ -123,37 +128,34 @@ func largest(row []float32) int32 {
 	return int32(best)
 }
 
-// load copies the scores, because the chain changes and reorders them.
-func (s *Sampler) load(sc device.Scores) {
-	if sc.Full == nil {
-		s.scratch = append(s.scratch[:0], sc.Top...)
-		return
-	}
-	s.scratch = s.scratch[:0]
-	for id, l := range sc.Full {
-		s.scratch = append(s.scratch, device.Candidate{ID: int32(id), Logit: l})
-	}
-}
-
 // penalize lowers the logits of tokens that the history holds (repetition
 // penalty: Keskar et al. 2019, dividing positive and multiplying negative
-// logits; frequency and presence penalties: subtracted).
-func (s *Sampler) penalize() {
-	if len(s.counts) == 0 {
-		return
-	}
-	for i := range s.scratch {
-		x := &s.scratch[i]
-		count := s.counts[x.ID]
-		if count == 0 {
-			continue
-		}
+// logits; frequency and presence penalties: subtracted). In a full row a token stands
+// at the place of its id.
+func (s *Sampler) penalize(offered []device.Candidate, full bool) {
+	lower := func(x *device.Candidate, count int) {
 		if x.Logit <= 0 {
 			x.Logit *= s.p.repeat()
 		} else {
 			x.Logit /= s.p.repeat()
 		}
 		x.Logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+	}
+	if full {
+		for id, count := range s.counts {
+			if int(id) < len(offered) {
+				lower(&offered[id], count)
+			}
+		}
+		return
+	}
+	if len(s.counts) == 0 {
+		return
+	}
+	for i := range offered {
+		if count := s.counts[offered[i].ID]; count > 0 {
+			lower(&offered[i], count)
+		}
 	}
 }
 
