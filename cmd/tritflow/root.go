@@ -16,7 +16,10 @@ Standard output carries the answer and nothing else; everything else goes to
 standard error, as text on a terminal and as JSON lines elsewhere (NO_COLOR is
 honoured).
 
-` + exitHelp
+` + exitHelp + `
+
+batch and check have 3 besides: done, and some lines are error lines; the model
+will answer wrongly.`
 
 // newRoot makes the command line; args are those that it will be given.
 func newRoot(a *app, args []string) *cobra.Command {
