@@ -90,12 +90,14 @@ func (f *batchFlags) add(fs *pflag.FlagSet) {
 
 	d := &f.defaults
 	p := &d.Sampling
-	fs.IntVarP(&d.MaxTokens, "tokens", "n", 256, "most tokens to generate where a line has no max_tokens")
+	alsoNamed(fs, llamaSamplingNames)
+	alsoNamed(fs, llamaBatchNames)
+	fs.IntVarP(&d.MaxTokens, "tokens", "n", 256, "most tokens to generate where a line has no max_tokens (-1: until the context is full)")
 	fs.Float32Var(&p.Temperature, "temp", 0, "temperature where a line has none; 0 always takes the likeliest token")
 	fs.IntVar(&p.TopK, "top-k", 0, "top_k where a line has none (0: off)")
 	fs.Float32Var(&p.TopP, "top-p", 1, "top_p where a line has none (1: off)")
 	fs.Float32Var(&p.MinP, "min-p", 0, "min_p where a line has none (0: off)")
-	fs.Uint64Var(&p.Seed, "seed", 0, "lines that draw and have no seed get one made from this and their custom_id")
+	fs.Uint64VarP(&p.Seed, "seed", "s", 0, "lines that draw and have no seed get one made from this and their custom_id")
 	fs.StringArrayVar(&d.Stop, "stop", nil, "stop string where a line has none (may be given several times)")
 	fs.BoolVar(&d.IgnoreEOS, "ignore-eos", false, "ignore end tokens where a line does not say")
 }
@@ -127,6 +129,7 @@ func (f *batchFlags) check() error {
 
 // batch answers the input.
 func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
+	f.defaults.MaxTokens = unbounded(f.defaults.MaxTokens)
 	if err := firstError(f.check(), f.live.check(a)); err != nil {
 		return err
 	}

@@ -6,13 +6,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Names that llama.cpp's programs have for flags of ours.
+// Names that llama.cpp's programs, and vLLM, have for flags of ours.
 var (
-	llamaEngineNames   = map[string]string{"ctx-size": "ctx"}
+	llamaEngineNames   = map[string]string{"ctx-size": "ctx", "max-model-len": "ctx"}
 	llamaSamplingNames = map[string]string{
-		"predict": "tokens", "n-predict": "tokens", "temperature": "temp", "typical": "typical-p", "repeat-last-n": "penalty-last-n",
+		"predict": "tokens", "n-predict": "tokens", "max-tokens": "tokens", "temperature": "temp", "typical": "typical-p", "repeat-last-n": "penalty-last-n",
 	}
-	llamaChatNames = map[string]string{"system-prompt": "system"}
+	llamaChatNames  = map[string]string{"system-prompt": "system"}
+	llamaBatchNames = map[string]string{"parallel": "max-inflight", "max-num-seqs": "max-inflight"}
 )
 
 // alsoNamed lets flags be given under other names too; help lists ours.

@@ -49,9 +49,7 @@ func (f *samplingFlags) add(fs *pflag.FlagSet, temperature float32, topK int, to
 // prepare checks the values before a model is loaded for them, and draws a
 // seed where one is needed and none was given.
 func (f *samplingFlags) prepare(a *app) error {
-	if f.max == -1 || f.max == -2 { // as llama.cpp has them
-		f.max = math.MaxInt32
-	}
+	f.max = unbounded(f.max)
 	if f.max <= 0 {
 		return usagef("-n %d: there must be at least one token to generate", f.max)
 	}
@@ -83,6 +81,15 @@ func (f *samplingFlags) prepare(a *app) error {
 		a.log.Info().Uint64("seed", f.params.Seed).Msg("seed drawn; give --seed to repeat this answer")
 	}
 	return nil
+}
+
+// unbounded gives a number of tokens that is larger than any context for -1 and -2,
+// as llama.cpp has them.
+func unbounded(tokens int) int {
+	if tokens == -1 || tokens == -2 {
+		return math.MaxInt32
+	}
+	return tokens
 }
 
 // checkParams refuses values outside their range, by the names of their flags.
