@@ -234,19 +234,19 @@ func (r *Report) judge(h hypothesis, m *graph.Model, base, other [][]float64, gu
 	won := -1
 	var most float64
 	for i := range base {
-		nats, errors := gain(base[i], other[i])
+		nats, sigmas := gain(base[i], other[i])
 		good := min(mean(base[i]), mean(other[i])) < trialGood*guess
-		if good && errors < -2 {
+		if good && sigmas < -2 {
 			return
 		}
-		if good && nats > trialNats && errors > trialErrors && errors > most && mean(other[i]) < trialGood*guess {
-			won, most = i, errors
+		if good && nats > trialNats && sigmas > trialErrors && sigmas > most && mean(other[i]) < trialGood*guess {
+			won, most = i, sigmas
 		}
 	}
 	if won < 0 {
 		return
 	}
-	p := r.wrong("trial", h.cause, "", "%s: plain English costs %.2f nats a token as the file is, and %.2f the other way (guessing would cost %.2f); %.1f standard errors apart",
+	p := r.wrong("trial", h.cause, "", "%s: plain English costs %.2f nats a token as the file is, and %.2f the other way (guessing would cost %.2f); %.1f standard sigmas apart",
 		h.message, mean(base[won]), mean(other[won]), guess, most)
 	p.Sure = min(0.9999, 1-math.Exp(-most*most/2))
 	p.Fix = h.fix(m)
