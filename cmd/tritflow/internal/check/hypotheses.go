@@ -246,7 +246,7 @@ func (r *Report) judge(h hypothesis, m *graph.Model, base, other [][]float64, gu
 	if won < 0 {
 		return
 	}
-	p := r.wrong("trial", h.cause, "", "%s: plain English costs %.2f nats a token as the file is, and %.2f the other way (guessing would cost %.2f); %.1f standard sigmas apart",
+	p := r.wrong("trial", h.cause, "", "%s: plain English costs %.2f nats a token as the file is, and %.2f the other way (guessing would cost %.2f); %.1f standard errors apart",
 		h.message, mean(base[won]), mean(other[won]), guess, most)
 	p.Sure = min(0.9999, 1-math.Exp(-most*most/2))
 	p.Fix = h.fix(m)
