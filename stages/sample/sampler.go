@@ -95,13 +95,12 @@ func (s *Sampler) pick(sc device.Scores) int32 {
 	c := desks.Get().(*candidates)
 	defer desks.Put(c)
 	c.load(sc)
-	s.penalize(c.offered, sc.Full != nil)
-	if s.p.Temperature == 0 {
-		return slices.MinFunc(c.offered, order).ID
+	s.penalize(c)
+	if c.begin(); s.p.Temperature == 0 {
+		return c.at(0).ID
 	}
-	c.reset(c.offered)
 	if s.p.TopK > 0 {
-		c.cut(s.p.TopK)
+		c.first(s.p.TopK)
 	}
 	c.typical(s.p.TypicalP)
 	c.topP(s.p.TopP)
@@ -119,10 +118,10 @@ func rawLogit(sc device.Scores, id int32) float32 {
 
 // largest is the index of the largest logit, the first among equals.
 func largest(row []float32) int32 {
-	best := 0
+	best, top := 0, row[0]
 	for i, l := range row {
-		if l > row[best] {
-			best = i
+		if l > top {
+			best, top = i, l
 		}
 	}
 	return int32(best)
@@ -130,31 +129,30 @@ func largest(row []float32) int32 {
 
 // penalize lowers the logits of tokens that the history holds (repetition
 // penalty: Keskar et al. 2019, dividing positive and multiplying negative
-// logits; frequency and presence penalties: subtracted). In a full row a token stands
-// at the place of its id.
-func (s *Sampler) penalize(offered []device.Candidate, full bool) {
-	lower := func(x *device.Candidate, count int) {
-		if x.Logit <= 0 {
-			x.Logit *= s.p.repeat()
-		} else {
-			x.Logit /= s.p.repeat()
-		}
-		x.Logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+// logits; frequency and presence penalties: subtracted).
+func (s *Sampler) penalize(c *candidates) {
+	if len(s.counts) == 0 {
+		return
 	}
-	if full {
+	lower := func(logit *float32, count int) {
+		if *logit <= 0 {
+			*logit *= s.p.repeat()
+		} else {
+			*logit /= s.p.repeat()
+		}
+		*logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+	}
+	if len(c.row) > 0 {
 		for id, count := range s.counts {
-			if int(id) < len(offered) {
-				lower(&offered[id], count)
+			if int(id) < len(c.row) {
+				lower(&c.row[id], count)
 			}
 		}
 		return
 	}
-	if len(s.counts) == 0 {
-		return
-	}
-	for i := range offered {
-		if count := s.counts[offered[i].ID]; count > 0 {
-			lower(&offered[i], count)
+	for i := range c.list {
+		if count := s.counts[c.list[i].ID]; count > 0 {
+			lower(&c.list[i].Logit, count)
 		}
 	}
 }

@@ -371,7 +371,7 @@ func distinctRow(t *rapid.T) []float32 {
 func loaded(row []float32) *candidates {
 	c := new(candidates)
 	c.load(device.Scores{Full: row})
-	c.reset(c.offered)
+	c.begin()
 	return c
 }
 
@@ -420,8 +420,8 @@ func TestCandidatesComeInOrder(t *testing.T) {
 		c := loaded(row)
 		look := rapid.IntRange(0, len(row)-1).Draw(t, "look")
 		c.at(look)
-		if n := len(c.live()); n != len(row) {
-			t.Fatalf("%d of %d are alive", n, len(row))
+		if c.n != len(row) {
+			t.Fatalf("%d of %d are alive", c.n, len(row))
 		}
 		for i := 1; i < len(row); i++ {
 			if !before(c.at(i-1), c.at(i)) {
