@@ -21,8 +21,14 @@ import (
 // TestMain makes the test binary stand in for the program: scripts and tests
 // find it as tritflow on the path.
 func TestMain(m *testing.M) {
+	// Built with the race detector, every program that is run would wait a second at its end.
+	if err := os.Setenv(raceOptions, os.Getenv(raceOptions)+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"tritflow": main})
 }
+
+const raceOptions = "GORACE"
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -48,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"serve":       serve,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(raceOptions, os.Getenv(raceOptions))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
