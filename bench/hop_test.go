@@ -53,11 +53,7 @@ type plainLoop struct {
 
 func newPlainLoop(b *testing.B, path string) *plainLoop {
 	b.Helper()
-	open := func() (*gguf.File, error) { return gguf.Open(path, gguf.Options{}) }
-	if path == "" {
-		open = builtin.Open
-	}
-	f, err := open()
+	f, err := builtin.OpenFile(path, gguf.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -39,11 +39,7 @@ func (b *bencher) load(ctx context.Context, within time.Duration) error {
 
 // look reads what the file says of itself.
 func (b *bencher) look() (err error) {
-	open := func() (*gguf.File, error) { return gguf.Open(b.opt.Model, b.opt.Engine.Gguf) }
-	if b.opt.Model == "" {
-		open = builtin.Open
-	}
-	f, err := open()
+	f, err := builtin.OpenFile(b.opt.Model, b.opt.Engine.Gguf)
 	if err != nil {
 		return &OpenError{err}
 	}
@@ -91,9 +87,7 @@ func (b *bencher) loadOnce(ctx context.Context, memory bool, within time.Duratio
 	}
 	b.report.PeakRSS = peakRSS()
 	b.accelerators(e.Devices())
-	for _, p := range e.Plan().Parts() {
-		b.report.PlanBytes += p.WeightBytes + p.KVBytes
-	}
+	b.report.PlanBytes = e.Memory().Host
 	return took, b.roofs(ctx, e.Devices())
 }
 

@@ -32,7 +32,7 @@ type Report struct {
 	Tier        string   `json:"-"`
 	Skipped     []string `json:"-"` // what does not fit the model, and why
 	LoadContext int      `json:"-"` // positions that were filled when PeakRSS was read
-	PlanBytes   uint64   `json:"-"` // weights and cache of the plan at that moment
+	PlanBytes   uint64   `json:"-"` // of the same memory, as it was planned
 }
 
 // Result is the speed of one kind of work beside its limit: the speed at which

@@ -125,7 +125,8 @@ type Hidden interface {
 type Logits interface {
 	// Row returns the answer for Outputs[i]: the whole row when Full was asked
 	// (or is cheaper for the device), else only the Top candidates, in
-	// descending order of logit, ascending id among equals.
+	// descending order of logit, ascending id among equals. Several goroutines may
+	// call it at once.
 	Row(i int) (Scores, error)
 	Release()
 }

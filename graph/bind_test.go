@@ -10,22 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 )
-
-func open(t *testing.T, path string) *gguf.File {
-	t.Helper()
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
-}
 
 func bind(t *testing.T, f *gguf.File) *Model {
 	t.Helper()
@@ -63,28 +49,24 @@ func factsOf(m *Model) facts {
 }
 
 func TestBindRealFiles(t *testing.T) {
-	mini, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = mini.Close() })
+	mini := gguftest.Open(t, "")
 	for _, c := range []struct {
 		file *gguf.File
 		want facts
 	}{
-		{open(t, "testdata/tiny-i2_s-seed1.gguf"), facts{
+		{gguftest.Open(t, "testdata/tiny-i2_s-seed1.gguf"), facts{
 			Arch: "bitnet-b1.58", Name: "synthetic-tiny", Context: 2048, Hidden: 256, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 64, ValueDim: 64, FFN: 512, Eps: 1e-5, Base: 500000, Scale: 1,
 			Rope: RopeNeoX, Dims: 64, Activation: ReLU2, SubNorms: true, Tied: true}},
-		{open(t, "testdata/tiny-llama-f32.gguf"), facts{
+		{gguftest.Open(t, "testdata/tiny-llama-f32.gguf"), facts{
 			Arch: "llama", Name: "tiny-llama", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-5, Base: 500000, Scale: 1,
 			Rope: RopeNormal, Dims: 32, Activation: SiLU, Factors: true}},
-		{open(t, "testdata/tiny-bitnet-f32.gguf"), facts{
+		{gguftest.Open(t, "testdata/tiny-bitnet-f32.gguf"), facts{
 			Arch: "bitnet", Name: "tiny-bitnet", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-5, Base: 10000, Scale: 1,
 			Rope: RopeNeoX, Dims: 32, Activation: SiLU, SubNorms: true, Tied: true, Scales: true}},
-		{open(t, "testdata/tiny-qwen3-f32.gguf"), facts{
+		{gguftest.Open(t, "testdata/tiny-qwen3-f32.gguf"), facts{
 			Arch: "qwen3", Name: "tiny-qwen3", Context: 1024, Hidden: 128, Vocab: 512, Blocks: 3,
 			Heads: 4, KVHeads: 2, KeyDim: 32, ValueDim: 32, FFN: 320, Eps: 1e-6, Base: 1e6, Scale: 1,
 			Rope: RopeNeoX, Dims: 32, Activation: SiLU, Tied: true, HeadNorms: true}},
@@ -194,7 +176,7 @@ func TestBindTernaryFiles(t *testing.T) {
 		"qwen3-embedding": PoolLast, "qwen3-mean": PoolMean, "gemma3-embedding": PoolLast,
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := open(t, "testdata/tiny-"+name+".gguf")
+			f := gguftest.Open(t, "testdata/tiny-"+name+".gguf")
 			m := bind(t, f)
 			everyTensorInPlace(t, f, m)
 			if m.Head.Pooling != pooling || len(m.Surplus) > 0 || (m.Embed.Scale != 0) != (m.Arch == "gemma3") {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tritflow/gguf"
+	"tritflow/gguf/gguftest"
 )
 
 // sparse writes zeros by leaving them out.
@@ -97,7 +98,7 @@ func TestOfficialHeader(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "ggml-model-i2_s.gguf")
 	writeOfficial(t, path)
-	f := open(t, path)
+	f := gguftest.Open(t, path)
 	if n := len(f.Metadata().Keys()); n != 24 {
 		t.Errorf("%d keys, want 24", n)
 	}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"tritflow/gguf"
+	"tritflow/gguf/gguftest"
 )
 
 // toy is a model of which only sizes are real.
@@ -277,7 +278,7 @@ func TestExplicitSplitIsTaken(t *testing.T) {
 }
 
 func TestPlanOfRealModel(t *testing.T) {
-	f := open(t, "testdata/tiny-i2_s-seed1.gguf")
+	f := gguftest.Open(t, "testdata/tiny-i2_s-seed1.gguf")
 	m := bind(t, f)
 	p, err := MakePlan(m, devices(1, 1), nil, KVShape{BytesPerElement: 2, Positions: 100})
 	if err != nil {

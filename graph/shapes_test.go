@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tritflow/gguf/gguftest"
 )
 
 // The reference model was written by other means: "tiny" must say the same.
 func TestTinyShapeIsTheReferenceModel(t *testing.T) {
-	f := open(t, "testdata/tiny-i2_s-seed1.gguf")
+	f := gguftest.Open(t, "testdata/tiny-i2_s-seed1.gguf")
 	s, err := ShapeByName("Tiny")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tritflow/device"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
@@ -156,12 +156,7 @@ func TestPlanAuto(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := &c.kind
 			withAccelerators(t, k)
-			f, err := builtin.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			l, _, err := Plan(t.Context(), f, c.opt, 1, 0)
+			l, _, err := Plan(t.Context(), gguftest.Open(t, ""), c.opt, 1, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

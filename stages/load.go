@@ -19,11 +19,7 @@ import (
 // stages. Errors are those of packages gguf, vocab, graph and device, or an
 // *OptionError; ctx ends the loading.
 func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
-	open := func() (*gguf.File, error) { return gguf.Open(path, opt.Gguf) }
-	if path == "" {
-		open = builtin.Open
-	}
-	f, err := open()
+	f, err := builtin.OpenFile(path, opt.Gguf)
 	if err != nil {
 		return nil, err
 	}

@@ -114,9 +114,6 @@ func (p *pipeline) submit(q *sequence, wait bool) error {
 	return nil
 }
 
-// refusal is why no more requests are taken, or nil.
-func (p *pipeline) refusal() error { return p.reasonToRefuse() }
-
 // poke makes the schedulers look again; it never waits.
 func (p *pipeline) poke() {
 	for _, r := range p.rings {

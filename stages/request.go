@@ -109,7 +109,7 @@ func (l language) encode(r *Request, ctx int) ([]int32, error) {
 	case len(ids) == 0:
 		return nil, &RequestError{Field: field, Reason: "the prompt is empty; give it some text"}
 	case len(ids) > ctx:
-		return nil, &RequestError{Field: field, Reason: fmt.Sprintf("the prompt has %d tokens, more than the context of %d; shorten it or open the model with a larger context", len(ids), ctx)}
+		return nil, &RequestError{Field: field, Reason: fmt.Sprintf("the prompt has %d tokens, more than the context of %d; shorten it or open the model with a larger context (--ctx)", len(ids), ctx)}
 	}
 	return ids, l.checkIDs(field, ids)
 }

@@ -124,7 +124,7 @@ func (r *rig) check(t failer) {
 	if r.handles.Load() != 0 || r.open.Load() != 0 {
 		t.Errorf("%d handles and %d parts are left", r.handles.Load(), r.open.Load())
 	}
-	if r.pipe.refusal() != nil && st.PagesUsed+st.Live+st.Waiting != 0 {
+	if r.pipe.reasonToRefuse() != nil && st.PagesUsed+st.Live+st.Waiting != 0 {
 		t.Errorf("left in the scheduler: %+v", st)
 	}
 	for _, s := range st.Stages {

@@ -2,7 +2,10 @@ package stages
 
 import (
 	"context"
+	"runtime"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"tritflow/device"
 )
@@ -20,17 +23,48 @@ func consumeWork(_ context.Context, s *step, done device.Worked) error {
 		return nil
 	}
 	start := time.Now()
-	for i := range s.parts {
-		p := &s.parts[i]
-		if p.lo == p.hi || s.batch.Seqs[i].Err != nil {
-			continue
-		}
-		var err error
-		if p.answer, err = p.seq.task.consume(s.logits, p.lo, p.hi); err != nil {
-			s.batch.Fail(int32(i), err)
+	if s.large() > 1 {
+		s.consumeTogether()
+	} else {
+		for i := range s.parts {
+			s.consume(i)
 		}
 	}
 	s.drop()
 	done(start, time.Now())
 	return nil
+}
+
+// large is how many sequences look at all logits. From a large vocabulary that takes a
+// millisecond or two, a draw from a few candidates next to nothing.
+func (s *step) large() int {
+	n := 0
+	for i := range s.parts {
+		if p := &s.parts[i]; p.lo < p.hi && s.batch.Outputs[p.lo].Full {
+			n++
+		}
+	}
+	return n
+}
+
+// consumeTogether has the sequences consume on all processors.
+func (s *step) consumeTogether() {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range s.parts {
+		group.Go(func() error { s.consume(i); return nil })
+	}
+	_ = group.Wait() // failures are the sequences' own
+}
+
+// consume lets one sequence consume what it was answered.
+func (s *step) consume(i int) {
+	p := &s.parts[i]
+	if p.lo == p.hi || s.batch.Seqs[i].Err != nil {
+		return
+	}
+	var err error
+	if p.answer, err = p.seq.task.consume(s.logits, p.lo, p.hi); err != nil {
+		s.batch.Fail(int32(i), err)
+	}
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -64,7 +61,7 @@ func (a *app) batchCommand() *cobra.Command {
 		Use:   "batch [-m MODEL] [-i IN] -o OUT",
 		Short: "Answer a file of requests; can be interrupted and resumed",
 		Long:  batchHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.batch(ctx, &f) }),
 	}
 	f.engineFlags.add(cmd)
@@ -90,12 +87,14 @@ func (f *batchFlags) add(fs *pflag.FlagSet) {
 
 	d := &f.defaults
 	p := &d.Sampling
-	fs.IntVarP(&d.MaxTokens, "tokens", "n", 256, "most tokens to generate where a line has no max_tokens")
+	alsoNamed(fs, llamaSamplingNames)
+	alsoNamed(fs, llamaBatchNames)
+	fs.IntVarP(&d.MaxTokens, "tokens", "n", 256, "most tokens to generate where a line has no max_tokens (-1: until the context is full)")
 	fs.Float32Var(&p.Temperature, "temp", 0, "temperature where a line has none; 0 always takes the likeliest token")
 	fs.IntVar(&p.TopK, "top-k", 0, "top_k where a line has none (0: off)")
 	fs.Float32Var(&p.TopP, "top-p", 1, "top_p where a line has none (1: off)")
 	fs.Float32Var(&p.MinP, "min-p", 0, "min_p where a line has none (0: off)")
-	fs.Uint64Var(&p.Seed, "seed", 0, "lines that draw and have no seed get one made from this and their custom_id")
+	fs.Uint64VarP(&p.Seed, "seed", "s", 0, "lines that draw and have no seed get one made from this and their custom_id")
 	fs.StringArrayVar(&d.Stop, "stop", nil, "stop string where a line has none (may be given several times)")
 	fs.BoolVar(&d.IgnoreEOS, "ignore-eos", false, "ignore end tokens where a line does not say")
 }
@@ -106,6 +105,8 @@ func (f *batchFlags) check() error {
 	switch {
 	case f.out == "":
 		return usagef("say with -o where the answers go")
+	case f.out == "-":
+		return usagef("-o -: the answers go to a file, so that a job can be resumed; name one")
 	case f.order != string(batch.OrderInput) && f.order != string(batch.OrderFinished):
 		return usagef("--order %q is unknown: use input or finished", f.order)
 	case f.inflight < 0:
@@ -120,14 +121,12 @@ func (f *batchFlags) check() error {
 			return usagef("--stop: a stop string must not be empty")
 		}
 	}
-	if err := p.Validate(); err != nil {
-		return &usageError{err}
-	}
-	return nil
+	return checkParams(p)
 }
 
 // batch answers the input.
 func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
+	f.defaults.MaxTokens = unbounded(f.defaults.MaxTokens)
 	if err := firstError(f.check(), f.live.check(a)); err != nil {
 		return err
 	}
@@ -174,72 +173,6 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	return f.conclude(a, sum)
-}
-
-// resolved follows links, so that a file has one journal and one lock whatever
-// it is called.
-func resolved(path string) (string, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real, nil
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
-		return "", usagef("writing %s: %v; make its folder, or name another place", path, err)
-	}
-	return filepath.Join(dir, filepath.Base(path)), nil
-}
-
-// open opens the input.
-func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, error) {
-	name := f.in
-	if name == "-" {
-		name = ""
-	}
-	format, err := input.FormatOf(f.format, name)
-	if err != nil {
-		return "", nil, err
-	}
-	if name == "" {
-		if format == input.Parquet {
-			return "", nil, usagef("Parquet files are read from their end: name a file with -i instead of a pipe")
-		}
-		src, err := newSource(format, input.Pump(a.in), f.columns, 0)
-		return format, src, err
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return "", nil, usagef("reading the input: %w", err)
-	}
-	info, err := file.Stat()
-	if err == nil {
-		if out, oerr := os.Stat(output); oerr == nil && os.SameFile(info, out) {
-			err = usagef("%s is both the input and the output: name another output", f.in)
-		}
-	}
-	if err != nil {
-		return "", nil, firstError(err, file.Close())
-	}
-	if format == input.Parquet {
-		src, err := input.NewParquet(file, f.columns)
-		return format, src, err
-	}
-	var r io.ReadCloser = file
-	size := info.Size()
-	if !info.Mode().IsRegular() {
-		r, size = input.Pump(file), 0
-	}
-	src, err := newSource(format, r, f.columns, size)
-	return format, src, err
-}
-
-func newSource(format input.Format, r io.ReadCloser, c input.Columns, size int64) (input.Source, error) {
-	switch format {
-	case input.CSV:
-		return input.NewCSV(r, ',', c, size)
-	case input.TSV:
-		return input.NewCSV(r, '\t', c, size)
-	}
-	return input.NewLines(r, format == input.Text, size), nil
 }
 
 // runBatch loads the model and answers what is left.

@@ -82,12 +82,12 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench [-m FILE]",
 		Short: "Measure speeds beside the machine's limits",
 		Long:  benchHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.bench(ctx, &f) }),
 	}
 	fs := cmd.Flags()
 	f.addModel(fs)
-	f.placementFlags.add(fs)
+	f.placementFlags.add(cmd)
 	fs.StringSliceVar(&f.only, "only", bench.Defaults, "what to measure: decode, prefill, batch, load, kernels")
 	fs.DurationVar(&f.time, "time", 30*time.Second, "how long to measure in all, about")
 	fs.IntSliceVar(&f.batches, "batches", bench.Batches, "how many sequences decode at once")

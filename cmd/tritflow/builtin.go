@@ -28,14 +28,14 @@ func (a *app) builtinCommand() *cobra.Command {
 		Use:   "builtin",
 		Short: "The model inside the program: its card, and its file",
 		Long:  builtinHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(_ context.Context, _ []string) error { return a.builtin(&f) }),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.write, "write", "", "write the model to this file (GGUF)")
 	fs.BoolVar(&f.card, "card", false, "print the whole card")
 	fs.BoolVar(&f.json, "json", false, "print the whole card as one JSON object")
-	cmd.MarkFlagsMutuallyExclusive("card", "json")
+	atMostOne(cmd, "card", "json")
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ import (
 )
 
 const chatHelp = `Talk with a model. Every line of standard input is a message; the answers
-stream to standard output.
+stream to standard output. A line /clear forgets what was said, /bye leaves.
 
 Ctrl-C stops the answer; pressed again where a message is awaited, or Ctrl-D there,
 it leaves the program (exit code 0). When the history no longer fits the context,
@@ -36,7 +37,7 @@ func (a *app) chatCommand() *cobra.Command {
 		Use:   "chat [-m MODEL]",
 		Short: "Talk with a model",
 		Long:  chatHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.body(func(ctx context.Context, _ []string) error { return a.chat(ctx, &f) })(cmd.Context(), args)
 		},
@@ -44,6 +45,7 @@ func (a *app) chatCommand() *cobra.Command {
 	f.engineFlags.add(cmd)
 	fs := cmd.Flags()
 	f.samplingFlags.add(fs, 0.7, 40, 0.95)
+	alsoNamed(fs, llamaChatNames)
 	fs.StringVar(&f.system, "system", "", "system message")
 	return cmd
 }
@@ -114,6 +116,9 @@ func readLines(r io.Reader) <-chan line {
 
 // run goes through the turns until the input ends or the user leaves.
 func (t *talk) run(ctx context.Context) error {
+	if t.person() {
+		t.app.log.Info().Msg("a line is a message; Ctrl-C stops an answer, /clear forgets what was said, /bye leaves")
+	}
 	interrupted := false // the last thing that happened was a Ctrl-C
 	for {
 		t.ask()
@@ -132,7 +137,14 @@ func (t *talk) run(ctx context.Context) error {
 				return l.err
 			}
 			interrupted = false
-			if l.text == "" {
+			switch strings.TrimSpace(l.text) {
+			case "":
+				continue
+			case "/bye", "/exit", "/quit":
+				return nil
+			case "/clear":
+				for t.dialog.Forget() {
+				}
 				continue
 			}
 			var err error
@@ -143,10 +155,15 @@ func (t *talk) run(ctx context.Context) error {
 	}
 }
 
-// ask shows that a message is awaited, when a person sits there.
-func (t *talk) ask() {
+// person tells whether somebody sits there.
+func (t *talk) person() bool {
 	in, ok := t.app.in.(*os.File)
-	if ok && t.app.terminal && term.IsTerminal(int(in.Fd())) {
+	return ok && t.app.terminal && term.IsTerminal(int(in.Fd()))
+}
+
+// ask shows a person that a message is awaited.
+func (t *talk) ask() {
+	if t.person() {
 		_, _ = io.WriteString(t.app.err, "> ") // a prompt that cannot be shown stops nothing
 	}
 }

@@ -55,19 +55,19 @@ var errAnswersWrongly = fmt.Errorf("the model will answer wrongly: %w", errSomeF
 func (a *app) checkCommand() *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
-		Use:   "check [FILE] [--repair OUT]",
+		Use:   "check [-m FILE | FILE] [--repair OUT]",
 		Short: "Say what a model file is, what is wrong with it, and mend it",
 		Long:  checkHelp,
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			if len(args) > 0 {
-				f.path = args[0]
+			if err := f.take(args); err != nil {
+				return err
 			}
 			return a.check(ctx, &f)
 		}),
 	}
 	fs := cmd.Flags()
-	f.addReading(fs)
+	f.addModel(fs)
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	fs.StringVar(&f.repair, "repair", "", "write a mended copy to this file")
 	fs.StringSliceVar(&f.fixes, "fix", nil, "with --repair: also make the fix of this name (may be given several times)")

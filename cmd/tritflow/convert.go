@@ -34,7 +34,7 @@ func (a *app) convertCommand() *cobra.Command {
 		Use:   "convert FOLDER -o OUT.gguf",
 		Short: "Write a GGUF file from a Hugging Face folder",
 		Long:  convertHelp,
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE:  a.do(func(ctx context.Context, args []string) error { return a.convert(ctx, args[0], &f) }),
 	}
 	fs := cmd.Flags()
@@ -45,13 +45,13 @@ func (a *app) convertCommand() *cobra.Command {
 	fs.StringVar(&f.options.Pre, "pre", "", "pre-tokenizer (default: found by what the tokenizer says)")
 	fs.StringVar(&f.options.Scale, "scale", convert.ScaleAuto, "how the scale of packed trits is meant: auto, times or over")
 	fs.BoolVar(&f.options.Absmean, "absmean", false, "round to trits although the folder does not say that the model was trained for it")
-	if err := cmd.MarkFlagRequired("output"); err != nil {
-		panic(err) // the flag is not there
-	}
 	return cmd
 }
 
 func (a *app) convert(ctx context.Context, path string, f *convertFlags) (err error) {
+	if f.out == "" {
+		return usagef("say with -o where the model goes")
+	}
 	switch f.options.Scale {
 	case convert.ScaleAuto, convert.ScaleTimes, convert.ScaleOver:
 	default:

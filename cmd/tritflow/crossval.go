@@ -85,10 +85,10 @@ func (a *app) crossvalCommand() *cobra.Command {
 		Use:   "crossval [-m FILE] --reference REFERENCE [-f PROMPTS]",
 		Short: "Compare a model's numbers with a reference's",
 		Long:  crossvalHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.crossval(ctx, &f) }),
 	}
-	f.add(cmd)
+	f.add(cmd, "threads")
 	fs := cmd.Flags()
 	fs.StringVar(&f.reference, "reference", "", "a dump, llama.cpp, tritflow or the address of a server")
 	fs.StringVarP(&f.prompts, "file", "f", "", "file of prompts, one a line; - is standard input (default: eight short ones)")

@@ -45,7 +45,7 @@ func (a *app) devicesCommand() *cobra.Command {
 		Use:   "devices",
 		Short: "Show what this machine has to run models on, measured",
 		Long:  devicesHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			r, err := surveyDevices(ctx, !quick)
 			if err != nil {

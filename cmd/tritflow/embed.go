@@ -37,7 +37,7 @@ func (a *app) embedCommand() *cobra.Command {
 		Use:   "embed -m FILE [-p TEXT ...]",
 		Short: "Turn texts into vectors",
 		Long:  embedHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.embed(ctx, &f) }),
 	}
 	f.engineFlags.add(cmd)

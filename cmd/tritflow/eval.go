@@ -51,7 +51,7 @@ func (a *app) evalCommand() *cobra.Command {
 		Use:   "eval [-m FILE]",
 		Short: "Count a model's right answers beside the built-in model's card",
 		Long:  evalHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.eval(ctx, &f) }),
 	}
 	fs := cmd.Flags()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 
@@ -16,6 +17,7 @@ import (
 	"tritflow/cmd/tritflow/internal/score"
 	"tritflow/cmd/tritflow/internal/targets"
 	"tritflow/device"
+	"tritflow/gguf"
 	"tritflow/gguf/hf"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
@@ -52,7 +54,14 @@ func usagef(format string, args ...any) error {
 // modelError is a model that could not be opened or bound.
 type modelError struct{ err error }
 
-func (e *modelError) Error() string { return e.err.Error() }
+func (e *modelError) Error() string {
+	var format *gguf.FormatError // of a split file, whose other parts are named
+	if errors.Is(e.err, fs.ErrNotExist) && !errors.As(e.err, &format) {
+		return e.err.Error() + "; give the path of a GGUF file, nothing is downloaded"
+	}
+	return e.err.Error()
+}
+
 func (e *modelError) Unwrap() error { return e.err }
 
 // signalError is the cause with which a signal cancels a context.

@@ -37,6 +37,16 @@ func (a *app) readInput(ctx context.Context, what string) (string, error) {
 	}
 }
 
+// sameFile tells whether two paths lead to one file that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
 // trimNewline drops the one line end that echo and editors put at the end of a
 // text; it is not part of a prompt.
 func trimNewline(s string) string {

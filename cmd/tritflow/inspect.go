@@ -28,28 +28,23 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [-m FILE | FILE]",
 		Short: "Show what is in a model file, how it would be computed here, or what this machine can do",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			switch {
 			case f.machine && f.kernels:
 				return usagef("--machine is about this machine, --kernels about a model on it: give one of them")
 			case f.find && (f.machine || f.kernels):
 				return usagef("--layout looks for one thing: give it alone")
+			}
+			if err := f.take(args); err != nil {
+				return err
+			}
+			switch {
 			case f.machine && f.path != "":
 				return usagef("--machine is about this machine: leave out %q", f.path)
-			case len(args) > 0 && f.path != "":
-				return usagef("name one file, %q or %q", f.path, args[0])
-			}
-			if f.machine {
-				if len(args) > 0 {
-					return usagef("--machine is about this machine: leave out %q", args[0])
-				}
+			case f.machine:
 				return a.inspectMachine(f.json)
-			}
-			if len(args) > 0 {
-				f.path = args[0]
-			}
-			if f.find {
+			case f.find:
 				return a.inspectLayout(ctx, &f)
 			}
 			if err := f.settle(ctx, a); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"tritflow/device"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 	"tritflow/quantkern"
 )
@@ -59,12 +59,7 @@ func TestAsk(t *testing.T) {
 
 // TestAskMachine: with every set of kernels of this machine, nothing is missed.
 func TestAskMachine(t *testing.T) {
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	m, err := graph.Bind(f)
+	m, err := graph.Bind(gguftest.Open(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,9 +62,6 @@ func (f *fileFlags) detect(ctx context.Context, a *app) error {
 
 // inspectLayout prints what speaks for each layout.
 func (a *app) inspectLayout(ctx context.Context, f *inspectFlags) error {
-	if f.path == "" {
-		return usagef("--layout is about a file: name one")
-	}
 	v, err := layout.Detect(ctx, f.path, layout.Options{Pre: f.pre})
 	if err != nil {
 		return openFailure(ctx, err)

@@ -39,7 +39,7 @@ func (a *app) logitsCommand() *cobra.Command {
 		Use:   "logits [-m FILE] (--tokens 1,5,9 | -p TEXT) (-o OUT | --sha256)",
 		Short: "Write the logits of every position",
 		Long:  logitsHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.logits(ctx, &f) }),
 	}
 	f.add(cmd)
@@ -50,13 +50,17 @@ func (a *app) logitsCommand() *cobra.Command {
 	fs.BoolVar(&f.step, "step", false, "one token for each pass through the network")
 	fs.StringVarP(&f.out, "output", "o", "", "file to write")
 	fs.BoolVar(&f.sha, "sha256", false, "print the SHA-256 of the bytes")
-	cmd.MarkFlagsMutuallyExclusive("tokens", "prompt")
-	cmd.MarkFlagsOneRequired("tokens", "prompt")
-	cmd.MarkFlagsOneRequired("output", "sha256")
+	atMostOne(cmd, "tokens", "prompt")
 	return cmd
 }
 
 func (a *app) logits(ctx context.Context, f *logitsFlags) (err error) {
+	switch {
+	case f.tokens == "" && f.prompt == "":
+		return usagef("there is nothing to run: give ids with --tokens or text with -p")
+	case f.out == "" && !f.sha:
+		return usagef("say with -o where the logits go, or ask for their --sha256")
+	}
 	var sinks []io.Writer
 	hash := sha256.New()
 	if f.sha {
@@ -97,9 +101,6 @@ func (a *app) logits(ctx context.Context, f *logitsFlags) (err error) {
 func (f *logitsFlags) ids(v *vocab.Vocab) ([]int32, error) {
 	if f.tokens != "" {
 		return parseIDs(strings.Split(f.tokens, ","), v.Size())
-	}
-	if f.prompt == "" {
-		return nil, usagef("there is nothing to run: give ids with --tokens or text with -p")
 	}
 	return v.Encode(f.prompt, vocab.EncodeOptions{AddSpecial: true, ParseSpecial: f.special}), nil
 }

@@ -19,9 +19,7 @@ func main() {
 // run executes one command line and returns the exit code.
 func run(args []string) int {
 	a := newApp()
-	root := newRoot(a)
-	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	err := newRoot(a, args).ExecuteContext(context.Background())
 	if err != nil && !a.started {
 		err = &usageError{err}
 	}

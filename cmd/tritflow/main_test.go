@@ -21,8 +21,14 @@ import (
 // TestMain makes the test binary stand in for the program: scripts and tests
 // find it as tritflow on the path.
 func TestMain(m *testing.M) {
+	// Built with the race detector, every program that is run would wait a second at its end.
+	if err := os.Setenv(raceOptions, os.Getenv(raceOptions)+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"tritflow": main})
 }
+
+const raceOptions = "GORACE"
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -40,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"rewrite":  rewrite,
 			"vectors":  vectors,
 			"folder":   folder,
+			"sametext": sametext,
 
 			"flipbit":     flipbit,
 			"benchreport": benchreport,
@@ -47,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"serve":       serve,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(raceOptions, os.Getenv(raceOptions))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			// A model with an embedding of its own.
 			llama, err := filepath.Abs("../../graph/testdata/tiny-llama-f32.gguf")
@@ -135,6 +143,20 @@ var jsonKeys = regexp.MustCompile(`^\{"index":.*"prompt":.*"text":.*"tokens":.*"
 func numeral(n int) string {
 	b, _ := json.Marshal(n)
 	return string(b)
+}
+
+// sametext A B: two outputs of run --json have the same prompts and tokens.
+func sametext(ts *testscript.TestScript, neg bool, args []string) {
+	tokens := func(file string) string {
+		text := ts.ReadFile(file)
+		if !jsonKeys.MatchString(text) {
+			ts.Fatalf("%s is not what run --json prints: %s", file, text)
+		}
+		return regexp.MustCompile(`"timings":.*`).ReplaceAllString(text, "")
+	}
+	if a, b := tokens(args[0]), tokens(args[1]); (a == b) == neg {
+		ts.Fatalf("the same: %v\n%s\n%s", a == b, a, b)
+	}
 }
 
 // patch FILE OLD NEW: replaces bytes of the same number, all occurrences.

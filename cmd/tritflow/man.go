@@ -20,7 +20,7 @@ func (a *app) manCommand() *cobra.Command {
 		Use:    "man DIR",
 		Short:  "Write the manual pages into a folder",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   arguments(1, 1),
 	}
 	cmd.RunE = a.do(func(_ context.Context, args []string) error {
 		if err := os.MkdirAll(args[0], 0o777); err != nil {

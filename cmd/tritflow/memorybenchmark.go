@@ -49,7 +49,7 @@ func (a *app) memoryBenchmarkCommand() *cobra.Command {
 		Use:   "memory-benchmark [-m FILE]",
 		Short: "Measure memory beside its plan",
 		Long:  memoryHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.memoryBenchmark(ctx, &f) }),
 	}
 	f.add(cmd)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -36,12 +38,24 @@ func (f *fileFlags) addModel(fs *pflag.FlagSet) {
 	f.addReading(fs)
 }
 
-// addReading adds the flags for commands that take the file as an argument.
+// addReading adds the flags without -m, for commands whose file is an argument.
 func (f *fileFlags) addReading(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pre, "pre", "", "pre-tokenizer to use instead of the file's")
 	fs.StringVar(&f.layout, "i2s-layout", "", "byte order of I2_S tensors: A, B or C, or auto to find it out (default: what the file says, or A)")
 	fs.StringVar(&f.tiles, "tl-tiles", "", "tiles of TL1 and TL2 tensors: BM/BK/bm, or ROWSxCOLUMNS=BM/BK/bm,... (default: what the file says, the preset of the shape, or found)")
 	fs.IntVar(&f.q2, "q2-block", 0, "values in a block of Q2_0, 64 or 128, where the file leaves it open")
+}
+
+// take makes the argument of a command, if there is one, the file.
+func (f *fileFlags) take(args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case f.path != "":
+		return usagef("name one file, %q or %q", f.path, args[0])
+	}
+	f.path = args[0]
+	return nil
 }
 
 // reading are the options of the file.
@@ -53,10 +67,8 @@ func (f *fileFlags) reading() gguf.Options {
 func (f *fileFlags) open(a *app) (*gguf.File, error) {
 	if f.path == "" {
 		a.noteBuiltin()
-		file, err := builtin.Open()
-		return file, wrapModel(err)
 	}
-	file, err := gguf.Open(f.path, f.reading())
+	file, err := builtin.OpenFile(f.path, f.reading())
 	return file, wrapModel(err)
 }
 
@@ -101,12 +113,34 @@ type placementFlags struct {
 	screen  string
 }
 
-func (f *placementFlags) add(fs *pflag.FlagSet) {
+// add adds the flags, but for those whose names the command has for something else.
+func (f *placementFlags) add(cmd *cobra.Command, own ...string) {
+	fs := cmd.Flags()
 	fs.StringVar(&f.devices, "devices", "auto", "where the model runs: auto, cpu, cpu:4 (workers), cpu:1,cpu:1 (two pools), cuda:0 ...")
+	if !slices.Contains(own, "threads") {
+		fs.VarP(&workersValue{&f.devices, ""}, "threads", "t", "workers of the CPU: -t 4 is --devices cpu:4")
+		atMostOne(cmd, "threads", "devices")
+	}
 	fs.BoolVar(&f.strict, "strict-devices", false, "fail where auto would take the CPU for want of a GPU")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
 	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter; try it on your model first)")
 	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head that finds the largest logits, with the same answers: auto, 8 or off (default: TRITFLOW_SCREEN, or auto)")
+}
+
+// workersValue turns a number of workers into the devices.
+type workersValue struct {
+	devices *string
+	given   string
+}
+
+func (v *workersValue) String() string { return v.given }
+func (v *workersValue) Type() string   { return "int" }
+func (v *workersValue) Set(s string) error {
+	if _, err := strconv.Atoi(s); err != nil {
+		return err
+	}
+	*v.devices, v.given = "cpu:"+s, s
+	return nil
 }
 
 // engineFlags say how to load a model and where it runs.
@@ -122,11 +156,17 @@ type engineFlags struct {
 	network     func(*graph.Model) error // changes the network; set by commands
 }
 
-func (f *engineFlags) add(cmd *cobra.Command) {
+// add adds the flags; own are names and letters that the command has for something else.
+func (f *engineFlags) add(cmd *cobra.Command, own ...string) {
 	fs := cmd.Flags()
 	f.addModel(fs)
-	f.placementFlags.add(fs)
-	fs.IntVar(&f.ctx, "ctx", 0, "positions a request may have (default: the model's, at most 4096)")
+	f.placementFlags.add(cmd, own...)
+	alsoNamed(fs, llamaEngineNames)
+	letter := "c"
+	if slices.Contains(own, letter) {
+		letter = ""
+	}
+	fs.IntVarP(&f.ctx, "ctx", letter, 0, "positions a request may have (default: the model's, at most 4096)")
 	fs.IntVar(&f.waves, "waves", 0, "steps in flight (default: as many as devices; 1: unpipelined)")
 	fs.IntVar(&f.replicas, "replicas", 1, "divide the devices into so many equal parts, with a whole model on each")
 	fs.StringVar(&f.prefixCache, "prefix-cache", "on", "on or off: compute what prompts have in common once; the answers are the same")
@@ -233,11 +273,7 @@ func closeEngine(e *stages.Engine, err *error) {
 
 // fingerprint reads the whole file for its hashes.
 func (f *fileFlags) fingerprint(ctx context.Context) (*fingerprint.Model, error) {
-	open := builtin.Open
-	if f.path != "" {
-		open = func() (*gguf.File, error) { return gguf.Open(f.path, f.reading()) }
-	}
-	file, err := open()
+	file, err := builtin.OpenFile(f.path, f.reading())
 	if err != nil {
 		return nil, wrapModel(err)
 	}

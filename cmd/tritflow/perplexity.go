@@ -44,7 +44,7 @@ func (a *app) perplexityCommand() *cobra.Command {
 		Use:   "perplexity [-m FILE] [-f TEXT]",
 		Short: "Say how surprised a model is by a text",
 		Long:  perplexityHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.perplexity(ctx, &f) }),
 	}
 	f.add(cmd)

@@ -44,7 +44,7 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan [-m FILE] [--devices LIST]",
 		Short: "Placement, memory and expected speed, before loading",
 		Long:  planHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.plan(ctx, &f) }),
 	}
 	f.engineFlags.add(cmd)
@@ -54,7 +54,7 @@ func (a *app) planCommand() *cobra.Command {
 	fs.BoolVar(&f.measure, "measure", true, "measure the devices, where that has not been done")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	fs.BoolVar(&f.dot, "dot", false, "print the plan as a graph for Graphviz")
-	cmd.MarkFlagsMutuallyExclusive("json", "dot")
+	atMostOne(cmd, "json", "dot")
 	return cmd
 }
 

@@ -41,7 +41,7 @@ Types of embedding and head: ` + strings.Join(requant.TableNames(), " ") + `
 q2_0 has blocks of 64 values (llama.cpp), q2_0_128 of 128 (PrismML's files);
 i2_s is the layout of all published files, i2_s_b and i2_s_c are those of
 other builds of bitnet.cpp.`,
-		Args: cobra.ExactArgs(2),
+		Args: arguments(2, 2),
 		RunE: a.do(func(ctx context.Context, args []string) error { return a.quantize(ctx, args[0], args[1], &f) }),
 	}
 	fs := cmd.Flags()
@@ -84,7 +84,9 @@ func (a *app) quantize(ctx context.Context, in, out string, f *quantizeFlags) (e
 	if err != nil {
 		return err
 	}
-	f.path = in
+	if f.path = in; sameFile(in, out) {
+		return usagef("%s is both the input and the output: name another output", in)
+	}
 	if err := f.settleUntold(ctx, a); err != nil {
 		return err
 	}

@@ -16,18 +16,23 @@ Standard output carries the answer and nothing else; everything else goes to
 standard error, as text on a terminal and as JSON lines elsewhere (NO_COLOR is
 honoured).
 
-` + exitHelp
+` + exitHelp + `
 
-func newRoot(a *app) *cobra.Command {
+batch and check have 3 besides: done, and some lines are error lines; the model
+will answer wrongly.`
+
+// newRoot makes the command line; args are those that it will be given.
+func newRoot(a *app, args []string) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "tritflow",
-		Short:         "Run ternary language models",
-		Long:          rootHelp,
-		Version:       version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:                        "tritflow",
+		Short:                      "Run ternary language models",
+		Long:                       rootHelp,
+		Version:                    version(),
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		Args:                       noCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			return a.logging.configure(a)
 		},
@@ -35,6 +40,8 @@ func newRoot(a *app) *cobra.Command {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetArgs(args)
+	root.SetFlagErrorFunc(flagError(args))
 	a.logging.add(root.PersistentFlags())
 	root.AddCommand(
 		a.runCommand(), a.chatCommand(), a.batchCommand(), a.embedCommand(),

@@ -54,7 +54,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [-m MODEL] [-p TEXT ... | -f FILE]",
 		Short: "Continue or answer prompts",
 		Long:  runHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.run(ctx, &f) }),
 	}
 	f.engineFlags.add(cmd)
@@ -64,13 +64,13 @@ func (a *app) runCommand() *cobra.Command {
 	f.viewFlag.add(fs)
 	f.receiptFlag.add(fs)
 	fs.StringArrayVarP(&f.prompts, "prompt", "p", nil, "prompt (may be given several times)")
-	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file")
+	fs.StringVarP(&f.file, "file", "f", "", "read the prompt from this file (-: standard input)")
 	fs.BoolVar(&f.chat, "chat", false, "the prompt is a message of a user, put through the model's chat template")
 	fs.BoolVar(&f.special, "special", true, "special tokens written in a prompt are taken as such (never with --chat)")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object for each prompt")
 	fs.BoolVar(&f.stats, "stats", false, "report speeds, stages and memory on standard error")
 	fs.StringVar(&f.trace, "trace", "", "write what each stage did to this file (Chrome trace-event format)")
-	cmd.MarkFlagsMutuallyExclusive("prompt", "file")
+	atMostOne(cmd, "prompt", "file")
 	return cmd
 }
 
@@ -165,7 +165,7 @@ func (f *runFlags) read(ctx context.Context, a *app) ([]string, error) {
 	switch {
 	case len(f.prompts) > 0:
 		return f.prompts, nil
-	case f.file != "":
+	case f.file != "" && f.file != "-":
 		data, err := os.ReadFile(f.file)
 		if err != nil {
 			return nil, usagef("reading the prompt: %w", err)
@@ -188,11 +188,14 @@ func (f *runFlags) submit(ctx context.Context, e *stages.Engine, prompt string) 
 // prompt puts one prompt into a request, as text or as a chat of one message.
 func (f *runFlags) prompt(r *stages.Request, v *vocab.Vocab, text string) error {
 	if !f.chat {
+		if text == "" {
+			return usagef("the prompt is empty: write something after -p, into the file of -f or to standard input")
+		}
 		r.Prompt, r.NoSpecial = text, !f.special
 		return nil
 	}
 	if text == "" {
-		return usagef("the message is empty: write something after -p")
+		return usagef("the message is empty: write something after -p, into the file of -f or to standard input")
 	}
 	t, err := v.Template()
 	if err != nil {

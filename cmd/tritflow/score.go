@@ -55,22 +55,24 @@ func (a *app) scoreCommand() *cobra.Command {
 		Use:   "score [-m FILE] (-p PROMPT -c TEXT ... | -f FILE)",
 		Short: "Print the log-probabilities of given continuations",
 		Long:  scoreHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.score(ctx, &f) }),
 	}
-	f.add(cmd)
+	f.add(cmd, "c")
 	fs := cmd.Flags()
 	fs.StringVarP(&f.prompt, "prompt", "p", "", "text before the continuation")
 	fs.StringArrayVarP(&f.texts, "continuation", "c", nil, "text to score (may be given several times)")
 	fs.StringVarP(&f.file, "file", "f", "", "file of prompts and continuations, one JSON object a line; - is standard input")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object a prompt")
-	cmd.MarkFlagsMutuallyExclusive("continuation", "file")
-	cmd.MarkFlagsMutuallyExclusive("prompt", "file")
-	cmd.MarkFlagsOneRequired("continuation", "file")
+	atMostOne(cmd, "continuation", "file")
+	atMostOne(cmd, "prompt", "file")
 	return cmd
 }
 
 func (a *app) score(ctx context.Context, f *scoreFlags) (err error) {
+	if len(f.texts) == 0 && f.file == "" {
+		return usagef("there is nothing to score: give texts with -c, or a file of them with -f")
+	}
 	tasks := []scoreTask{{f.prompt, f.texts}}
 	if f.file != "" {
 		if tasks, err = a.scoreTasks(ctx, f.file); err != nil {

@@ -33,7 +33,7 @@ vocabulary of the real size: for measuring and testing where no trained file is
 at hand. The same shape, type and seed give the same bytes.
 
 Shapes: ` + strings.Join(names, ", "),
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: a.do(func(ctx context.Context, args []string) error { return a.synth(ctx, args[0], &f) }),
 	}
 	fs := cmd.Flags()

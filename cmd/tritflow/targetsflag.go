@@ -47,7 +47,7 @@ type judged struct {
 func (a *app) judge(ctx context.Context, f *benchFlags, r *bench.Report) error {
 	engine := f.engine(a)
 	engine.Log = zerolog.Nop()
-	figures, err := suites.Figures(ctx, suites.Options{Path: f.path, Layout: f.layout, Engine: engine}, r)
+	figures, err := suites.Figures(ctx, suites.Options{Path: f.path, Engine: engine}, r)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (a *app) tokenizeCommand() *cobra.Command {
 		Use:   "tokenize [-m FILE] < TEXT",
 		Short: "Turn text into token ids and back",
 		Long:  tokenizeHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.tokenize(ctx, &f) }),
 	}
 	fs := cmd.Flags()

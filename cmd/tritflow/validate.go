@@ -69,7 +69,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate [-m FILE]",
 		Short: "Walk the layers of a model and check their numbers",
 		Long:  validateHelp + validateAllHelp,
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  a.do(func(ctx context.Context, _ []string) error { return a.validate(ctx, &f) }),
 	}
 	fs := cmd.Flags()

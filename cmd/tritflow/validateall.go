@@ -52,7 +52,7 @@ func (f *allFlags) run(ctx context.Context, a *app, v *validateFlags) error {
 		return err
 	}
 	opt := suites.Options{
-		Path: v.path, Layout: v.layout, Engine: engine, Dumps: f.dumps, Targets: f.targets, Quick: f.quick,
+		Path: v.path, Engine: engine, Dumps: f.dumps, Targets: f.targets, Quick: f.quick,
 		Loaded: keepPromise,
 	}
 	for _, name := range f.targets {

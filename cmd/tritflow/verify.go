@@ -49,7 +49,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify RECEIPT",
 		Short: "Compute a receipt again and compare",
 		Long:  verifyHelp,
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE:  a.do(func(ctx context.Context, args []string) error { return a.verify(ctx, &f, args[0]) }),
 	}
 	fs := cmd.Flags()

@@ -35,7 +35,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of the program and of Go",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE: a.do(func(context.Context, []string) error {
 			return a.out.print(fmt.Sprintf("tritflow %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
 		}),

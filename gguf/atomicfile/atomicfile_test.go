@@ -208,7 +208,7 @@ func TestErrorsNameThePathAndARemedy(t *testing.T) {
 	}{
 		{"no folder", filepath.Join(dir, "none", "out"), Options{}, fs.ErrNotExist, "make its folder"},
 		{"a folder", dir, Options{}, ErrSpecial, "name a file"},
-		{"a folder in place", dir, Options{Special: true}, syscall.EISDIR, "choose another place"},
+		{"a folder in place", dir, Options{Special: true}, syscall.EISDIR, "name a file"},
 		{"not allowed", filepath.Join(locked, "out"), Options{}, fs.ErrPermission, "where you may write"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

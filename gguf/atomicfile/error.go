@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // ErrSpecial is matched when a pipe, a device or a folder stands where a file
@@ -40,7 +41,7 @@ func cause(err error) error {
 
 func remedy(err error) string {
 	switch {
-	case errors.Is(err, ErrSpecial):
+	case errors.Is(err, ErrSpecial), errors.Is(err, syscall.EISDIR):
 		return "name a file"
 	case errors.Is(err, fs.ErrNotExist):
 		return "make its folder first or choose another place"

@@ -50,11 +50,18 @@ func verify(data []byte) error {
 
 // Open parses the built-in model. The tensors are views of the program's own
 // read-only data; Close costs nothing. A damaged program is a *DigestError.
-func Open() (*gguf.File, error) {
+func Open() (*gguf.File, error) { return OpenFile("", gguf.Options{}) }
+
+// OpenFile opens a model file as gguf.Open does, or with an empty path the built-in
+// model, which is read with the same options.
+func OpenFile(path string, opt gguf.Options) (*gguf.File, error) {
+	if path != "" {
+		return gguf.Open(path, opt)
+	}
 	if err := verified(); err != nil {
 		return nil, err
 	}
-	return gguf.Parse(Name, mini, gguf.Options{})
+	return gguf.Parse(Name, mini, opt)
 }
 
 // WriteTo writes the model as a GGUF file.

@@ -10,17 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 )
 
 func mini(t testing.TB) *Vocab {
 	t.Helper()
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	v, err := Load(f.Metadata(), Options{})
+	v, err := Load(gguftest.Open(t, "").Metadata(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tritflow/gguf"
+	"tritflow/gguf/gguftest"
 )
 
 // vectors is where the real vocabularies lie; they are other people's data and
@@ -23,12 +24,7 @@ func openVectors(t testing.TB, name string) *gguf.File {
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("the real vocabularies are not here (%s)", vectors)
 	}
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
+	return gguftest.Open(t, path)
 }
 
 // readCases reads the texts and ids that belong to a vocabulary.

@@ -8,7 +8,7 @@ import (
 
 	"tritflow/device"
 	_ "tritflow/device/cpu"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
@@ -38,11 +38,7 @@ func TestCurve(t *testing.T) {
 // TestStore: what was measured is found again; another model, other devices or
 // a damaged file are measured anew.
 func TestStore(t *testing.T) {
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := gguftest.Open(t, "")
 	m, err := graph.Bind(f)
 	if err != nil {
 		t.Fatal(err)

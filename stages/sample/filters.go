@@ -1,27 +1,11 @@
 package sample
 
 import (
-	"cmp"
 	"slices"
 
 	"tritflow/device"
 	"tritflow/quantkern"
 )
-
-// total is the softmax denominator Σ exp(l − max) of the live
-// candidates, in float64.
-func (c *candidates) total() float64 {
-	top := c.at(0).Logit
-	var sum float64
-	c.each(func(x device.Candidate) { sum += float64(weight(x.Logit, top, 1)) })
-	return sum
-}
-
-// weight is the softmax numerator. The difference is divided, not the logits:
-// this cannot overflow however small the temperature is.
-func weight(logit, top, temp float32) float32 {
-	return quantkern.Exp((logit - top) / temp)
-}
 
 // typical keeps the tokens whose surprise is nearest to the expected one until
 // their probabilities exceed p (locally typical sampling, Meister et al. 2022;
@@ -34,25 +18,40 @@ func (c *candidates) typical(p float32) {
 		device.Candidate
 		prob, distance float32
 	}
-	top, total := c.at(0).Logit, c.total()
-	logTotal := quantkern.Log(float32(total))
+	_, total := c.softmax(1)
+	top, logTotal := c.at(0).Logit, quantkern.Log(float32(total))
 	all := make([]scored, 0, c.n)
 	var entropy float64
-	c.each(func(x device.Candidate) {
-		prob := float32(float64(weight(x.Logit, top, 1)) / total)
+	add := func(x device.Candidate) {
+		prob := float32(float64(quantkern.Exp(x.Logit-top)) / total)
 		surprise := logTotal - (x.Logit - top)
 		if prob > 0 {
 			entropy += float64(prob) * float64(surprise)
 		}
 		all = append(all, scored{x, prob, surprise})
-	})
+	}
+	if c.whole() {
+		for id, l := range c.row {
+			add(device.Candidate{ID: int32(id), Logit: l})
+		}
+	} else {
+		for _, x := range c.all[:c.n] {
+			add(x)
+		}
+	}
 	for i := range all {
 		if all[i].distance -= float32(entropy); all[i].distance < 0 {
 			all[i].distance = -all[i].distance
 		}
 	}
 	slices.SortFunc(all, func(a, b scored) int {
-		return cmp.Or(cmp.Compare(a.distance, b.distance), order(a.Candidate, b.Candidate))
+		switch {
+		case a.distance < b.distance:
+			return -1
+		case a.distance > b.distance:
+			return 1
+		}
+		return order(a.Candidate, b.Candidate)
 	})
 	var kept []device.Candidate
 	var sum float64
@@ -71,10 +70,11 @@ func (c *candidates) topP(p float32) {
 	if p <= 0 || p >= 1 {
 		return
 	}
-	top, total := c.at(0).Logit, c.total()
+	_, total := c.softmax(1)
+	top := c.at(0).Logit
 	var sum float64
 	for i := range c.n {
-		sum += float64(weight(c.at(i).Logit, top, 1)) / total
+		sum += float64(quantkern.Exp(c.at(i).Logit-top)) / total
 		if sum >= float64(p) {
 			c.cut(i + 1)
 			return
@@ -105,23 +105,22 @@ func (c *candidates) draw(temp float32, rng *mt19937) int32 {
 	if c.n == 1 {
 		return c.at(0).ID
 	}
-	top := c.at(0).Logit
-	var total, norm float64
-	c.weights = c.weights[:0]
-	c.each(func(x device.Candidate) {
-		w := weight(x.Logit, top, temp)
-		c.weights = append(c.weights, w)
-		total += float64(w)
-	})
-	share := func(w float32) float64 { return float64(float32(float64(w) / total)) }
-	for _, w := range c.weights {
-		norm += share(w)
+	probs, _ := c.softmax(temp)
+	var norm float64
+	for _, p := range probs {
+		norm += float64(p)
 	}
 	u := rng.canonical()
+	byID := c.whole()
 	var sum float64
 	for i := range c.n - 1 {
-		if sum += share(weight(c.at(i).Logit, top, temp)) / norm; sum >= u {
-			return c.at(i).ID
+		x := c.at(i)
+		place := i
+		if byID {
+			place = int(x.ID)
+		}
+		if sum += float64(probs[place]) / norm; sum >= u {
+			return x.ID
 		}
 	}
 	return c.at(c.n - 1).ID

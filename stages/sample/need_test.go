@@ -17,7 +17,7 @@ func TestNeedIsEnough(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := Params{
 			Temperature: rapid.SampledFrom([]float32{0, 0.3, 1, 1.7}).Draw(t, "temperature"),
-			TopK:        rapid.SampledFrom([]int{1, 2, 5, 40, 200}).Draw(t, "top-k"),
+			TopK:        rapid.SampledFrom([]int{1, 2, 5, 40, 200, 300}).Draw(t, "top-k"),
 			TypicalP:    rapid.SampledFrom([]float32{0, 0, 0.3, 0.9}).Draw(t, "typical"),
 			TopP:        rapid.SampledFrom([]float32{1, 0.95, 0.5}).Draw(t, "top-p"),
 			MinP:        rapid.SampledFrom([]float32{0, 0.05, 0.3}).Draw(t, "min-p"),
@@ -33,7 +33,7 @@ func TestNeedIsEnough(t *testing.T) {
 		}
 		// Steps of the values: 1 makes ties everywhere.
 		grid := rapid.SampledFrom([]float32{1, 64, 4096}).Draw(t, "grid")
-		vocab := rapid.SampledFrom([]int{3, 60, 300}).Draw(t, "vocabulary")
+		vocab := rapid.SampledFrom([]int{3, 60, 300, 700}).Draw(t, "vocabulary")
 		a, b := New(p), New(p)
 		for range 12 {
 			row := make([]float32, vocab)

@@ -3,6 +3,7 @@ package sample
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"tritflow/device"
 	"tritflow/quantkern"
@@ -20,9 +21,11 @@ type Sampler struct {
 	history []int32 // the last tokens, a ring once it is full
 	oldest  int
 	counts  map[int32]int // of the tokens in history
-	scratch []device.Candidate
-	live    candidates
 }
+
+// desks lends what a draw needs and nobody does afterwards: some megabytes where
+// every logit of a large vocabulary is looked at.
+var desks = sync.Pool{New: func() any { return new(candidates) }}
 
 // New makes the sampler of a request; p must have passed Validate.
 func New(p Params) *Sampler {
@@ -89,19 +92,20 @@ func (s *Sampler) pick(sc device.Scores) int32 {
 	if s.p.Temperature == 0 && len(s.counts) == 0 && sc.Full != nil {
 		return largest(sc.Full)
 	}
-	s.load(sc)
-	s.penalize()
-	if s.p.Temperature == 0 {
-		return slices.MinFunc(s.scratch, order).ID
+	c := desks.Get().(*candidates)
+	defer desks.Put(c)
+	c.load(sc)
+	s.penalize(c)
+	if c.begin(); s.p.Temperature == 0 {
+		return c.at(0).ID
 	}
-	s.live.reset(s.scratch)
 	if s.p.TopK > 0 {
-		s.live.first(s.p.TopK)
+		c.first(s.p.TopK)
 	}
-	s.live.typical(s.p.TypicalP)
-	s.live.topP(s.p.TopP)
-	s.live.minP(s.p.MinP)
-	return s.live.draw(s.p.Temperature, &s.rng)
+	c.typical(s.p.TypicalP)
+	c.topP(s.p.TopP)
+	c.minP(s.p.MinP)
+	return c.draw(s.p.Temperature, &s.rng)
 }
 
 // rawLogit is what the head gave for a token that was drawn from its scores.
@@ -114,46 +118,42 @@ func rawLogit(sc device.Scores, id int32) float32 {
 
 // largest is the index of the largest logit, the first among equals.
 func largest(row []float32) int32 {
-	best := 0
+	best, top := 0, row[0]
 	for i, l := range row {
-		if l > row[best] {
-			best = i
+		if l > top {
+			best, top = i, l
 		}
 	}
 	return int32(best)
 }
 
-// load copies the scores, because the chain changes and reorders them.
-func (s *Sampler) load(sc device.Scores) {
-	if sc.Full == nil {
-		s.scratch = append(s.scratch[:0], sc.Top...)
-		return
-	}
-	s.scratch = s.scratch[:0]
-	for id, l := range sc.Full {
-		s.scratch = append(s.scratch, device.Candidate{ID: int32(id), Logit: l})
-	}
-}
-
 // penalize lowers the logits of tokens that the history holds (repetition
 // penalty: Keskar et al. 2019, dividing positive and multiplying negative
 // logits; frequency and presence penalties: subtracted).
-func (s *Sampler) penalize() {
+func (s *Sampler) penalize(c *candidates) {
 	if len(s.counts) == 0 {
 		return
 	}
-	for i := range s.scratch {
-		x := &s.scratch[i]
-		count := s.counts[x.ID]
-		if count == 0 {
-			continue
-		}
-		if x.Logit <= 0 {
-			x.Logit *= s.p.repeat()
+	lower := func(logit *float32, count int) {
+		if *logit <= 0 {
+			*logit *= s.p.repeat()
 		} else {
-			x.Logit /= s.p.repeat()
+			*logit /= s.p.repeat()
 		}
-		x.Logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+		*logit -= float32(float32(count)*s.p.Frequency) + s.p.Presence
+	}
+	if len(c.row) > 0 {
+		for id, count := range s.counts {
+			if int(id) < len(c.row) {
+				lower(&c.row[id], count)
+			}
+		}
+		return
+	}
+	for i := range c.list {
+		if count := s.counts[c.list[i].ID]; count > 0 {
+			lower(&c.list[i].Logit, count)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -368,10 +369,10 @@ func distinctRow(t *rapid.T) []float32 {
 }
 
 func loaded(row []float32) *candidates {
-	s := New(Params{})
-	s.load(device.Scores{Full: row})
-	s.live.reset(s.scratch)
-	return &s.live
+	c := new(candidates)
+	c.load(device.Scores{Full: row})
+	c.begin()
+	return c
 }
 
 func TestTopPKeepsShortestPrefix(t *testing.T) {
@@ -405,18 +406,22 @@ func TestTopPKeepsShortestPrefix(t *testing.T) {
 
 func TestCandidatesComeInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		raw := rapid.SliceOfN(rapid.IntRange(-3, 3), 1, 80).Draw(t, "logits")
-		row := make([]float32, len(raw))
-		for i, x := range raw {
-			row[i] = float32(x)
+		// Few values make ties, many sizes and spreads one bucket, some or all.
+		most := rapid.SampledFrom([]int{0, 3, 100_000}).Draw(t, "most")
+		spread := rapid.SampledFrom([]float32{1e-6, 1, 1e6}).Draw(t, "spread")
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		row := make([]float32, rapid.SampledFrom([]int{1, 80, unsorted, unsorted + 1, 3000}).Draw(t, "tokens"))
+		for i := range row {
+			row[i] = spread * float32(rng.IntN(2*most+1)-most)
+		}
+		if rapid.Bool().Draw(t, "excluded") {
+			row[rng.IntN(len(row))] = float32(math.Inf(-1))
 		}
 		c := loaded(row)
-		n := 0
 		look := rapid.IntRange(0, len(row)-1).Draw(t, "look")
 		c.at(look)
-		c.each(func(device.Candidate) { n++ })
-		if n != len(row) {
-			t.Fatalf("each visited %d of %d", n, len(row))
+		if c.n != len(row) {
+			t.Fatalf("%d of %d are alive", c.n, len(row))
 		}
 		for i := 1; i < len(row); i++ {
 			if !before(c.at(i-1), c.at(i)) {

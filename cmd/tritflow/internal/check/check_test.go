@@ -14,7 +14,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/synth"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
@@ -70,12 +70,7 @@ func TestGoodModels(t *testing.T) {
 	if r := examine(t, tiny(t)); !r.OK || len(r.Reasons) > 0 {
 		t.Errorf("synthetic model: %+v", r.Reasons)
 	}
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := File(t.Context(), f, Options{})
+	r, err := File(t.Context(), gguftest.Open(t, ""), Options{})
 	if err != nil || !r.OK {
 		t.Errorf("built-in model: %v %+v", err, r)
 	}

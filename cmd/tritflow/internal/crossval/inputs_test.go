@@ -10,19 +10,14 @@ import (
 	"testing"
 
 	"tritflow/cmd/tritflow/internal/crossval"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 )
 
 func vocabulary(t testing.TB) *vocab.Vocab {
 	t.Helper()
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	v, err := vocab.Load(f.Metadata(), vocab.Options{})
+	v, err := vocab.Load(gguftest.Open(t, "").Metadata(), vocab.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,18 +6,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/gguf/vocab"
 )
 
 func open(t *testing.T) *vocab.Vocab {
 	t.Helper()
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	v, err := vocab.Load(f.Metadata(), vocab.Options{})
+	v, err := vocab.Load(gguftest.Open(t, "").Metadata(), vocab.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

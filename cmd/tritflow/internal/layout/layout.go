@@ -9,6 +9,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/layout/i2slayout"
 	"tritflow/gguf"
+	"tritflow/gguf/builtin"
 	"tritflow/gguf/vocab"
 	"tritflow/graph"
 	"tritflow/stages"
@@ -73,10 +74,10 @@ func isI2S(t gguf.Type) bool {
 	return t == gguf.TypeI2_S || t == gguf.TypeI2_S_B || t == gguf.TypeI2_S_C
 }
 
-// Detect looks at the file under every layout. Errors are those of opening it
+// Detect looks at the file ("": the one inside the program) under every layout. Errors are those of opening it
 // as it stands, and of ctx.
 func Detect(ctx context.Context, path string, opt Options) (*Verdict, error) {
-	f, err := gguf.Open(path, gguf.Options{})
+	f, err := builtin.OpenFile(path, gguf.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func structure(path string) (v i2slayout.Verdict) {
 
 // bound gives the network of a file that is read with a layout.
 func bound(path, layout string, use func(*graph.Model)) error {
-	f, err := gguf.Open(path, gguf.Options{I2SLayout: layout})
+	f, err := builtin.OpenFile(path, gguf.Options{I2SLayout: layout})
 	if err != nil {
 		return err
 	}

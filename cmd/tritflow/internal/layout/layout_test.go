@@ -14,7 +14,7 @@ import (
 	"tritflow/cmd/tritflow/internal/requant"
 	"tritflow/cmd/tritflow/internal/synth"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
@@ -52,11 +52,7 @@ var types = map[string]gguf.Type{"A": gguf.TypeI2_S, "B": gguf.TypeI2_S_B, "C": 
 // TestTrained: the layout of a trained model is found in every case, with and
 // without the forward pass where that is possible, and it is sure.
 func TestTrained(t *testing.T) {
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
+	f := gguftest.Open(t, "")
 	for want, typ := range types {
 		path := as(t, f, typ, false)
 		v, err := Detect(t.Context(), path, Options{})
@@ -110,11 +106,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Detect(t.Context(), filepath.Join(t.TempDir(), "absent"), Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent: %v", err)
 	}
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
+	f := gguftest.Open(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Detect(ctx, as(t, f, gguf.TypeI2_S, false), Options{}); !errors.Is(err, context.Canceled) {

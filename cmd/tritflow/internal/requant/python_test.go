@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"tritflow/gguf"
+	"tritflow/gguf/gguftest"
 	"tritflow/quantkern"
 )
 
@@ -55,7 +56,7 @@ func lastLine(b []byte) string {
 
 // tensorLines is what the script should print.
 func tensorLines(t *testing.T, path string) (lines []string) {
-	for _, x := range open(t, path).Tensors() {
+	for _, x := range gguftest.Open(t, path).Tensors() {
 		c, err := quantkern.Lookup(x.Codec())
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"tritflow/gguf"
 	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 	"tritflow/quantkern"
 )
@@ -264,7 +265,7 @@ func TestMetadataStays(t *testing.T) {
 	if err := convert(t.Context(), in, out, Options{Type: gguf.TypeTL2, Embedding: gguf.TypeQ8_0}); err != nil {
 		t.Fatal(err)
 	}
-	a, b := open(t, in), open(t, out)
+	a, b := gguftest.Open(t, in), gguftest.Open(t, out)
 	for _, key := range a.Metadata().Keys() {
 		if key == gguf.I2SLayoutKey {
 			continue
@@ -293,16 +294,6 @@ func TestMetadataStays(t *testing.T) {
 			t.Errorf("%s has other bytes", x.Name)
 		}
 	}
-}
-
-func open(t *testing.T, path string) *gguf.File {
-	t.Helper()
-	f, err := gguf.Open(path, gguf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
 }
 
 // one writes a file with one matrix of values and, if it is given, the tensor
@@ -351,7 +342,7 @@ func tern(r, c int) float32 { return float32((r*5+c*c)%3-1) * 0.25 }
 // tensor.
 func TestRefuses(t *testing.T) {
 	damaged := func(path string, at int, b byte) string {
-		f := open(t, path)
+		f := gguftest.Open(t, path)
 		x, _ := f.Tensor("blk.3.attn_q.weight")
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -409,7 +400,7 @@ func TestTwoScales(t *testing.T) {
 		if err := convert(t.Context(), in, out, Options{Type: to}); err != nil {
 			t.Fatal(err)
 		}
-		f := open(t, out)
+		f := gguftest.Open(t, out)
 		if s, ok := f.Tensor("blk.3.attn_q.scale"); !ok || len(s.Data) != 4 {
 			t.Errorf("%v: the scale beside is gone", to)
 		}
@@ -419,7 +410,7 @@ func TestTwoScales(t *testing.T) {
 	if err := convert(t.Context(), in, out, Options{Type: gguf.TypeI2_S}); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := open(t, out).Tensor("blk.3.attn_q.scale"); ok {
+	if _, ok := gguftest.Open(t, out).Tensor("blk.3.attn_q.scale"); ok {
 		t.Error("the scale is beside the weights and should be in them")
 	}
 	if _, scales := weights(t, out); scales["blk.3.attn_q.weight"] != 0.3 {
@@ -467,7 +458,7 @@ func TestTilesOfOthers(t *testing.T) {
 		if got, _ := weights(t, out); !slices.Equal(got["blk.0.ffn_up.weight"], trits) {
 			t.Errorf("to %v: other trits", to)
 		}
-		if y, _ := open(t, out).Tensor("blk.0.ffn_up.weight"); (y.Tile != "") != (to != gguf.TypeI2_S) {
+		if y, _ := gguftest.Open(t, out).Tensor("blk.0.ffn_up.weight"); (y.Tile != "") != (to != gguf.TypeI2_S) {
 			t.Errorf("to %v: tile %q", to, y.Tile)
 		}
 	}
@@ -484,7 +475,7 @@ func TestRoundScales(t *testing.T) {
 		if _, scales := weights(t, out); scales["blk.3.attn_q.weight"] != want {
 			t.Errorf("%v: scale %v, want %v", to, scales, want)
 		}
-		if _, ok := open(t, out).Tensor("blk.3.attn_q.scale"); ok {
+		if _, ok := gguftest.Open(t, out).Tensor("blk.3.attn_q.scale"); ok {
 			t.Errorf("%v: a scale is beside the weights", to)
 		}
 	}
@@ -522,7 +513,7 @@ func TestInterrupted(t *testing.T) {
 	if err := os.WriteFile(out, []byte("before"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := open(t, in)
+	f := gguftest.Open(t, in)
 	ctx, cancel := context.WithCancel(t.Context())
 	p, err := NewPlan(ctx, f, Options{Type: gguf.TypeTL2})
 	if err != nil {
@@ -552,7 +543,7 @@ func TestInterrupted(t *testing.T) {
 func TestVerifyNotices(t *testing.T) {
 	dir := t.TempDir()
 	in, out := fixture(t, dir, gguf.TypeI2_S), filepath.Join(dir, "out.gguf")
-	f := open(t, in)
+	f := gguftest.Open(t, in)
 	p, err := NewPlan(t.Context(), f, Options{Type: gguf.TypeTQ2_0})
 	if err != nil {
 		t.Fatal(err)
@@ -564,7 +555,7 @@ func TestVerifyNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := open(t, out)
+	g := gguftest.Open(t, out)
 	x, _ := g.Tensor("blk.0.ffn_gate.weight")
 	s, _ := g.Tensor("blk.0.ffn_gate.scale")
 	for what, at := range map[string]uint64{"trits": x.Offset + 5, "scale of a block": x.Offset + 65, "scale beside": s.Offset + 1} {

@@ -14,21 +14,16 @@ import (
 	"tritflow/cmd/tritflow/internal/stability"
 	_ "tritflow/device/cpu"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/gguf/vocab"
 )
 
 func open(t testing.TB, name string) *gguf.File {
 	t.Helper()
-	f, err := builtin.Open()
 	if name != "" {
-		f, err = gguf.Open(filepath.Join("../../../../graph/testdata", name), gguf.Options{})
+		name = filepath.Join("../../../../graph/testdata", name)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
+	return gguftest.Open(t, name)
 }
 
 func run(t testing.TB, opt stability.Options) *stability.Report {

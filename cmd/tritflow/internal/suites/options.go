@@ -17,7 +17,6 @@ import (
 // Options of Suites.
 type Options struct {
 	Path     string // model, "" = the one inside the program
-	Layout   string // of I2_S tensors
 	Engine   stages.Options
 	Baseline *receipt.Receipt // what the model is to be; nil = the program's own, for the model inside it
 	Dumps    []string         // of other engines, for this model
@@ -42,12 +41,8 @@ func Suites(o Options) []Suite {
 	}
 }
 
-// open opens the file.
 func (m *model) open() (*gguf.File, error) {
-	if m.Path == "" {
-		return builtin.Open()
-	}
-	return gguf.Open(m.Path, gguf.Options{I2SLayout: m.Layout})
+	return builtin.OpenFile(m.Path, m.Engine.Gguf)
 }
 
 // withFile runs do with the bound network of the file.

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,7 +23,6 @@ func TestSharesAgreeWithTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened := time.Now()
 	before := e.Snapshot()
 	var group errgroup.Group
 	for i := range 6 {
@@ -40,7 +38,7 @@ func TestSharesAgreeWithTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := e.Snapshot()
-	elapsed := time.Since(opened).Seconds()
+	elapsed := (now.Pipeline.Elapsed - before.Pipeline.Elapsed).Seconds()
 	picture := Picture("", before, now, nil)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/walk"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 	"tritflow/stages"
 )
@@ -18,14 +18,10 @@ var files = []string{"", "tiny-i2_s-seed1.gguf", "tiny-llama-f32.gguf", "tiny-bi
 
 func open(t testing.TB, name string) (*gguf.File, *graph.Model) {
 	t.Helper()
-	f, err := builtin.Open()
 	if name != "" {
-		f, err = gguf.Open(filepath.Join("../../../../graph/testdata", name), gguf.Options{})
+		name = filepath.Join("../../../../graph/testdata", name)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
+	f := gguftest.Open(t, name)
 	m, err := graph.Bind(f)
 	if err != nil {
 		t.Fatal(err)

@@ -67,17 +67,18 @@ const (
 	Parquet Format = "parquet"
 )
 
-// Formats names them all.
-func Formats() []Format { return []Format{JSONL, Text, CSV, TSV, Parquet} }
+// formatNames names them all.
+const formatNames = JSONL + ", " + Text + ", " + CSV + ", " + TSV + " and " + Parquet
 
 // FormatOf finds the format of a file by its name, or of a pipe; name is what
 // the user said, "" = nothing.
 func FormatOf(name, path string) (Format, error) {
 	if name != "" {
-		if f := Format(name); slices.Contains(Formats(), f) {
+		switch f := Format(name); f {
+		case JSONL, Text, CSV, TSV, Parquet:
 			return f, nil
 		}
-		return "", &FormatError{fmt.Sprintf("the format %q is unknown: use one of %v", name, Formats())}
+		return "", &FormatError{fmt.Sprintf("the format %q is unknown: use one of %s", name, formatNames)}
 	}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".jsonl", ".ndjson", ".json", "":
@@ -91,7 +92,7 @@ func FormatOf(name, path string) (Format, error) {
 	case ".parquet", ".pq":
 		return Parquet, nil
 	}
-	return "", &FormatError{fmt.Sprintf("the ending of %s says nothing about its format: name it with --format, one of %v", path, Formats())}
+	return "", &FormatError{fmt.Sprintf("the ending of %s says nothing about its format: name it with --format, one of %s", path, formatNames)}
 }
 
 // FormatError: the input as a whole is not what it was taken for.
@@ -111,11 +112,11 @@ var defaultIDs = []string{"custom_id", "id"}
 // find picks the columns' places among the names of a table; id is -1 for none.
 func (c Columns) find(names []string) (prompt, id int, err error) {
 	if prompt = slices.Index(names, c.Prompt); prompt < 0 {
-		return 0, 0, &FormatError{fmt.Sprintf("there is no column %q for the prompts; there are %q: name one with --column", c.Prompt, shown(names))}
+		return 0, 0, &FormatError{fmt.Sprintf("there is no column %q for the prompts; there are %s: name one with --column", c.Prompt, shown(names))}
 	}
 	if c.ID != "" {
 		if id = slices.Index(names, c.ID); id < 0 {
-			return 0, 0, &FormatError{fmt.Sprintf("there is no column %q for the ids; there are %q: name one with --id-column", c.ID, shown(names))}
+			return 0, 0, &FormatError{fmt.Sprintf("there is no column %q for the ids; there are %s: name one with --id-column", c.ID, shown(names))}
 		}
 		return prompt, id, nil
 	}
@@ -128,9 +129,10 @@ func (c Columns) find(names []string) (prompt, id int, err error) {
 }
 
 // shown keeps messages about wide tables readable.
-func shown(names []string) []string {
+func shown(names []string) string {
 	const most = 20
-	return names[:min(len(names), most)]
+	text := fmt.Sprintf("%q", names[:min(len(names), most)])
+	return text[1 : len(text)-1]
 }
 
 // numbered is the id of a record that has none.

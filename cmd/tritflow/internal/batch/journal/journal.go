@@ -109,9 +109,6 @@ func (j *Journal) failed(op string, err error) error {
 	return &disk.Error{Path: j.path, Op: op, Err: err}
 }
 
-// Empty says that nothing counts in it yet.
-func (j *Journal) Empty() bool { return j.end == 0 }
-
 // Inputs is how many digests it holds.
 func (j *Journal) Inputs() int64 { return j.inputs }
 

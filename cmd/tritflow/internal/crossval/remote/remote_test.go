@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tritflow/cmd/tritflow/internal/crossval/remote"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/gguf/vocab"
 )
 
@@ -25,12 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // vocabulary is that of the model inside the program.
 func vocabulary(t testing.TB) *vocab.Vocab {
 	t.Helper()
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	v, err := vocab.Load(f.Metadata(), vocab.Options{})
+	v, err := vocab.Load(gguftest.Open(t, "").Metadata(), vocab.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

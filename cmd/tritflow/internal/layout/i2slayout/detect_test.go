@@ -6,7 +6,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/synth"
 	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 	"tritflow/quantkern"
 )
@@ -41,11 +41,7 @@ func stored(t *testing.T, m *graph.Model, layout string) {
 
 func TestTrainedWeightsTell(t *testing.T) {
 	for _, layout := range Layouts {
-		f, err := builtin.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := graph.Bind(f)
+		m, err := graph.Bind(gguftest.Open(t, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,11 +95,7 @@ func TestFewBlocksAreEnough(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long")
 	}
-	f, err := builtin.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := graph.Bind(f)
+	m, err := graph.Bind(gguftest.Open(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"tritflow/cmd/tritflow/internal/batch/input"
+)
+
+// resolved follows links, so that a file has one journal and one lock whatever
+// it is called.
+func resolved(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", usagef("writing %s: it is not a regular file; name a file", path)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real, nil
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", usagef("writing %s: %v; make its folder, or name another place", path, err)
+	}
+	return filepath.Join(dir, filepath.Base(path)), nil
+}
+
+// open opens the input.
+func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, error) {
+	name := f.in
+	if name == "-" {
+		name = ""
+	}
+	format, err := input.FormatOf(f.format, name)
+	if err != nil {
+		return "", nil, err
+	}
+	if name == "" {
+		if format == input.Parquet {
+			return "", nil, usagef("Parquet files are read from their end: name a file with -i instead of a pipe")
+		}
+		src, err := newSource(format, input.Pump(a.in), f.columns, 0)
+		return format, src, err
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return "", nil, usagef("reading the input: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil {
+		if info.IsDir() {
+			err = usagef("reading the input: %s is a folder; name a file", f.in)
+		}
+		if out, oerr := os.Stat(output); oerr == nil && os.SameFile(info, out) {
+			err = usagef("%s is both the input and the output: name another output", f.in)
+		}
+	}
+	if err != nil {
+		return "", nil, firstError(err, file.Close())
+	}
+	if format == input.Parquet {
+		src, err := input.NewParquet(file, f.columns)
+		return format, src, err
+	}
+	var r io.ReadCloser = file
+	size := info.Size()
+	if !info.Mode().IsRegular() {
+		r, size = input.Pump(file), 0
+	}
+	src, err := newSource(format, r, f.columns, size)
+	return format, src, err
+}
+
+func newSource(format input.Format, r io.ReadCloser, c input.Columns, size int64) (input.Source, error) {
+	switch format {
+	case input.CSV:
+		return input.NewCSV(r, ',', c, size)
+	case input.TSV:
+		return input.NewCSV(r, '\t', c, size)
+	}
+	return input.NewLines(r, format == input.Text, size), nil
+}

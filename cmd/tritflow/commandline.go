@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// arguments checks how many there are beside flags.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usagef("%s needs %d of what is not a flag and got %d; write: %s", cmd.Name(), least, len(args), cmd.UseLine())
+		case len(args) > most:
+			return usagef("%s has no place for %q; write: %s", cmd.Name(), args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// atMostOne refuses flags that contradict each other. It comes after cmd.Args is set.
+func atMostOne(cmd *cobra.Command, names ...string) {
+	before := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		var given []string
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				given = append(given, "--"+name)
+			}
+		}
+		if len(given) > 1 {
+			return usagef("%s contradict each other: give one of them", strings.Join(given, " and "))
+		}
+		return before(cmd, args)
+	}
+}
+
+// noCommand refuses a name that is none of the commands.
+func noCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if args[0] == "serve" || args[0] == "server" {
+		return usagef("there is no command %q: `tritflow batch` answers files of requests, and the package stages serves programs in Go", args[0])
+	}
+	return usagef("there is no command %q%s; `tritflow --help` lists them", args[0], didYouMean("", root.SuggestionsFor(args[0])))
+}
+
+func didYouMean(prefix string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " (did you mean " + prefix + strings.Join(names, " or "+prefix) + "?)"
+}
+
+// flagError says what is wrong with a flag, for somebody who does not know Go.
+func flagError(args []string) func(*cobra.Command, error) error {
+	return func(cmd *cobra.Command, err error) error {
+		if hint := llamaHint(args); hint != "" {
+			return usagef("%s", hint)
+		}
+		return usagef("%s", flagText(cmd, err))
+	}
+}
+
+func flagText(cmd *cobra.Command, err error) string {
+	help := "; `" + cmd.CommandPath() + " --help` lists the flags"
+	var (
+		unknown *pflag.NotExistError
+		bad     *pflag.InvalidValueError
+		missing *pflag.ValueRequiredError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() != "" {
+			return "there is no flag -" + name + help
+		}
+		return "there is no flag --" + name + didYouMean("--", similar(cmd, name)) + help
+	case errors.As(err, &missing):
+		return flagName(missing.GetFlag()) + " needs a value: " + missing.GetFlag().Usage
+	case errors.As(err, &bad):
+		return flagName(bad.GetFlag()) + " " + strconv.Quote(bad.GetValue()) + " " + complaint(bad)
+	}
+	return err.Error()
+}
+
+// flagName is what people type.
+func flagName(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand + ", --" + f.Name
+	}
+	return "--" + f.Name
+}
+
+// complaint says what kind of value was expected.
+func complaint(e *pflag.InvalidValueError) string {
+	if errors.Is(e, strconv.ErrRange) {
+		return "is too large"
+	}
+	switch e.GetFlag().Value.Type() {
+	case "int":
+		return "is not a whole number"
+	case "uint", "uint64":
+		return "is not a whole number of 0 or more"
+	case "float32", "float64":
+		return "is not a number"
+	case "bool":
+		return "is neither true nor false"
+	case "duration":
+		return "is not a time, such as 30s or 5m"
+	case "intSlice":
+		return "is not a list of whole numbers, such as 15,15"
+	}
+	return "cannot be used: " + e.Unwrap().Error()
+}
+
+// similar finds flags of a command with names like one that it does not have.
+func similar(cmd *cobra.Command, name string) []string {
+	// cobra knows how to find similar names of commands.
+	names := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	return names.SuggestionsFor(name)
+}
