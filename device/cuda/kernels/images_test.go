@@ -3,6 +3,7 @@ package kernels
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -53,7 +54,7 @@ func TestEmbedded(t *testing.T) {
 	}
 	for _, e := range sources {
 		name, _, _ := strings.Cut(e.Name(), ".")
-		if name == "span" || name == "ternary_batch" || name == "screen_stream" {
+		if slices.Contains([]string{"span", "ternary_batch", "ternary_wide", "screen_stream"}, name) {
 			if _, err := Images(name, 90); err != nil {
 				t.Error(err)
 			}
