@@ -29,11 +29,11 @@ func BenchmarkStageHop(b *testing.B) {
 	var staged, plain time.Duration
 	for i := 0; b.Loop(); i++ {
 		if i%2 == 0 {
-			staged += generateFor(b, e, r)
+			staged += generateFor(b, e, r, warmTokens)
 		}
 		plain += loop.decode(b, r.Tokens, answer)
 		if i%2 == 1 {
-			staged += generateFor(b, e, r)
+			staged += generateFor(b, e, r, warmTokens)
 		}
 	}
 	tokens := float64(b.N * (answer - warmTokens))

@@ -17,6 +17,7 @@ type blocks struct {
 	held holding
 	kv   device.KV
 	list []*block
+	size int64                           // bytes of their weights
 	call func(ctx context.Context) error // run, bound once
 }
 
@@ -43,6 +44,7 @@ func (d *cpuDevice) LoadBlocks(ctx context.Context, list []graph.Block, kv devic
 					return err
 				}
 				p.list = append(p.list, b)
+				p.size += b.bytes()
 			}
 			return nil
 		})
@@ -97,7 +99,12 @@ func (p *blocks) forward(ctx context.Context, b *device.Batch, h *hidden, done d
 	w := &p.dev.work
 	w.rows.take(b)
 	w.x, w.width = h.data, h.width
-	return p.dev.lead.do(ctx, p.call)
+	p.dev.staff(len(w.rows.at), p.size)
+	if err := p.dev.lead.do(ctx, p.call); err != nil {
+		p.dev.reads.bytes = 0 // not all of it was done
+		return err
+	}
+	return nil
 }
 
 // run works through the blocks, on the lead.

@@ -18,6 +18,7 @@ type cpuDevice struct {
 	ledger device.Ledger
 	pool   pool // Hidden and logits buffers
 	team   *team
+	crew   *crew
 	lead   *lead               // runs what has turn
 	turn   *semaphore.Weighted // held by the one call that works; first come, first served
 	work   workspace           // guarded by turn
@@ -27,8 +28,12 @@ type cpuDevice struct {
 	working  atomic.Bool   // one of them has the turn
 
 	// Guarded by turn.
-	closed     bool
-	weights    weights
+	closed  bool
+	weights weights
+	reads   struct { // the call at hand: staff
+		rows  int
+		bytes int64
+	}
 	parts      map[closer]struct{}
 	screenMode string
 }
@@ -42,6 +47,7 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 	d := &cpuDevice{
 		info:  describe(name, tier, workers),
 		team:  newTeam(name, workers),
+		crew:  newCrew(workers, processorTime()),
 		lead:  newLead(name),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},
@@ -149,10 +155,19 @@ func (d *cpuDevice) begin(ctx context.Context, p closer) (time.Time, error) {
 	return start, nil
 }
 
+// staff chooses who does the call at hand: it multiplies so many rows of
+// activations with weights of so many bytes (0: that is not known).
+func (d *cpuDevice) staff(rows int, bytes int64) {
+	d.team.enlist(d.crew.workers(rows))
+	d.reads.rows, d.reads.bytes = rows, bytes
+}
+
 // end ends what begin began, with nothing of the call left behind, and tells done, if any, of the interval.
 func (d *cpuDevice) end(start time.Time, done device.Worked) {
 	now := time.Now()
 	d.work.settle()
+	d.crew.note(now, now.Sub(start), d.team.limit, d.reads.rows, d.reads.bytes)
+	d.staff(0, 0)
 	d.working.Store(false)
 	d.turn.Release(1)
 	if done != nil {

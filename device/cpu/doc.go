@@ -13,7 +13,8 @@
 // A Forward call is a short list of jobs; a job is a parallel loop over output
 // rows of matrices, batch rows or attention heads. Each worker has a share of it,
 // indices that follow each other, takes that in pieces, and then pieces of what
-// others have left. Jobs of one block:
+// others have left. Beside processes that take a core, fewer workers take part in what
+// memory bounds (crew.go). Jobs of one block:
 //
 //	norm+quantize → Q,K,V → QK-norm, RoPE, keep K,V → attention → sub-norm+quantize → O
 //	→ add, norm+quantize → gate,up,activation → sub-norm+quantize → down → add, check

@@ -69,6 +69,7 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	w.rows.takeOutputs(b, l.computed)
 	w.screen.copy = p.screenable(b, l.computed)
 	w.head, w.logits, w.x, w.width = p, l, h.data, h.width
+	p.dev.staff(len(w.rows.at), 0) // how much is read depends on the screening
 	if err := p.dev.lead.do(ctx, w.calls.score); err != nil {
 		l.Release()
 		return nil, err

@@ -22,6 +22,8 @@ type team struct {
 	bodies  []func() error // per worker: its loop over pieces
 	joined  sync.WaitGroup
 
+	limit int // workers that take part in jobs to come
+
 	// The job at hand, written by Run while the helpers are idle.
 	fn     func(worker, lo, hi int)
 	n      int
@@ -49,7 +51,7 @@ type share struct {
 
 // newTeam starts a team of workers ≥ 1. device names it in errors.
 func newTeam(device string, workers int) *team {
-	t := &team{device: device, all: make([]share, workers), done: make(chan struct{}, 1)}
+	t := &team{device: device, all: make([]share, workers), limit: workers, done: make(chan struct{}, 1)}
 	for w := range workers {
 		t.bodies = append(t.bodies, func() error {
 			t.pieces(w)
@@ -63,6 +65,10 @@ func newTeam(device string, workers int) *team {
 	}
 	return t
 }
+
+// enlist has only the first so many workers take part in jobs to come, at least
+// one and at most all. It must not be called during a job.
+func (t *team) enlist(workers int) { t.limit = min(max(workers, 1), t.Workers()) }
 
 // Workers is the number of workers, the caller of Run included.
 func (t *team) Workers() int { return len(t.bodies) }
@@ -80,7 +86,7 @@ func (t *team) Run(n, grain int, fn func(worker, lo, hi int)) error {
 	}
 	t.fn, t.n, t.grain, t.failed = fn, n, max(grain, 1), nil
 	pieces := (n + t.grain - 1) / t.grain
-	helpers := t.helpers[:min(len(t.helpers), pieces-1)]
+	helpers := t.helpers[:min(t.limit, pieces)-1]
 	t.divide(pieces, len(helpers)+1)
 	t.busy.Store(int32(len(helpers)))
 	for _, box := range helpers {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestTeamCovers: whatever the sizes, each index is handed out once, in pieces
-// of at most grain, to workers that exist and run one piece at a time.
+// of at most grain, to workers that exist, take part and run one piece at a time.
 func TestTeamCovers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		workers := rapid.IntRange(1, 9).Draw(t, "workers")
@@ -21,11 +21,13 @@ func TestTeamCovers(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(t, "jobs") {
 			n := rapid.IntRange(0, 200).Draw(t, "n")
 			grain := rapid.IntRange(0, 50).Draw(t, "grain")
+			enlisted := rapid.IntRange(1, workers).Draw(t, "enlisted")
+			team.enlist(enlisted)
 			seen := make([]atomic.Int32, n)
 			busy := make([]atomic.Int32, workers)
 			var wrong atomic.Int32
 			err := team.Run(n, grain, func(worker, lo, hi int) {
-				if busy[worker].Add(1) != 1 || lo >= hi || hi-lo > max(grain, 1) {
+				if worker >= enlisted || busy[worker].Add(1) != 1 || lo >= hi || hi-lo > max(grain, 1) {
 					wrong.Add(1)
 				}
 				for i := lo; i < hi; i++ {

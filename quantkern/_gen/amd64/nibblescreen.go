@@ -80,9 +80,8 @@ func nibbleTile(n int) {
 	w := newRowsAt(arg("w"), ldw, nibbleRows)
 	far := GP64()
 	MOVQ(ldw, far)
-	SHLQ(U8(3), far) // the group after next
+	SHLQ(U8(3), far) // the group after next, in one stream
 	ADDQ(w.bases[0], far)
-	ahead := newRowsAt(far, ldw, nibbleRows)
 	y := newRowsAt(arg("y"), arg("ldy"), n)
 	acc := make([][nibbleRows]lanes, n)
 	for i := range acc {
@@ -95,9 +94,8 @@ func nibbleTile(n int) {
 		fetch = PREFETCHNTA // see ternaryStream
 	}
 	loop("chunks", arg("chunks"), func() {
-		for r := range nibbleRows {
-			fetch(ahead.row(r, 0))
-			fetch(ahead.row(r, 64))
+		for line := range (nibbleRows*nibbleChunk + 63) / 64 {
+			fetch(Mem{Base: far, Disp: 64 * line})
 		}
 		at := func(i, disp int) Op { return y.row(i, disp) }
 		if n == 1 {
@@ -115,7 +113,7 @@ func nibbleTile(n int) {
 			}
 		}
 		w.advance(nibbleChunk)
-		ahead.advance(nibbleChunk)
+		ADDQ(I32(nibbleRows*nibbleChunk), far)
 		y.advance(nibbleActs)
 	})
 	dst, ldd, norms, widths := arg("dst"), arg("ldd"), arg("norms"), arg("widths")
