@@ -111,7 +111,7 @@ type kernelSet struct {
 	largest                                                        kernel
 	screenBuild, acts12, acts32, actsWide                          kernel
 	bounds                                                         [len(boundGroups)]kernel
-	streams                                                        [len(boundGroups)]kernel // without code where exact is false
+	streams                                                        [mostBits - leastBits + 1][len(boundGroups)]kernel // without code where exact is false
 	screenFinish                                                   kernel
 	span64, span128                                                kernel // without code where spanned is false
 	spanned                                                        bool
@@ -168,8 +168,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	}
 	if k.exact {
 		all["screen_stream"] = map[string]*kernel{}
-		for i, groups := range boundGroups {
-			all["screen_stream"][fmt.Sprintf("screen_stream_%d", 8*groups)] = &k.streams[i]
+		for bits := range k.streams {
+			for i, groups := range boundGroups {
+				all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", leastBits+bits, 8*groups)] = &k.streams[bits][i]
+			}
 		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
@@ -234,9 +236,11 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	if k.exact {
-		for i := range k.streams {
-			if err := k.streams[i].f.AllowShared(streamRing); err != nil {
-				return nil, errors.Join(err, k.unload())
+		for bits := range k.streams {
+			for i := range k.streams[bits] {
+				if err := k.streams[bits][i].f.AllowShared(streamRing); err != nil {
+					return nil, errors.Join(err, k.unload())
+				}
 			}
 		}
 		k.batchMost = p.SharedOptin - 6<<10

@@ -105,7 +105,7 @@ func (p *head) bound(b *device.Batch, h *hidden, l *logits, ps *pass) error {
 			from.take(b.Outputs[l.computed[j]].Row, l.wanted[j])
 		}
 		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1)}
-		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, &to); err != nil {
+		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, mostBits, &to); err != nil {
 			return err
 		}
 	}

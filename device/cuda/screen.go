@@ -25,6 +25,8 @@ type screen struct {
 }
 
 const (
+	// leastBits, mostBits are how many bits of the copy's codes a pass may read.
+	leastBits, mostBits = 6, 8
 	// leastScreen is the number of weights from which a copy pays.
 	leastScreen = 4 << 20
 	// mostScreened is up to how many of the largest logits the bounds are used for,
@@ -37,7 +39,7 @@ const (
 	// have streamThreads threads and a ring of streamRing bytes.
 	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
-	finishBlocks, mostParts, finishThreads = 264, 32, 256
+	finishBlocks, mostParts, finishThreads = 264, 128, 256
 	// mostHeld is up to how many values of a row these keep in shared memory.
 	mostHeld = 8192
 )
@@ -97,10 +99,11 @@ func (g *gpu) screenable(l *layer) string {
 	return ""
 }
 
-// screenSize is the memory of a copy: codes, and four floats for each row of whole tiles.
+// screenSize is the memory of a copy: codes of 256 rows at a time, and for each number of bits
+// four floats for each row of whole tiles.
 func screenSize(rows, cols int) (tiles, chunks int, codes, coefs int64) {
 	tiles, chunks = 4*ceilDiv(rows, 64), ceilDiv(cols, 64)
-	return tiles, chunks, int64(tiles) * int64(chunks) * 1024, int64(tiles) * 256
+	return tiles, chunks, int64(ceilDiv(rows, 256)) * int64(chunks) * 16384, 3 * int64(tiles) * 256
 }
 
 // screen makes the copy of a dense matrix; nil where a value forbids it. On the queue.
@@ -120,8 +123,8 @@ func (h *holding) screen(d *tensor) (*screen, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = g.kern.screenBuild.run(g.stream, driver.Dim{X: 2 * s.tiles}, 256, 0, false,
-		d.mem.ptr, d.kind, 0, d.rows, d.cols, s.chunks, s.codes, s.coefs, unable)
+	err = g.kern.screenBuild.run(g.stream, driver.Dim{X: s.tiles}, 256, 0, false,
+		d.mem.ptr, d.kind, d.rows, d.cols, s.chunks, s.codes, s.coefs, unable)
 	if err == nil {
 		err = g.stream.Synchronize()
 	}
@@ -156,8 +159,8 @@ func (s *screen) room(sp *screenSpace, n, most int) []sized {
 	sp.room = parts * max(64+most, ceilDiv(s.d.rows/leftMost, parts))
 	groups := boundGroups[boundGroup(n)]
 	return []sized{
-		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 64 * groups}, {&sp.able, 32 * groups},
-		{&sp.floors, 32 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 4 * n * mostParts},
+		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 128 * groups}, {&sp.able, 32 * groups},
+		{&sp.floors, 64 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 16 * n * mostParts},
 		{&sp.uppers, n * s.tiles * 64}, {&sp.tops, n * s.tiles * 8},
 		{&sp.list, 4 * n * sp.room}, {&sp.exact, 4 * n * sp.room},
 	}
@@ -173,7 +176,7 @@ func boundGroup(n int) int {
 }
 
 // partsOf is how many blocks share what is left of each of n rows.
-func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
+func partsOf(n int) int { return min(testParts, ceilDiv(finishBlocks, n)) }
 
 // taken are rows to be answered: those of x that rows name, of which bad tells what was noted.
 type taken struct {
@@ -195,13 +198,13 @@ func (t *taken) take(row, wanted int32) {
 type places struct{ norm, noted, wanted, ids, best, states, counts driver.Ptr }
 
 // run screens rows, each of which wants up to most logits.
-func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most int, to *places) error {
+func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most, bits int, to *places) error {
 	err := s.prepare(g, sp, from, to, g.kern.exact)
 	if err == nil {
-		err = s.bound(g, sp, from.n, to, g.kern.exact)
+		err = s.bound(g, sp, from.n, bits, to, g.kern.exact)
 	}
 	if err == nil {
-		err = s.finish(g, sp, from.n, most, to)
+		err = s.finish(g, sp, from.n, most, bits, to)
 	}
 	return g.fail("screening logits", err)
 }
@@ -224,23 +227,27 @@ func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, to *places, strea
 }
 
 // bound computes bounds. stream chooses the kernel of capability 9.0: both give the same tops.
-func (s *screen) bound(g *gpu, sp *screenSpace, n int, to *places, stream bool) error {
+func (s *screen) bound(g *gpu, sp *screenSpace, n, bits int, to *places, stream bool) error {
 	group := boundGroup(n)
+	coefs := s.coefs.Offset(int64((bits - leastBits) * s.tiles * 256))
 	if stream {
-		return g.kern.streams[group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
-			s.codes, s.coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
+		return g.kern.streams[bits-leastBits][group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
+			s.codes, coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
 	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
-		s.codes, s.coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
+		s.codes, coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
 }
 
 // finish computes what is left and picks the largest.
-func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error {
+func (s *screen) finish(g *gpu, sp *screenSpace, n, most, bits int, to *places) error {
 	held := 0
 	if s.d.cols <= mostHeld {
 		held = 4 * s.d.cols
 	}
+	know := testKnow
 	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, held, true,
-		sp.uppers, sp.tops, sp.floors, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
+		sp.uppers, sp.tops, sp.floors, sp.widths, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, know, sp.room, most,
 		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }
+
+var testKnow, testParts = 1, mostParts

@@ -76,7 +76,7 @@ func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err err
 	case l.Kind == "output" && g.screenable(&layer{groups: []group{{d: &tensor{rows: l.Out, cols: l.In}}}}) == "":
 		group := boundGroup(min(rows, screenRows))
 		if g.kern.exact {
-			return g.kern.streams[group].f.Name(), screened, nil
+			return g.kern.streams[0][group].f.Name(), screened, nil
 		}
 		return g.kern.bounds[group].f.Name(), screened, nil
 	}
