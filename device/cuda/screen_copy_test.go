@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -115,6 +116,9 @@ func (p *head) checkCopy(rng *rand.Rand) error {
 			x[i] = float32(rng.NormFloat64())
 		}
 		for bits := leastBits; bits <= mostBits; bits++ {
+			if !reads(bits, n) {
+				continue
+			}
 			if err := p.checkBounds(codes, coefs[(bits-leastBits)*16*s.tiles:], w, x, n, bits); err != nil {
 				return fmt.Errorf("%d rows, %d bits: %w", n, bits, err)
 			}
@@ -142,7 +146,7 @@ func (p *head) checkBounds(codes *screenCodes, coefs [][4]float32, w, x []float3
 	}
 	from, _, err := p.rows(x, &sp, slices.Repeat([]int32{1}, n))
 	if err == nil {
-		err = errorsOf(g.ctx.Fill(sp.uppers, 0xff, int64(4*16*n*s.tiles)), s.prepare(g, &sp.screenSpace, &from, sp.places(), stream),
+		err = errorsOf(g.copyIn("marks", sp.uppers, bytes.Repeat([]byte{0xff}, 4*16*n*s.tiles)), s.prepare(g, &sp.screenSpace, &from, sp.places(), stream),
 			s.bound(g, &sp.screenSpace, n, bits, sp.places(), stream), g.stream.Synchronize())
 	}
 	if err != nil {
@@ -230,4 +234,41 @@ func (p *head) checkRow(codes *screenCodes, coefs [][4]float32, w, x []float32, 
 		}
 	}
 	return nil
+}
+
+// TestScreenBits: a pass that leaves many rows makes the next ones read more bits, for a while.
+func TestScreenBits(t *testing.T) {
+	g := &gpu{kern: &kernelSet{exact: true}}
+	s := &screen{d: &tensor{rows: 1000}}
+	check := func(n, most, want int) {
+		t.Helper()
+		if got := s.bits(g, n, most); got != want {
+			t.Errorf("%d rows, %d wanted: %d bits, want %d", n, most, got, want)
+		}
+		if group := boundGroup(n); !slices.ContainsFunc(streamed[:], func(k struct{ bits, group int }) bool { return k.bits == want && k.group == group }) {
+			t.Errorf("no kernel reads %d bits for %d rows", want, n)
+		}
+	}
+	check(1, 1, 6)
+	check(2, 1, 7)
+	check(16, 1, 7)
+	check(17, 1, 8)
+	check(1, 2, 8)
+	s.learn(6, 20, false)
+	check(1, 1, 6)
+	s.learn(6, 21, false)
+	check(1, 1, 7)
+	check(9, 1, 8)
+	s.learn(7, 1, true)
+	check(1, 1, 8)
+	for range bitsAgain - 1 {
+		s.learn(8, 999, true)
+	}
+	check(1, 1, 8)
+	s.learn(8, 999, true)
+	check(1, 1, 6)
+	g.kern.exact = false
+	if got := s.bits(g, 1, 1); got != mostBits {
+		t.Errorf("%d bits on a card without kernels for fewer", got)
+	}
 }

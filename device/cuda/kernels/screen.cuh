@@ -44,7 +44,7 @@
 //	tops   [activation row][tile of 16 rows]: the largest upper and the largest lower bound
 //	uppers [activation row][row]: of the tiles that are not below the floor
 //	floors [activation row]: where one row is wanted, the largest lower bound so far, as order_of,
-//	       and below it its tile
+//	       and below it its row
 #pragma once
 #include "dense_tile.cuh"
 

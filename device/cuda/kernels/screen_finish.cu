@@ -62,29 +62,22 @@ __device__ __forceinline__ float floor_of(const float2 *tops, int tiles, int wan
     return least == 0 ? -INFINITY : value_of(least);
 }
 
-// Tops are the largest upper bounds of tiles of a part that a thread looks at together.
-struct Tops {
-    static constexpr int deep = 8;
-    float top[deep];
-    int at, step; // tiles
-    __device__ __forceinline__ Tops(int part, int parts) : at((part + (threadIdx.x >> 5) * parts) * 32 + (threadIdx.x & 31)), step(finishThreads * parts) {}
-    __device__ __forceinline__ void load(const float2 *tops, int tiles) {
-#pragma unroll
-        for (int i = 0; i < deep; i++) top[i] = at + i * step < tiles ? tops[at + i * step].x : -INFINITY;
-    }
-};
-
-// find lists the rows of a part that reach the floor; the count may exceed the share. The first
-// tops have been loaded. The copies of the block are there when it ends.
-__device__ __forceinline__ int find(const Left &l, int part, const float *uppers, const float2 *tops, Tops &now, int tiles, int64_t n, float floor, int32_t *near) {
+// find lists the rows of a part that reach the floor; the count may exceed the share. The copies
+// of the block are there when it ends.
+__device__ __forceinline__ int find(const Left &l, int part, const float *uppers, const float2 *tops, int tiles, int64_t n, float floor, int32_t *near) {
     __shared__ int count;
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
-    while (now.at < tiles) {
+    constexpr int deep = 8;
+    const int step = finishThreads * l.parts;
+    for (int base = (part + (threadIdx.x >> 5) * l.parts) * 32 + (threadIdx.x & 31); base < tiles; base += deep * step) {
+        float top[deep];
 #pragma unroll
-        for (int i = 0; i < Tops::deep; i++) {
-            if (now.at + i * now.step >= tiles || !(now.top[i] >= floor)) continue;
-            const int64_t first = (int64_t)(now.at + i * now.step) * screenTile;
+        for (int i = 0; i < deep; i++) top[i] = base + i * step < tiles ? tops[base + i * step].x : -INFINITY;
+#pragma unroll
+        for (int i = 0; i < deep; i++) {
+            if (base + i * step >= tiles || !(top[i] >= floor)) continue;
+            const int64_t first = (int64_t)(base + i * step) * screenTile;
             float4 quads[screenTile / 4];
 #pragma unroll
             for (int q = 0; q < screenTile / 4; q++) quads[q] = ((const float4 *)(uppers + first))[q];
@@ -98,8 +91,6 @@ __device__ __forceinline__ int find(const Left &l, int part, const float *uppers
                 if (at < l.share) l.list[(int64_t)part * l.share + at] = (int32_t)(first + j);
             }
         }
-        now.at += Tops::deep * now.step;
-        now.load(tops, tiles);
     }
     copies_done();
     __syncthreads();
@@ -121,7 +112,7 @@ __device__ __forceinline__ Best rescore(const uint8_t *w, const float *x, int64_
     return best;
 }
 
-__device__ __noinline__ Best rescore_as(int64_t type, const uint8_t *w, const float *x, int64_t k, const int32_t *list, const int32_t *near, int count, float *exact) {
+__device__ __forceinline__ Best rescore_as(int64_t type, const uint8_t *w, const float *x, int64_t k, const int32_t *list, const int32_t *near, int count, float *exact) {
     switch (type) {
     case F32: return rescore<F32>(w, x, k, list, near, count, exact);
     case F16: return rescore<F16>(w, x, k, list, near, count, exact);
@@ -135,13 +126,6 @@ __device__ __noinline__ Best rescore_as(int64_t type, const uint8_t *w, const fl
     case Q5_K: return rescore<Q5_K>(w, x, k, list, near, count, exact);
     default: return rescore<Q6_K>(w, x, k, list, near, count, exact);
     }
-}
-
-// likely is the row of a tile with the largest upper bound; whole warps call it.
-__device__ __forceinline__ int32_t likely(const float *uppers, int64_t tile) {
-    const int at = threadIdx.x & (screenTile - 1);
-    const uint64_t key = (uint64_t)order_of(uppers[tile * screenTile + at]) << 32 | at;
-    return (int32_t)(tile * screenTile + (int)(warp_max(key) & (screenTile - 1)));
 }
 
 // choose puts the want largest of the lists into ids and best in descending order, the lower
@@ -189,7 +173,7 @@ __device__ __forceinline__ void choose(const Left &l, const int *starts, int wan
 // values [rows][most]. parts [rows][128] and done [rows], zeros, are its own; list and exact have `room` a row.
 extern "C" __global__ void __launch_bounds__(finishThreads, 3)
     screen_finish(const float *uppers, const float2 *tops, const unsigned long long *floors, const Width *widths, const int32_t *able, const int32_t *wanted, const uint8_t *w, int64_t type, const float *x, int64_t n, int64_t k,
-                  int64_t know, int64_t room, int64_t most, int32_t *list, float *exact, Part *parts, uint32_t *done, int32_t *counts, int32_t *states, int32_t *ids, float *values) {
+                  int64_t room, int64_t most, int32_t *list, float *exact, Part *parts, uint32_t *done, int32_t *counts, int32_t *states, int32_t *ids, float *values) {
     __shared__ int starts[mostParts + 1];
     __shared__ bool last;
     __shared__ float known;
@@ -212,20 +196,26 @@ extern "C" __global__ void __launch_bounds__(finishThreads, 3)
         for (int i = threadIdx.x; i < k / 4; i += finishThreads) copy16(held + i, (const float4 *)x + i, 16);
         x = (const float *)held;
     }
-    Tops first(part, l.parts);
-    first.load(tops, tiles);
     float floor = highest != 0 ? value_of((uint32_t)(highest >> 32)) : floor_of(tops, tiles, want);
-    if (highest != 0 && know != 0) {
-        if (threadIdx.x < 32) near[0] = likely(uppers, (uint32_t)highest);
-        copies_done();
-        __syncthreads();
-        rescore_as(type, w, x, k, near, near, 1, &known);
+    int count = 1;
+    Best best;
+    bool knows = highest != 0;
+    if (knows && threadIdx.x == 0) near[0] = (int32_t)highest;
+    // Code comes slowly the first time: once for the row that is the floor, then for all that reach it.
+#pragma unroll 1
+    for (;; knows = false) {
+        if (!knows) {
+            count = find(l, part, uppers, tops, tiles, n, floor, near);
+        } else {
+            copies_done();
+            __syncthreads();
+        }
+        best = {};
+        if (count <= l.share) best = rescore_as(type, w, x, k, l.list + (int64_t)part * l.share, near, count, knows ? &known : l.exact + (int64_t)part * l.share);
+        if (!knows) break;
         __syncthreads();
         floor = fmaxf(floor, __fdiv_rd(known, widths[row].step));
     }
-    const int count = find(l, part, uppers, tops, first, tiles, n, floor, near);
-    Best best = {};
-    if (count <= l.share) best = rescore_as(type, w, x, k, l.list + (int64_t)part * l.share, near, count, l.exact + (int64_t)part * l.share);
     const int lane = threadIdx.x & 31;
     if (lane == 0) bests[threadIdx.x >> 5] = best;
     __syncthreads();

@@ -145,7 +145,6 @@ template <int G> struct Own {
     bool single[kept];     // one product is wanted
     uint32_t floor[kept];  // largest lower bound known, if so
     float upper[2][kept];  // of the warp's two tiles
-    uint32_t lower[2][kept]; // if it may be the block's largest
 };
 
 __device__ __forceinline__ int row_of(int value, int t) { return 8 * (value >> 1) + 2 * t + (value & 1); }
@@ -172,17 +171,18 @@ __device__ __forceinline__ void conclude(const Task &j, const int32_t (&d)[8 * G
     most_over(lower);
 #pragma unroll
     for (int i = 0; i < Own<G>::kept; i++) {
-        own.upper[m][i] = upper[i], own.lower[m][i] = 0;
+        own.upper[m][i] = upper[i];
         if (own.row[i] >= j.rows || tile >= tiles || g % Own<G>::spread != 0) continue;
         j.tops[(int64_t)own.row[i] * tiles + tile] = make_float2(upper[i], lower[i]);
         const uint32_t order = order_of(lower[i]);
-        if (own.single[i] && order > own.floor[i]) atomicMax(floors + own.row[i], order), own.lower[m][i] = order;
+        if (own.single[i] && order > own.floor[i]) atomicMax(floors + own.row[i], order);
     }
 }
 
-// keep writes the bounds of single rows where the tile is not below the floor.
+// keep writes the bounds of single rows where the tile is not below the floor. Who has the block's
+// largest lower bound tells all blocks: many atomic operations at one place take long.
 template <int G, int BITS>
-__device__ __forceinline__ void keep(const Task &j, const int32_t (&d)[8 * G], const float4 (&coef)[2], const Width *widths, int tile, int m, const Own<G> &own) {
+__device__ __forceinline__ void keep(const Task &j, const int32_t (&d)[8 * G], const float4 (&coef)[2], const Width *widths, const uint32_t *floors, int tile, int m, const Own<G> &own) {
     constexpr int values = 2 * G, kept = Own<G>::kept, spread = Own<G>::spread;
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, tiles = tiles_of(j.n);
     const int64_t first = (int64_t)tile * screenTile + g;
@@ -196,8 +196,12 @@ __device__ __forceinline__ void keep(const Task &j, const int32_t (&d)[8 * G], c
 #pragma unroll
     for (int v = 0; v < values; v++) {
         if (!(pass[v % kept] >> (4 * (v / kept * spread) + t) & 1)) continue;
-        float *to = j.uppers + (int64_t)row_of(v, t) * tiles * screenTile + first;
-        to[0] = bound_at<G, BITS>(d, coef, widths, v, 0, first < j.n).upper, to[8] = bound_at<G, BITS>(d, coef, widths, v, 1, first + 8 < j.n).upper;
+        const int row = row_of(v, t);
+        const Bound a = bound_at<G, BITS>(d, coef, widths, v, 0, first < j.n), b = bound_at<G, BITS>(d, coef, widths, v, 1, first + 8 < j.n);
+        float *to = j.uppers + (int64_t)row * tiles * screenTile + first;
+        to[0] = a.upper, to[8] = b.upper;
+        const uint32_t most = order_of(fmaxf(a.lower, b.lower));
+        if (most == floors[row]) atomicMax(j.floors + row, (unsigned long long)most << 32 | (first + (a.lower < b.lower ? 8 : 0)));
     }
 }
 
@@ -236,23 +240,23 @@ template <int G, int BITS> __device__ __forceinline__ void consume(const Task &j
             coef[i >> 1][i & 1] = make_float4(__uint_as_float(c.x), __uint_as_float(c.y), __uint_as_float(c.z), __uint_as_float(c.w));
         }
         int32_t d[2][8 * G];
+        uint32_t codes[2][8];
         int before = -1; // the slot that the products under way read
         for (int c = 0; c < chunks; c++) {
             while (!barrier_landed(full + slot, round & 1)) {
             }
             const uint8_t *stage = ring + slot * R::stage;
-            const Raw raw[2] = {part_of<BITS>(stage, mine), part_of<BITS>(stage, mine + 4)};
-            wgmma_left<0>(); // those that read the codes before
-            if (before >= 0 && lane == 0) barrier_arrive(empty + before);
-            uint32_t codes[2][8];
 #pragma unroll
-            for (int m = 0; m < 2; m++) codes_of<BITS>(codes[m], raw[m]);
-            wgmma_begin();
+            for (int m = 0; m < 2; m++) {
+                const Raw raw = part_of<BITS>(stage, mine + 4 * m);
+                wgmma_left<1>(); // the tile's own: those of the other one run meanwhile
+                if (m == 1 && before >= 0 && lane == 0) barrier_arrive(empty + before);
+                codes_of<BITS>(codes[m], raw);
+                wgmma_begin();
 #pragma unroll
-            for (int s = 0; s < 2; s++)
-#pragma unroll
-                for (int m = 0; m < 2; m++) wgmma_s8<G>(d[m], codes[m] + 4 * s, acts_at(stage + R::codes + 256 * s), c > 0 || s > 0);
-            wgmma_end();
+                for (int s = 0; s < 2; s++) wgmma_s8<G>(d[m], codes[m] + 4 * s, acts_at(stage + R::codes + 256 * s), c > 0 || s > 0);
+                wgmma_end();
+            }
             before = slot;
             if (++slot == R::stages) slot = 0, round++;
         }
@@ -266,19 +270,12 @@ template <int G, int BITS> __device__ __forceinline__ void consume(const Task &j
         if (lane == 0) barrier_arrive(empty + before);
 #pragma unroll
         for (int m = 0; m < 2; m++) conclude<G, BITS>(j, d[m], coef[m], widths, floors, tile + 4 * m, m, own);
-        // At first the block's own rows are all that is known. A raised floor is told once: many
-        // atomic operations at one place take long.
+        // At first the block's own rows are all that is known.
         consumers_sync();
 #pragma unroll
-        for (int i = 0; i < kept; i++) {
-            const uint32_t floor = floors[own.row[i]];
-            own.floor[i] = max(own.floor[i], floor);
+        for (int i = 0; i < kept; i++) own.floor[i] = max(own.floor[i], floors[own.row[i]]);
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-                if (own.lower[m][i] != 0 && own.lower[m][i] == floor) atomicMax(j.floors + own.row[i], (unsigned long long)floor << 32 | (tile + 4 * m));
-        }
-#pragma unroll
-        for (int m = 0; m < 2; m++) keep<G, BITS>(j, d[m], coef[m], widths, tile + 4 * m, m, own);
+        for (int m = 0; m < 2; m++) keep<G, BITS>(j, d[m], coef[m], widths, floors, tile + 4 * m, m, own);
     }
 }
 
@@ -305,15 +302,20 @@ template <int G, int BITS> __device__ __forceinline__ void stream(const Task &j)
     }
 }
 
-// screen_stream_BITS_R: up to R rows, a grid of a block a multiprocessor.
-#define STREAM(BITS, ROWS)                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(streamThreads, 1) screen_stream_##BITS##_##ROWS(                                                 \
+// screen_stream_BITS_R: up to R rows, a grid of a block a multiprocessor. Those of few rows leave
+// registers to a block of screen_finish, which is there before they end.
+#define STREAM(BITS, ROWS, LIMIT)                                                                                                                 \
+    extern "C" __global__ void LIMIT screen_stream_##BITS##_##ROWS(                                                                               \
         const void *codes, const float4 *coefs, const uint4 *acts, const Width *widths, const int32_t *wanted, int64_t chunks, int64_t n, int64_t rows, \
         float *uppers, float2 *tops, unsigned long long *floors) {                                                                                \
         stream<ROWS / 8, BITS>({codes, coefs, acts, widths, wanted, chunks, n, rows, uppers, tops, floors});                                      \
     }
-#define STREAMS(ROWS) STREAM(6, ROWS) STREAM(7, ROWS) STREAM(8, ROWS)
-STREAMS(8)
-STREAMS(16)
-STREAMS(32)
-STREAMS(64)
+#define FEW __maxnreg__(112)
+#define MANY __launch_bounds__(streamThreads, 1)
+STREAM(6, 8, FEW)
+STREAM(7, 8, FEW)
+STREAM(7, 16, FEW)
+STREAM(8, 8, FEW)
+STREAM(8, 16, FEW)
+STREAM(8, 32, MANY)
+STREAM(8, 64, MANY)
