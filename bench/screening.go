@@ -17,6 +17,7 @@ func screening(devs []device.Device) (sum device.Screening) {
 			sum.Screened += c.Screened
 			sum.Rescored += c.Rescored
 			sum.Full += c.Full
+			sum.Spared += c.Spared
 		}
 	}
 	return sum
@@ -39,8 +40,8 @@ func settled(ctx context.Context, devs []device.Device) error {
 }
 
 // withHead are costs whose head does what was counted between two looks: for
-// outputs that were screened it reads the copy once a step of n answers and the
-// rows computed exactly, and multiplies each answered row with the whole copy; for
+// outputs that were screened it reads the copy, or what is needed of it, once a step of
+// n answers and the rows computed exactly, and multiplies each answered row with the whole copy; for
 // the others it reads the whole head. A product with an activation of more than 8
 // bits, as a single output has them, counts as one like any other.
 func (c *costs) withHead(before, after device.Screening, n float64) *costs {
@@ -50,11 +51,12 @@ func (c *costs) withHead(before, after device.Screening, n float64) *costs {
 		return c
 	}
 	rescored := float64(after.Rescored-before.Rescored) / screened
+	copied := float64(after.Bytes) - float64(after.Spared-before.Spared)/screened
 	counted := costs{parts: slices.Clone(c.parts)}
 	for i := range counted.parts {
 		if p := &counted.parts[i]; p.head > 0 {
 			share := screened / all
-			p.head = share*(float64(after.Bytes)+n*rescored*p.exact) + (1-share)*p.head
+			p.head = share*(copied+n*rescored*p.exact) + (1-share)*p.head
 			p.answer = share*p.bounds + (1-share)*p.answer
 		}
 	}

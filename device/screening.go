@@ -28,4 +28,5 @@ type Screening struct {
 	Rescored uint64 `json:"rescored"`         // exact products of these
 	Full     uint64 `json:"full"`             // outputs that the full head answered
 	Fallback uint64 `json:"fallback"`         // those of Full whose bounds did not separate
+	Spared   uint64 `json:"spared,omitempty"` // bytes of Bytes that had not to be read, for each of Screened
 }

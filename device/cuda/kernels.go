@@ -111,7 +111,7 @@ type kernelSet struct {
 	largest                                                        kernel
 	screenBuild, acts12, acts32, actsWide                          kernel
 	bounds                                                         [len(boundGroups)]kernel
-	streams                                                        [len(boundGroups)]kernel // without code where exact is false
+	streams                                                        [mostBits - leastBits + 1][len(boundGroups)]kernel // without code where exact is false
 	screenFinish                                                   kernel
 	span64, span128                                                kernel // without code where spanned is false
 	spanned                                                        bool
@@ -123,6 +123,9 @@ var denseRoutes = [...]int{1, 4, 16}
 
 // boundGroups are the rows that the kernels of screen.cu and screen_stream.cu take at most, in eights.
 var boundGroups = [...]int{1, 2, 4, 8}
+
+// streamed are the kernels of screen_stream.cu: how many bits of the codes they read, and their group.
+var streamed = [...]struct{ bits, group int }{{6, 0}, {7, 0}, {7, 1}, {8, 0}, {8, 1}, {8, 2}, {8, 3}}
 
 // named lists the kernels by source and name.
 func (k *kernelSet) named() map[string]map[string]*kernel {
@@ -168,8 +171,8 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	}
 	if k.exact {
 		all["screen_stream"] = map[string]*kernel{}
-		for i, groups := range boundGroups {
-			all["screen_stream"][fmt.Sprintf("screen_stream_%d", 8*groups)] = &k.streams[i]
+		for _, kn := range streamed {
+			all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", kn.bits, 8*boundGroups[kn.group])] = &k.streams[kn.bits-leastBits][kn.group]
 		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
@@ -235,8 +238,8 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	if k.exact {
-		for i := range k.streams {
-			if err := k.streams[i].f.AllowShared(streamRing); err != nil {
+		for _, kn := range streamed {
+			if err := k.streams[kn.bits-leastBits][kn.group].f.AllowShared(streamRing); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
 		}

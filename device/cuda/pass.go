@@ -13,6 +13,8 @@ import (
 type pass struct {
 	n, most  int
 	screened bool
+	bits     int   // that were read for the rows screened last
+	spared   int64 // bytes of the copy that were not read, for each row
 	sp       headSpace
 	want     driver.Ptr // how many tokens each row wants
 	room     int        // of replies; noRoom: the answers are in scratch memory
@@ -20,6 +22,9 @@ type pass struct {
 }
 
 const noRoom = -1
+
+// tooMany is the state of a row with too many left of its bounds (kernels/screen_finish.cu).
+const tooMany = 2
 
 // begin puts the head's work for what l asks into the stream, and the copy of its answers. early is
 // an interval that nobody has asked for yet, else nil. On the queue.
@@ -104,8 +109,10 @@ func (p *head) bound(b *device.Batch, h *hidden, l *logits, ps *pass) error {
 		for j := i; j < min(ps.n, i+screenRows); j++ {
 			from.take(b.Outputs[l.computed[j]].Row, l.wanted[j])
 		}
+		ps.bits = p.screen.bits(p.g, from.n, ps.most)
+		ps.spared += int64(from.n) * p.screen.spared(ps.bits)
 		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1)}
-		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, &to); err != nil {
+		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, ps.bits, &to); err != nil {
 			return err
 		}
 	}
@@ -147,16 +154,21 @@ func (p *head) finish(l *logits, ps *pass, entries []int32) error {
 		return nil
 	}
 	var left []int32 // computed outputs that bounds could not answer
-	rescored := 0
+	rescored, failed := 0, false
 	states := words[n*(1+2*ps.most):]
 	for i := range l.computed {
 		e := entry(entries, i)
 		rescored += int(states[n+e])
 		if states[e] != 0 {
 			left = append(left, int32(i))
+			failed = failed || states[e] == tooMany
 		}
 	}
+	if n <= screenRows {
+		p.screen.learn(ps.bits, rescored, failed)
+	}
 	g.screened.rescored.Add(uint64(rescored))
+	g.screened.spared.Add(uint64(ps.spared) / uint64(n) * uint64(len(l.computed)-len(left)))
 	g.screened.screened.Add(uint64(len(l.computed) - len(left)))
 	g.screened.full.Add(uint64(len(left)))
 	g.screened.fallback.Add(uint64(len(left)))

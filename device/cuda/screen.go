@@ -14,7 +14,8 @@ import (
 // screen is the 8-bit copy of a dense head with which the largest logits are found: bounds
 // of all logits from int8 products, then the exact ones of those rows that can be among the
 // largest (kernels/screen.cuh has the proof, package quantkern the CPU's counterpart). The
-// answers are the whole head's, bit for bit.
+// answers are the whole head's, bit for bit. A pass reads six to eight of the bits: the fewer,
+// the sooner it is through the copy, and the more rows are left.
 type screen struct {
 	d      *tensor
 	codes  driver.Ptr
@@ -22,9 +23,13 @@ type screen struct {
 	tiles  int
 	chunks int
 	bytes  int64
+	more   int // bits that passes read beyond the fewest, because many rows were left
+	passes int // that this holds for
 }
 
 const (
+	// leastBits, mostBits are how many bits of the copy's codes a pass may read.
+	leastBits, mostBits = 6, 8
 	// leastScreen is the number of weights from which a copy pays.
 	leastScreen = 4 << 20
 	// mostScreened is up to how many of the largest logits the bounds are used for,
@@ -36,8 +41,10 @@ const (
 	// boundBlocks is how many blocks of kernels/screen.cu read the copy; those of screen_stream.cu
 	// have streamThreads threads and a ring of streamRing bytes.
 	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
+	// bitsAgain is after how many passes fewer bits are tried again.
+	bitsAgain = 256
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
-	finishBlocks, mostParts, finishThreads = 264, 32, 256
+	finishBlocks, mostParts, finishThreads = 264, 128, 256
 	// mostHeld is up to how many values of a row these keep in shared memory.
 	mostHeld = 8192
 )
@@ -47,6 +54,7 @@ type counters struct {
 	state, reason                      atomic.Pointer[string]
 	bytes                              atomic.Int64
 	screened, rescored, full, fallback atomic.Uint64
+	spared                             atomic.Uint64
 }
 
 func (c *counters) set(state, reason string) {
@@ -73,7 +81,7 @@ func (g *gpu) Screening() device.Screening {
 	c := &g.screened
 	s := device.Screening{
 		Bytes: c.bytes.Load(), Screened: c.screened.Load(), Rescored: c.rescored.Load(),
-		Full: c.full.Load(), Fallback: c.fallback.Load(),
+		Full: c.full.Load(), Fallback: c.fallback.Load(), Spared: c.spared.Load(),
 	}
 	if p := c.state.Load(); p != nil {
 		s.State, s.Reason = *p, *c.reason.Load()
@@ -97,10 +105,11 @@ func (g *gpu) screenable(l *layer) string {
 	return ""
 }
 
-// screenSize is the memory of a copy: codes, and four floats for each row of whole tiles.
+// screenSize is the memory of a copy: codes of 256 rows at a time, and for each number of bits
+// four floats for each row of whole tiles.
 func screenSize(rows, cols int) (tiles, chunks int, codes, coefs int64) {
 	tiles, chunks = 4*ceilDiv(rows, 64), ceilDiv(cols, 64)
-	return tiles, chunks, int64(tiles) * int64(chunks) * 1024, int64(tiles) * 256
+	return tiles, chunks, int64(ceilDiv(rows, 256)) * int64(chunks) * 16384, 3 * int64(tiles) * 256
 }
 
 // screen makes the copy of a dense matrix; nil where a value forbids it. On the queue.
@@ -120,8 +129,8 @@ func (h *holding) screen(d *tensor) (*screen, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = g.kern.screenBuild.run(g.stream, driver.Dim{X: 2 * s.tiles}, 256, 0, false,
-		d.mem.ptr, d.kind, 0, d.rows, d.cols, s.chunks, s.codes, s.coefs, unable)
+	err = g.kern.screenBuild.run(g.stream, driver.Dim{X: s.tiles}, 256, 0, false,
+		d.mem.ptr, d.kind, d.rows, d.cols, s.chunks, s.codes, s.coefs, unable)
 	if err == nil {
 		err = g.stream.Synchronize()
 	}
@@ -156,8 +165,8 @@ func (s *screen) room(sp *screenSpace, n, most int) []sized {
 	sp.room = parts * max(64+most, ceilDiv(s.d.rows/leftMost, parts))
 	groups := boundGroups[boundGroup(n)]
 	return []sized{
-		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 64 * groups}, {&sp.able, 32 * groups},
-		{&sp.floors, 32 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 4 * n * mostParts},
+		{&sp.acts, s.chunks * groups * 1024}, {&sp.widths, 128 * groups}, {&sp.able, 32 * groups},
+		{&sp.floors, 64 * groups}, {&sp.done, 32 * groups}, {&sp.parts, 16 * n * mostParts},
 		{&sp.uppers, n * s.tiles * 64}, {&sp.tops, n * s.tiles * 8},
 		{&sp.list, 4 * n * sp.room}, {&sp.exact, 4 * n * sp.room},
 	}
@@ -194,11 +203,49 @@ func (t *taken) take(row, wanted int32) {
 // logits are wanted, which these are.
 type places struct{ norm, noted, wanted, ids, best, states, counts driver.Ptr }
 
+// fewestBits is what a pass over n rows reads of the copy if few rows are left: measured on H100 with
+// a random head of 128,256 rows of 2,560. One row has some thousand left of six bits and some fifty
+// of seven; the others' exact products take longer than a bit of the copy. Several logits
+// are bounded by the least of them, which leaves many.
+func fewestBits(n, most int) int {
+	switch {
+	case most > 1 || n > 16:
+		return 8
+	case n > 1:
+		return 7
+	}
+	return 6
+}
+
+// bits is what the next pass reads.
+func (s *screen) bits(g *gpu, n, most int) int {
+	if !g.kern.exact {
+		return mostBits
+	}
+	return min(fewestBits(n, most)+s.more, mostBits)
+}
+
+// learn takes note of a pass: it should have read one bit more where that takes less time than the exact
+// products, of which a fiftieth of the rows takes as long, or where rows were left to the whole head.
+func (s *screen) learn(bits, exact int, failed bool) {
+	if s.passes--; s.passes <= 0 {
+		s.more = 0
+	}
+	if bits < mostBits && (failed || 50*exact > s.d.rows) {
+		s.more, s.passes = min(s.more+1, mostBits-leastBits), bitsAgain
+	}
+}
+
+// spared is how many bytes of the copy a pass does not read.
+func (s *screen) spared(bits int) int64 {
+	return int64(s.tiles) * int64(s.chunks) * 128 * int64(mostBits-bits)
+}
+
 // run screens rows, each of which wants up to most logits.
-func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most int, to *places) error {
+func (s *screen) run(g *gpu, sp *screenSpace, from *taken, most, bits int, to *places) error {
 	err := s.prepare(g, sp, from, to, g.kern.exact)
 	if err == nil {
-		err = s.bound(g, sp, from.n, to, g.kern.exact)
+		err = s.bound(g, sp, from.n, bits, to, g.kern.exact)
 	}
 	if err == nil {
 		err = s.finish(g, sp, from.n, most, to)
@@ -224,14 +271,15 @@ func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, to *places, strea
 }
 
 // bound computes bounds. stream chooses the kernel of capability 9.0: both give the same tops.
-func (s *screen) bound(g *gpu, sp *screenSpace, n int, to *places, stream bool) error {
+func (s *screen) bound(g *gpu, sp *screenSpace, n, bits int, to *places, stream bool) error {
 	group := boundGroup(n)
+	coefs := s.coefs.Offset(int64((bits - leastBits) * s.tiles * 256))
 	if stream {
-		return g.kern.streams[group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
-			s.codes, s.coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
+		return g.kern.streams[bits-leastBits][group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
+			s.codes, coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
 	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
-		s.codes, s.coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
+		s.codes, coefs, sp.acts, sp.widths, s.chunks, s.d.rows, n, sp.uppers, sp.tops)
 }
 
 // finish computes what is left and picks the largest.
@@ -241,6 +289,6 @@ func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error 
 		held = 4 * s.d.cols
 	}
 	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, held, true,
-		sp.uppers, sp.tops, sp.floors, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
+		sp.uppers, sp.tops, sp.floors, sp.widths, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
 		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
 }

@@ -32,10 +32,10 @@ func randomHead(g *gpu, vocab, hidden int, rng *rand.Rand) (*head, error) {
 	return p, err
 }
 
-// answers of a pass over n rows, each of which wants so many, from bounds or all logits. On the queue.
-func (p *head) answers(sp *headSpace, from *taken, n, most int, want driver.Ptr, screened bool) (ids []int32, best []uint32, states []int32, err error) {
-	if screened {
-		err = p.screen.run(p.g, &sp.screenSpace, from, most, sp.places())
+// answers of a pass over n rows, each of which wants so many, from bounds of so many bits or (0) all logits. On the queue.
+func (p *head) answers(sp *headSpace, from *taken, n, most int, want driver.Ptr, bits int) (ids []int32, best []uint32, states []int32, err error) {
+	if bits > 0 {
+		err = p.screen.run(p.g, &sp.screenSpace, from, most, bits, sp.places())
 	} else {
 		err = p.full(input{rows: n, cols: p.hidden, x: from.x}, sp, most, want)
 	}
@@ -67,7 +67,7 @@ func (p *head) rows(x []float32, sp *headSpace, wanted []int32) (from taken, wan
 		return from, 0, err
 	}
 	from.x, from.bad = sp.x, want
-	return from, want, p.g.ctx.CopyIn(sp.x, bytesOf(x))
+	return from, want, p.g.copyIn("rows", sp.x, bytesOf(x))
 }
 
 // Screened answers are those of all logits, and both kernels give the same bounds.
@@ -111,40 +111,49 @@ func (p *head) compare(name string, x []float32, wanted []int32, most int) error
 	if err != nil {
 		return err
 	}
-	fullIDs, fullBest, _, err := p.answers(&sp, &from, n, most, want, false)
+	fullIDs, fullBest, _, err := p.answers(&sp, &from, n, most, want, 0)
 	if err != nil {
 		return err
 	}
-	for _, exact := range []bool{false, g.kern.exact} {
-		defer func(was bool) { g.kern.exact = was }(g.kern.exact)
-		g.kern.exact = exact
-		ids, best, states, err := p.answers(&sp, &from, n, most, want, true)
+	exact := g.kern.exact
+	defer func() { g.kern.exact = exact }()
+	for bits := leastBits; bits <= mostBits+1; bits++ {
+		stream := bits <= mostBits // then with the other kernel
+		if stream && !(exact && reads(bits, n)) {
+			continue
+		}
+		g.kern.exact = stream
+		ids, best, states, err := p.answers(&sp, &from, n, most, want, min(bits, mostBits))
 		if err != nil {
 			return err
 		}
 		for i, w := range wanted {
+			if states[i] == 2 && bits < mostBits && w > 1 {
+				continue // too many are left
+			}
 			if states[i] != 0 {
-				return fmt.Errorf("%s: row %d has state %d", name, i, states[i])
+				return fmt.Errorf("%s, %d bits: row %d has state %d", name, bits, i, states[i])
 			}
 			from, to := i*most, i*most+int(w)
 			if !slices.Equal(ids[from:to], fullIDs[from:to]) || !slices.Equal(best[from:to], fullBest[from:to]) {
-				return fmt.Errorf("%s, stream %v: row %d of %d wanted: %v, not %v", name, exact, i, w, ids[from:to], fullIDs[from:to])
+				return fmt.Errorf("%s, %d bits: row %d of %d wanted: %v, not %v", name, bits, i, w, ids[from:to], fullIDs[from:to])
 			}
 		}
+		g.kern.exact = exact
 	}
-	if !g.kern.exact {
+	if !exact {
 		return nil
 	}
 	// Both kernels, with every bound that one of them leaves out marked.
 	var tops, uppers [2][]float32
 	for i := range tops {
 		tops[i], uppers[i] = make([]float32, 2*n*p.screen.tiles), make([]float32, n*p.screen.tiles*tileRows)
-		err := g.ctx.Fill(sp.uppers, 0xff, int64(4*len(uppers[i])))
+		err := g.copyIn("marks", sp.uppers, bytes.Repeat([]byte{0xff}, 4*len(uppers[i])))
 		if err == nil {
 			err = p.screen.prepare(g, &sp.screenSpace, &from, sp.places(), i == 1)
 		}
 		if err == nil {
-			err = p.screen.bound(g, &sp.screenSpace, n, sp.places(), i == 1)
+			err = p.screen.bound(g, &sp.screenSpace, n, mostBits, sp.places(), i == 1)
 		}
 		if err == nil {
 			err = g.stream.Synchronize()
@@ -174,6 +183,16 @@ func (p *head) compare(name string, x []float32, wanted []int32, most int) error
 		}
 	}
 	return nil
+}
+
+// reads tells whether there is a kernel that reads so many bits for n rows.
+func reads(bits, n int) bool {
+	for _, k := range streamed {
+		if k.bits == bits && k.group == boundGroup(n) {
+			return true
+		}
+	}
+	return false
 }
 
 func errorsOf(errs ...error) error {
@@ -216,30 +235,47 @@ func BenchmarkScreen(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := p.screen
-		pass := func() error { return s.run(g, &sp.screenSpace, &from, 1, sp.places()) }
-		acts := func() error { return s.prepare(g, &sp.screenSpace, &from, sp.places(), g.kern.exact) }
-		bounds := func() error { return s.bound(g, &sp.screenSpace, n, sp.places(), g.kern.exact) }
-		finish := func() error { return s.finish(g, &sp.screenSpace, n, 1, sp.places()) }
-		for _, part := range []struct {
-			name string
-			work func() error
-		}{
-			{"whole", pass},
-			{"acts", acts},
-			{"bounds", bounds},
-			{"older", func() error { return s.bound(g, &sp.screenSpace, n, sp.places(), false) }},
-			{"finish", finish},
-			{"acts+bounds", func() error { return errorsOf(acts(), bounds()) }},
-			{"bounds+finish", func() error { return errorsOf(bounds(), finish()) }},
-		} {
-			b.Run(fmt.Sprintf("rows=%d/%s", n, part.name), func(b *testing.B) { g.times(b, pass, part.work) })
+		for bits := leastBits; bits <= mostBits; bits++ {
+			if g.kern.exact && !reads(bits, n) || !g.kern.exact && bits < mostBits {
+				continue
+			}
+			pass := func() error { return s.run(g, &sp.screenSpace, &from, 1, bits, sp.places()) }
+			acts := func() error { return s.prepare(g, &sp.screenSpace, &from, sp.places(), g.kern.exact) }
+			bounds := func() error { return s.bound(g, &sp.screenSpace, n, bits, sp.places(), g.kern.exact) }
+			finish := func() error { return s.finish(g, &sp.screenSpace, n, 1, sp.places()) }
+			for _, part := range []struct {
+				name string
+				work func() error
+			}{
+				{"whole", pass},
+				{"acts", acts},
+				{"acts+bounds", func() error { return errorsOf(acts(), bounds()) }},
+				{"finish", finish},
+			} {
+				b.Run(fmt.Sprintf("rows=%d/%s/bits=%d", n, part.name, bits), func(b *testing.B) {
+					g.times(b, pass, part.work)
+					if part.name == "whole" {
+						b.ReportMetric(left(b, g, &sp, n), "exact/row")
+					}
+				})
+			}
 		}
-		counts := make([]int32, n)
-		if err := g.queue.do(func() error { return g.ctx.CopyOut(bytesOf(counts), sp.counts) }); err != nil {
-			b.Fatal(err)
-		}
-		b.Logf("%d rows: %v computed exactly", n, counts)
+		older := func() error { return s.bound(g, &sp.screenSpace, n, mostBits, sp.places(), false) }
+		b.Run(fmt.Sprintf("rows=%d/bounds of other cards", n), func(b *testing.B) { g.times(b, older, older) })
 	}
+}
+
+// left is how many products of each row were computed exactly.
+func left(b *testing.B, g *gpu, sp *headSpace, n int) float64 {
+	counts := make([]int32, n)
+	if err := g.queue.do(func() error { return g.ctx.CopyOut(bytesOf(counts), sp.counts) }); err != nil {
+		b.Fatal(err)
+	}
+	sum := 0
+	for _, c := range counts {
+		sum += int(c)
+	}
+	return float64(sum) / float64(n)
 }
 
 // times reports how long a piece takes that follows first, ten times in a graph.

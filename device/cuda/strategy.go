@@ -21,7 +21,7 @@ const (
 	inTiles  = "repacked in tiles"
 	asFloats = "decoded to float32 at load"
 	onHost   = "decoded on the host"
-	screened = "8-bit copy, then exact rows"
+	screened = "%d bits of a copy, then exact rows"
 )
 
 // Strategy asks the functions that Forward decides by. Rows of attention are taken for those
@@ -74,11 +74,11 @@ func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err err
 		}
 		return g.way(t, rows).k.f.Name(), inTiles, nil
 	case l.Kind == "output" && g.screenable(&layer{groups: []group{{d: &tensor{rows: l.Out, cols: l.In}}}}) == "":
-		group := boundGroup(min(rows, screenRows))
+		group, bits := boundGroup(min(rows, screenRows)), fewestBits(rows, 1)
 		if g.kern.exact {
-			return g.kern.streams[group].f.Name(), screened, nil
+			return g.kern.streams[bits-leastBits][group].f.Name(), fmt.Sprintf(screened, bits), nil
 		}
-		return g.kern.bounds[group].f.Name(), screened, nil
+		return g.kern.bounds[group].f.Name(), fmt.Sprintf(screened, mostBits), nil
 	}
 	return g.kern.dense[denseRoute(rows)][kind].f.Name(), access, nil
 }

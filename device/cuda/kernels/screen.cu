@@ -10,31 +10,38 @@
 
 constexpr int boundsThreads = 256, boundsWarps = boundsThreads / 32;
 
+// raw_at reads a lane's part of a tile's chunk, all of its bits.
+__device__ __forceinline__ Raw raw_at(const Planes &p, int64_t place) {
+    const int lane = threadIdx.x & 31;
+    const uint8_t *six = p.six + place * sixBytes;
+    const uint2 pairs = __ldg((const uint2 *)(six + 512) + lane);
+    return {once_at((const uint4 *)six + lane), pairs, __ldg((const uint32_t *)(p.seventh + place * bitBytes) + lane), __ldg((const uint32_t *)(p.eighth + place * bitBytes) + lane)};
+}
+
 // bounds: a warp multiplies tiles of 16 rows with 8·G activation rows, which the block
 // keeps in shared memory, a stage of a few chunks at a time (three buffers, one
 // barrier a stage); the next stage's codes are always on the way. Of each tile it
 // writes all upper bounds and tops.
 template <int G>
-__device__ __forceinline__ void bounds(const uint4 *codes, const float4 *coefs, const uint4 *acts, const float2 *widths, int64_t chunks, int64_t n, int64_t rows,
+__device__ __forceinline__ void bounds(const void *codes, const float4 *coefs, const uint4 *acts, const Width *widths, int64_t chunks, int64_t n, int64_t rows,
                                        float *uppers, float2 *tops) {
     constexpr int deep = G == 8 ? 2 : 4, quads = deep * G * 64; // of 16 bytes, a stage
     __shared__ uint4 held[3][quads];
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, own = 8 * t + g;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+    const Planes planes(codes, n, chunks);
     const int tiles = tiles_of(n), blocks = (tiles + boundsWarps - 1) / boundsWarps;
     const int stages = ((int)chunks + deep - 1) / deep;
     if ((int)blockIdx.x >= blocks) return;
     const int steps = ((blocks - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x) * stages;
     int block = blockIdx.x, stage = 0, ahead = block, aheadStage = 0, actsStage = 0;
-    uint4 next[deep][2];
+    Raw next[deep];
     auto fetch = [&]() {
         const int64_t tile = min(ahead * boundsWarps + warp, tiles - 1);
-        const uint4 *from = codes + ((tile >> 2) * chunks + aheadStage * deep) * 256 + (tile & 3) * 64 + own;
+        const int64_t from = (tile / unitTiles * chunks + aheadStage * deep) * unitTiles + tile % unitTiles;
 #pragma unroll
         for (int i = 0; i < deep; i++) {
-            next[i][0] = next[i][1] = make_uint4(0, 0, 0, 0);
-            if (aheadStage * deep + i >= chunks) continue;
-            next[i][0] = once_at(from + i * 256);
-            next[i][1] = once_at(from + i * 256 + 32);
+            next[i] = {};
+            if (aheadStage * deep + i < chunks) next[i] = raw_at(planes, from + i * unitTiles);
         }
         if (++aheadStage == stages) aheadStage = 0, ahead += gridDim.x;
     };
@@ -56,21 +63,22 @@ __device__ __forceinline__ void bounds(const uint4 *codes, const float4 *coefs, 
         copies_left<1>();
         __syncthreads();
         bring(step + 2);
-        uint4 now[deep][2];
+        Raw now[deep];
 #pragma unroll
-        for (int i = 0; i < deep; i++) now[i][0] = next[i][0], now[i][1] = next[i][1];
+        for (int i = 0; i < deep; i++) now[i] = next[i];
         if (step + 1 < steps) fetch();
         const uint4 *from = held[step % 3] + lane;
 #pragma unroll
         for (int i = 0; i < deep; i++) {
-            const uint4 a = now[i][0], b = now[i][1]; // rows g and g+8
+            uint32_t a[8];
+            codes_of<8>(a, now[i]);
 #pragma unroll
             for (int j = 0; j < G; j++) {
                 const uint4 h = from[(2 * i * G + j) * 32], l = from[((2 * i + 1) * G + j) * 32];
-                mma_s8(high[j], a.x, b.x, a.y, b.y, h.x, h.y);
-                mma_s8(low[j], a.x, b.x, a.y, b.y, l.x, l.y);
-                mma_s8(high[j], a.z, b.z, a.w, b.w, h.z, h.w);
-                mma_s8(low[j], a.z, b.z, a.w, b.w, l.z, l.w);
+                mma_s8(high[j], a[0], a[1], a[2], a[3], h.x, h.y);
+                mma_s8(low[j], a[0], a[1], a[2], a[3], l.x, l.y);
+                mma_s8(high[j], a[4], a[5], a[6], a[7], h.z, h.w);
+                mma_s8(low[j], a[4], a[5], a[6], a[7], l.z, l.w);
             }
         }
         if (++stage < stages) continue;
@@ -83,11 +91,11 @@ __device__ __forceinline__ void bounds(const uint4 *codes, const float4 *coefs, 
 #pragma unroll
                 for (int c = 0; c < 2; c++) {
                     const int64_t row = 8 * j + 2 * t + c;
-                    const float2 width = widths[row];
+                    const Width width = widths[row];
                     float upper = -INFINITY, lower = -INFINITY;
 #pragma unroll
                     for (int h = 0; h < 2; h++) {
-                        const Bound b = bound_of(high[j][2 * h + c], low[j][2 * h + c], coef[h], width, first + 8 * h < n);
+                        const Bound b = bound_of<8>(high[j][2 * h + c], low[j][2 * h + c], coef[h], width, first + 8 * h < n);
                         if (row < rows) uppers[row * tiles * screenTile + first + 8 * h] = b.upper;
                         upper = fmaxf(upper, b.upper), lower = fmaxf(lower, b.lower);
                     }
@@ -110,7 +118,7 @@ __device__ __forceinline__ void bounds(const uint4 *codes, const float4 *coefs, 
 // screen_bounds_R: up to R rows, grid up to ⌈⌈n/16⌉/8⌉ blocks of 256 threads.
 #define BOUNDS(ROWS)                                                                                                                            \
     extern "C" __global__ void __launch_bounds__(boundsThreads, 2) screen_bounds_##ROWS(                                                        \
-        const uint4 *codes, const float4 *coefs, const uint4 *acts, const float2 *widths, int64_t chunks, int64_t n, int64_t rows, float *uppers, \
+        const void *codes, const float4 *coefs, const uint4 *acts, const Width *widths, int64_t chunks, int64_t n, int64_t rows, float *uppers, \
         float2 *tops) {                                                                                                                         \
         bounds<ROWS / 8>(codes, coefs, acts, widths, chunks, n, rows, uppers, tops);                                                            \
     }

@@ -18,9 +18,10 @@ struct Taken {
     uint32_t *noted;
     int64_t rows, k, chunks, groups;
     uint4 *acts;
-    float2 *widths;
+    Width *widths;
     int32_t *able, *wanted;
-    uint32_t *floors, *done;
+    unsigned long long *floors;
+    uint32_t *done;
     float eps;
     bool lanes;
 };
@@ -47,7 +48,7 @@ template <int LANES, int N, bool TOP> __device__ __forceinline__ void together(d
 
 template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few &few, const Taken &a) {
     __shared__ NormScratch scratch;
-    __shared__ double sums[4][LANES / 32];
+    __shared__ double sums[5][LANES / 32];
     const int64_t row = blockIdx.x;
     const bool real = row < a.rows;
     const int cols = (int)a.k;
@@ -81,10 +82,10 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
     together<LANES, 3, true>(all, sums);
     const double n = (double)cols, norm = sqrt(all[2]) * (1 + 0x1p-30);
     const bool good = norm >= floorActs && norm <= ceilNorm;
-    const double budget = 2147483647 / 127; // of Σ|y|: no dot exceeds int32
+    const double budget = 2147483647 / 255; // of Σ|y|: no dot exceeds int32
     const double step = fmax(all[0] / 32639, all[1] / (budget - n)) * (1 + 0x1p-30);
     const double t = good ? (double)__double2float_ru(step) : 1, share = good ? 1 / t : 0;
-    double miss[1] = {};
+    double left[2] = {}; // Σ(x−x̂)², Σy
     const int64_t group = row >> 3, g = row & 7;
 #pragma unroll
     for (int i = 0; i < V; i++) {
@@ -97,35 +98,35 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
             // Any integer near the quotient will do: what is missed is measured.
             const int code = good ? __double2int_rn((double)f[j] * share) : 0;
             const double d = (double)f[j] - (double)code * t;
-            miss[0] += d * d;
+            left[0] += d * d, left[1] += code;
             high |= (uint32_t)(code - (int8_t)code >> 8 & 255) << (8 * j), low |= (uint32_t)(code & 255) << (8 * j);
         }
-        uint32_t *to = (uint32_t *)(a.acts + ((at >> 4) * 2 * a.groups + group) * 32 + (a.lanes ? g * 4 + (at >> 2 & 3) : (at >> 2 & 3) * 8 + g)) + (at & 3);
+        uint32_t *to = (uint32_t *)(a.acts + ((at >> 4) * 2 * a.groups + group) * 32 + (a.lanes ? g * 4 + (at >> 2 & 3) : (at & 3) * 8 + g)) + (a.lanes ? at & 3 : at >> 2 & 3);
         to[0] = high, to[a.groups * 128] = low;
     }
-    together<LANES, 1, false>(miss, sums + 3);
+    together<LANES, 2, false>(left, sums + 3);
     if (threadIdx.x != 0) return;
-    miss[0] = sqrt(miss[0]) * (1 + 0x1p-30);
+    const double miss = sqrt(left[0]) * (1 + 0x1p-30);
     const double u = 0x1p-24, m = 8 * ceil(n / kChunk) + 5, gamma = m * u / (1 - m * u), slack = 1 + 0x1p-20;
-    float2 width = make_float2(0.f, 0.f);
+    Width width = {0.f, 0.f, 0, 1.f};
     if (good) {
-        width.x = __double2float_ru(slack * (1 + gamma) * norm / t);
-        width.y = __double2float_ru(slack * (miss[0] + gamma * norm + 8 * u * (norm + miss[0]) + n * 0x1p-99) / t);
+        width.alpha = __double2float_ru(slack * (1 + gamma) * norm / t);
+        width.beta = __double2float_ru(slack * (miss + gamma * norm + 8 * u * (norm + miss) + n * 0x1p-99) / t);
+        width.sum = (int32_t)left[1], width.step = (float)t;
     }
     a.widths[row] = width;
     a.able[row] = good;
-    a.floors[row] = a.done[row] = 0;
+    a.floors[row] = 0, a.done[row] = 0;
 }
 
 // screen_acts…: a block for each of 8·groups rows; row i is row few.rows[i].x of x and goes
-// to norm [rows][k] too; those from `rows` on become zeros. widths are α and β of the row; able 0 says
-// that it has no useful bounds (not finite, zero, tiny or huge). lanes: acts are in the order of
-// screen.cu. floors and done are of the kernels
-// behind: set to zero.
+// to norm [rows][k] too; those from `rows` on become zeros. able 0 says that it has no useful
+// bounds (not finite, zero, tiny or huge). lanes: acts are in the order of screen.cu, word and t
+// in each other's place. floors and done are of the kernels behind: set to zero.
 #define ACTS(name, LANES, VALUES)                                                                                                                          \
     extern "C" __global__ void __launch_bounds__(LANES, 1)                                                                                                  \
         name(__grid_constant__ const Few few, const float *x, const uint32_t *bad, const float *weights, float eps, float *norm, uint32_t *noted, int64_t rows, int64_t k, \
-             int64_t chunks, int64_t groups, uint4 *acts, int64_t lanes, float2 *widths, int32_t *able, int32_t *wanted, uint32_t *floors, uint32_t *done) { \
+             int64_t chunks, int64_t groups, uint4 *acts, int64_t lanes, Width *widths, int32_t *able, int32_t *wanted, unsigned long long *floors, uint32_t *done) { \
         acts_block<LANES, VALUES / 4>(few, {x, bad, weights, norm, noted, rows, k, chunks, groups, acts, widths, able, wanted, floors, done, eps, lanes != 0});   \
     }
 ACTS(screen_acts12, normLanes, 12)
