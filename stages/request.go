@@ -186,8 +186,10 @@ func (l language) generation(r *Request, ids []int32, ctx int) *generation {
 		text: l.stream(), stop: stopMatcher{stops: slices.Clone(r.Stop)},
 		ended: make(chan struct{}),
 	}
-	for _, id := range ids {
-		g.sampler.Accept(id)
+	if !r.Sampling.AnswerOnly {
+		for _, id := range ids {
+			g.sampler.Accept(id)
+		}
 	}
 	stopIDs, ignore := slices.Clone(r.StopIDs), r.IgnoreEOS
 	g.ends = func(id int32) bool {

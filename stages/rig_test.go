@@ -166,7 +166,9 @@ func (r *rig) want(prompt []int32, p sample.Params, n int) []int32 {
 	s, k := sample.New(p), r.rule()
 	var h uint64
 	for _, id := range prompt {
-		s.Accept(id)
+		if !p.AnswerOnly {
+			s.Accept(id)
+		}
 		h = k.feed(id)
 	}
 	var out []int32

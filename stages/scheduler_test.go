@@ -82,7 +82,7 @@ func TestAnswersDoNotDependOnNeighbours(t *testing.T) {
 			j.req.MaxTokens = rapid.IntRange(1, 20).Draw(t, "max")
 			j.req.Priority = rapid.IntRange(0, 1).Draw(t, "priority")
 			if rapid.Bool().Draw(t, "draws") {
-				j.req.Sampling = sample.Params{Temperature: 1.5, TopP: 0.9, Presence: 0.5, Seed: uint64(i)}
+				j.req.Sampling = sample.Params{Temperature: 1.5, TopP: 0.9, Presence: 0.5, AnswerOnly: i%2 == 0, Seed: uint64(i)}
 			}
 			j.stop = rapid.IntRange(-1, 6).Draw(t, "stop")
 			j.byCtx = rapid.Bool().Draw(t, "byCtx")

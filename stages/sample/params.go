@@ -18,7 +18,8 @@ type Params struct {
 	Repeat      float32 // 0 or 1 = off
 	Frequency   float32
 	Presence    float32
-	LastN       int // tokens that penalties look back on; 0 = 64
+	LastN       int  // tokens that penalties look back on; 0 = 64
+	AnswerOnly  bool // penalties look back on the answer and not on its prompt
 	Seed        uint64
 }
 

@@ -95,6 +95,7 @@ type Sampling struct {
 	Frequency   float32 `json:"frequency_penalty"`
 	Presence    float32 `json:"presence_penalty"`
 	LastN       int     `json:"penalty_last_n"`
+	AnswerOnly  bool    `json:"penalty_answer_only,omitempty"`
 	Seed        uint64  `json:"seed"`
 }
 

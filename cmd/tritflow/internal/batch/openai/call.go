@@ -47,6 +47,9 @@ func (c *Call) Request(i int) stages.Request {
 	if c.Tops >= 0 {
 		r.Logprobs = c.Tops + 1
 	}
+	if p := &r.Sampling; p.Frequency != 0 || p.Presence != 0 {
+		p.AnswerOnly, p.LastN = true, r.MaxTokens // all of it
+	}
 	return r
 }
 
@@ -97,6 +100,8 @@ func (c *Call) settle(f *fields, d Defaults, line uint64) {
 	if n, ok := f.integer("top_k", -1, math.MaxInt32); ok {
 		p.TopK = int(max(n, 0)) // -1 and 0 are both in use for "off"
 	}
+	penalty(f, "frequency_penalty", &p.Frequency)
+	penalty(f, "presence_penalty", &p.Presence)
 	if n, ok := f.integer("seed", math.MinInt64, math.MaxInt64); ok {
 		p.Seed = uint64(n)
 	} else if p.Temperature > 0 {
@@ -109,13 +114,23 @@ func (c *Call) settle(f *fields, d Defaults, line uint64) {
 
 	f.idle("stream", "false")
 	f.idle("stream_options")
-	f.idle("frequency_penalty", "0", "0.0")
-	f.idle("presence_penalty", "0", "0.0")
 	f.idle("logit_bias", "{}")
 	// What says who asks and why changes no answer.
 	for _, name := range []string{"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"} {
 		f.take(name)
 	}
+}
+
+// penalty reads what tokens lose that the answer has already.
+func penalty(f *fields, name string, to *float32) {
+	x, ok := f.number(name)
+	if !ok {
+		return
+	}
+	if x < -2 || x > 2 {
+		f.wrong(name, "%v is not between -2 and 2", x)
+	}
+	*to = float32(x)
 }
 
 func (c *Call) stops(f *fields) {

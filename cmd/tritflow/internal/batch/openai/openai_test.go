@@ -64,7 +64,8 @@ func TestFaults(t *testing.T) {
 		{text(`"prompt":"x","best_of":3`), 400, "unsupported_parameter", "best_of"},
 		{text(`"prompt":"x","stream":true`), 400, "unsupported_parameter", "stream"},
 		{text(`"prompt":"x","logit_bias":{"5":1}`), 400, "unsupported_parameter", "logit_bias"},
-		{text(`"prompt":"x","presence_penalty":1`), 400, "unsupported_parameter", "presence_penalty"},
+		{text(`"prompt":"x","presence_penalty":2.5`), 400, "invalid_value", "presence_penalty"},
+		{text(`"prompt":"x","frequency_penalty":"1"`), 400, "invalid_type", "frequency_penalty"},
 		{text(`"prompt":"x","ignore_eos":1`), 400, "invalid_type", "ignore_eos"},
 		{text(`"prompt":"x","messages":[]`), 400, "unknown_parameter", "messages"},
 		{chat(``), 400, "missing_required_parameter", "messages"},
@@ -123,6 +124,14 @@ func TestWhatIsUnderstood(t *testing.T) {
 		"max_completion_tokens":9,"logprobs":true,"response_format":{"type": "text"},"tools":[]}}`)
 	if c.Messages[0].Role != "system" || c.Messages[1].Content != "ab" || c.Request(0).MaxTokens != 9 || c.Request(0).Logprobs != 1 {
 		t.Errorf("%+v", c)
+	}
+	c = parse(`{"custom_id":"x","url":"/v1/completions","body":{"prompt":"x","max_tokens":9,"frequency_penalty":0.5,"presence_penalty":-2}}`)
+	if p := c.Request(0).Sampling; p.Frequency != 0.5 || p.Presence != -2 || !p.AnswerOnly || p.LastN != 9 || p.Validate() != nil {
+		t.Errorf("penalties: %+v", p)
+	}
+	c = parse(`{"custom_id":"x","url":"/v1/completions","body":{"prompt":"x","frequency_penalty":0,"presence_penalty":0.0}}`)
+	if p := c.Request(0).Sampling; p.Frequency != 0 || p.Presence != 0 || p.AnswerOnly {
+		t.Errorf("no penalties: %+v", p)
 	}
 	if c, f := Plain("id \"1\"", "text <&>", false, defaults); f != nil || c.ID != `id "1"` || c.Prompt(0).Text != "text <&>" {
 		t.Errorf("a plain prompt: %+v %+v", c, f)
