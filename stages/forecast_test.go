@@ -52,3 +52,27 @@ func TestForecast(t *testing.T) {
 		}
 	}
 }
+
+// TestUsual: a Step of a job's middle carries what the devices wish, and as many answers as the job has.
+func TestUsual(t *testing.T) {
+	devs := []device.Device{newSimulated("sim:0", 1), newSimulated("sim:1", 1)}
+	for _, c := range []struct {
+		promptRows              float64
+		chunk, seqs             int
+		wantRows, wantAnswering int
+	}{
+		{0, 0, 8, 40, 8},    // four rows of prompts for each answer
+		{4, 0, 8, 40, 8},    // the same
+		{1, 0, 8, 16, 8},    // mostly answers
+		{0.01, 0, 8, 8, 8},  // answers alone
+		{99, 0, 8, 200, 2},  // more would not fit in a Step
+		{1e6, 0, 8, 256, 1}, // prompts alone
+		{99, 2048, 8, 800, 8},
+		{0, 0, 64, 255, 51},
+	} {
+		o := Options{PromptRows: c.promptRows, Chunk: c.chunk}
+		if rows, answers := o.usual(devs, c.seqs); rows != c.wantRows || answers != c.wantAnswering {
+			t.Errorf("%+v: %d rows, %d answered", c, rows, answers)
+		}
+	}
+}

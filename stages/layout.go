@@ -76,12 +76,6 @@ func (o Options) layoutOf(m *graph.Model, devs []device.Device, set *profile.Set
 	return best, nil
 }
 
-// promptRows is how many rows of prompts a split expects for each row that is
-// answered. The head works for the latter alone, so a split for answers gives
-// its device few blocks and makes the others wait for prompts, and the other
-// way round; jobs read several times what they write.
-const promptRows = 4
-
 func tooLarge(err error) bool {
 	if errors.As(err, new(*MemoryError)) {
 		return true
@@ -158,12 +152,12 @@ func devicesOf(p *graph.Plan) int {
 
 // capacities tells the planner of a replica's devices, the first of which is
 // number first of all. Times are those of a Step in the middle of a job: the
-// sequences divided among the waves, with promptRows rows of prompts for each
-// row that is answered. Without them, speeds are known
+// sequences divided among the waves, with PromptRows rows of prompts for each
+// row that is answered, or fewer sequences where a Step could not carry that. Without them, speeds are known
 // relative to each other only where all count workers.
 func (o Options) capacities(devs []device.Device, first int, set *profile.Set, screening bool, waves int) []graph.Capacity {
 	comparable := !slices.ContainsFunc(devs, func(d device.Device) bool { return d.Info().Workers == 0 })
-	answers := max(1, ceilDiv(o.MaxSeqs, waves))
+	rows, answers := o.usual(devs, max(1, ceilDiv(o.MaxSeqs, waves)))
 	caps := make([]graph.Capacity, len(devs))
 	for i, d := range devs {
 		info := d.Info()
@@ -174,7 +168,7 @@ func (o Options) capacities(devs []device.Device, first int, set *profile.Set, s
 		if set != nil {
 			p := &set.Together[first+i]
 			step := func(w profile.Work) float64 {
-				w.Rows, w.Answers, w.Screened = answers*(1+promptRows), answers, screening
+				w.Rows, w.Answers, w.Screened = rows, answers, screening
 				return p.Step(w)
 			}
 			c.Times = &graph.Times{
@@ -186,6 +180,22 @@ func (o Options) capacities(devs []device.Device, first int, set *profile.Set, s
 		caps[i] = c
 	}
 	return caps
+}
+
+// usual is how many rows a Step has in the middle of a job, and how many of them are answered, with so
+// many sequences alive.
+func (o Options) usual(devs []device.Device, seqs int) (rows, answers int) {
+	each, most := 1+o.PromptRows, max(o.Chunk, defaultChunk)
+	if o.PromptRows == 0 {
+		each = 1 + promptRows
+	}
+	for _, d := range devs {
+		if o.Chunk == 0 {
+			most = max(most, d.Info().Rows)
+		}
+	}
+	answers = max(1, min(seqs, int(float64(most)/each)))
+	return max(answers, min(most, int(float64(answers)*each))), answers
 }
 
 // limitOf is what a device may take: what it has, or less where that is asked.

@@ -30,6 +30,9 @@ type Options struct {
 	Waves    int    // Steps in flight on each replica; 0 = as many as it has devices, 1 = unpipelined
 	Replicas int    // equal parts of the device list, with a whole model each; 0 = 1
 
+	// PromptRows is how many rows of prompts a split expects for each row that is answered; 0 = 4.
+	PromptRows float64
+
 	// NoPrefixCache computes every prompt from its beginning. The answers are
 	// the same.
 	NoPrefixCache bool
@@ -66,6 +69,12 @@ const (
 	// Several work on consecutive steps: smaller chunks let a prompt overlap itself.
 	defaultChunk     = 256
 	defaultWaveChunk = 128
+
+	// promptRows is how many rows of prompts a split expects for each row that is
+	// answered, unless told. The head works for the latter alone, so a split for answers gives
+	// its device few blocks and makes the others wait for prompts, and the other
+	// way round; jobs read several times what they write.
+	promptRows = 4
 
 	// leastBudget is the smallest row budget that measurement can choose.
 	leastBudget = 32

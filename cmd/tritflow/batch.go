@@ -177,6 +177,7 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 
 // runBatch loads the model and answers what is left.
 func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src input.Source, format input.Format, proof *receiptFile) (sum *batchSummary, err error) {
+	f.promptRows = f.mix(format)
 	e, err := f.loadFor(ctx, a)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/batch/input"
 )
 
@@ -68,6 +69,29 @@ func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, er
 	}
 	src, err := newSource(format, r, f.columns, size)
 	return format, src, err
+}
+
+// mix is what batch.Mix says of an input that can be read twice; 0 of others.
+func (f *batchFlags) mix(format input.Format) float64 {
+	info, err := os.Stat(f.in)
+	if f.in == "-" || err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	file, err := os.Open(f.in)
+	if err != nil {
+		return 0
+	}
+	var src input.Source
+	if format == input.Parquet {
+		src, err = input.NewParquet(file, f.columns)
+	} else {
+		src, err = newSource(format, file, f.columns, info.Size())
+	}
+	if err != nil {
+		return 0 // who reads it all will say why
+	}
+	defer func() { _ = src.Close() }() // nothing was written
+	return batch.Mix(src, format == input.JSONL, f.chat, f.defaults)
 }
 
 func newSource(format input.Format, r io.ReadCloser, c input.Columns, size int64) (input.Source, error) {

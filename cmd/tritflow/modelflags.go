@@ -151,6 +151,7 @@ type engineFlags struct {
 	seqs        int // sequences alive at once; 0 = the engine's default. Set by commands.
 	waves       int
 	replicas    int
+	promptRows  float64 // as the engine's option. Set by commands.
 	prefixCache string
 	maxMemory   []string
 	network     func(*graph.Model) error // changes the network; set by commands
@@ -177,7 +178,7 @@ func (f *engineFlags) add(cmd *cobra.Command, own ...string) {
 func (f *engineFlags) options(a *app) (stages.Options, error) {
 	o := stages.Options{
 		Devices: f.devices, Strict: f.strict, Split: f.split, Ctx: f.ctx, KV: f.kv, Screen: f.screen, MaxSeqs: f.seqs, Pre: f.pre,
-		Waves: f.waves, Replicas: f.replicas, Network: f.network,
+		Waves: f.waves, Replicas: f.replicas, PromptRows: f.promptRows, Network: f.network,
 		Gguf: f.reading(), Log: a.log,
 	}
 	if f.ctx < 0 {
