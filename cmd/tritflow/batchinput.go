@@ -39,7 +39,7 @@ func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, er
 		if format == input.Parquet {
 			return "", nil, usagef("Parquet files are read from their end: name a file with -i instead of a pipe")
 		}
-		src, err := newSource(format, input.Pump(a.in), f.columns, 0)
+		src, err := f.source(format, input.Pump(a.in), 0)
 		return format, src, err
 	}
 	file, err := os.Open(name)
@@ -58,35 +58,32 @@ func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, er
 	if err != nil {
 		return "", nil, firstError(err, file.Close())
 	}
-	if format == input.Parquet {
-		src, err := input.NewParquet(file, f.columns)
-		return format, src, err
-	}
-	var r io.ReadCloser = file
-	size := info.Size()
-	if !info.Mode().IsRegular() {
-		r, size = input.Pump(file), 0
-	}
-	src, err := newSource(format, r, f.columns, size)
+	src, err := f.ofFile(format, file, info)
 	return format, src, err
+}
+
+// ofFile reads an open file, which it owns.
+func (f *batchFlags) ofFile(format input.Format, file *os.File, info os.FileInfo) (input.Source, error) {
+	switch {
+	case format == input.Parquet:
+		return input.NewParquet(file, f.columns)
+	case !info.Mode().IsRegular():
+		return f.source(format, input.Pump(file), 0)
+	}
+	return f.source(format, file, info.Size())
 }
 
 // mix is what batch.Mix says of an input that can be read twice; 0 of others.
 func (f *batchFlags) mix(format input.Format) float64 {
 	info, err := os.Stat(f.in)
-	if f.in == "-" || err != nil || !info.Mode().IsRegular() {
+	if f.in == "-" || err != nil || !info.Mode().IsRegular() { // to open a pipe would wait
 		return 0
 	}
 	file, err := os.Open(f.in)
 	if err != nil {
 		return 0
 	}
-	var src input.Source
-	if format == input.Parquet {
-		src, err = input.NewParquet(file, f.columns)
-	} else {
-		src, err = newSource(format, file, f.columns, info.Size())
-	}
+	src, err := f.ofFile(format, file, info)
 	if err != nil {
 		return 0 // who reads it all will say why
 	}
@@ -94,12 +91,12 @@ func (f *batchFlags) mix(format input.Format) float64 {
 	return batch.Mix(src, format == input.JSONL, f.chat, f.defaults)
 }
 
-func newSource(format input.Format, r io.ReadCloser, c input.Columns, size int64) (input.Source, error) {
+func (f *batchFlags) source(format input.Format, r io.ReadCloser, size int64) (input.Source, error) {
 	switch format {
 	case input.CSV:
-		return input.NewCSV(r, ',', c, size)
+		return input.NewCSV(r, ',', f.columns, size)
 	case input.TSV:
-		return input.NewCSV(r, '\t', c, size)
+		return input.NewCSV(r, '\t', f.columns, size)
 	}
 	return input.NewLines(r, format == input.Text, size), nil
 }

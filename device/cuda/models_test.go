@@ -7,28 +7,14 @@ import (
 	"testing"
 
 	"tritflow/device/cuda/driver"
-	"tritflow/gguf"
-	"tritflow/gguf/builtin"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
 // boundModel is the model in a file ("": inside the program), mapped until the test ends.
 func boundModel(t testing.TB, path string) *graph.Model {
 	t.Helper()
-	open := builtin.Open
-	if path != "" {
-		open = func() (*gguf.File, error) { return gguf.Open(path, gguf.Options{}) }
-	}
-	f, err := open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	m, err := graph.Bind(f)
+	m, err := graph.Bind(gguftest.Open(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}

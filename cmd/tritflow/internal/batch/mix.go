@@ -1,8 +1,6 @@
 package batch
 
 import (
-	"bytes"
-
 	"tritflow/cmd/tritflow/internal/batch/input"
 	"tritflow/cmd/tritflow/internal/batch/openai"
 )
@@ -20,6 +18,7 @@ const (
 // Mix says how many tokens the requests at the beginning of an input have in their prompts for each that
 // they may be answered with at most, roughly: nothing is tokenized. 0 = nothing is known.
 func Mix(src input.Source, jsonLines, chat bool, defaults openai.Defaults) float64 {
+	w := Work{JSON: jsonLines, Chat: chat, Defaults: defaults}
 	reads, writes := 0.0, 0.0
 	for lines, size := 0, 0; lines < mixLines && size < mixBytes; lines++ {
 		it, err := src.Next()
@@ -27,15 +26,11 @@ func Mix(src input.Source, jsonLines, chat bool, defaults openai.Defaults) float
 			break
 		}
 		size += len(it.Text)
-		var call *openai.Call
-		switch {
-		case it.Fault != nil:
-		case jsonLines:
-			_, call, _ = openai.Parse(bytes.TrimSpace(it.Text), defaults)
-		default:
-			call, _ = openai.Plain(it.ID, string(it.Text), chat, defaults)
+		if it.Fault != nil {
+			continue
 		}
-		if call == nil {
+		_, call, fault := w.call(&it)
+		if fault != nil {
 			continue
 		}
 		for _, m := range call.Messages {

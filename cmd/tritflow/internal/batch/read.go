@@ -75,19 +75,24 @@ func (r *run) readLines(ctx context.Context, ids *idset.Set, early map[int64]boo
 // parse makes a task of a line.
 func (r *run) parse(i int64, it *input.Item) task {
 	t := task{index: i, line: it.Line, key: keyOf(it)}
-	switch {
-	case it.Fault != nil:
-		t.fault = openai.Broken(it.Fault.Code, sentence(it.Fault.Message))
-		if it.ID != "" {
-			t.id = &it.ID
-		}
-	case r.work.JSON:
-		t.id, t.call, t.fault = openai.Parse(bytes.TrimSpace(it.Text), r.work.Defaults)
-	default:
+	if it.Fault == nil {
+		t.id, t.call, t.fault = r.work.call(it)
+		return t
+	}
+	t.fault = openai.Broken(it.Fault.Code, sentence(it.Fault.Message))
+	if it.ID != "" {
 		t.id = &it.ID
-		t.call, t.fault = openai.Plain(it.ID, string(it.Text), r.work.Chat, r.work.Defaults)
 	}
 	return t
+}
+
+// call is what a line without a fault asks for.
+func (w *Work) call(it *input.Item) (id *string, c *openai.Call, fault *openai.Fault) {
+	if w.JSON {
+		return openai.Parse(bytes.TrimSpace(it.Text), w.Defaults)
+	}
+	c, fault = openai.Plain(it.ID, string(it.Text), w.Chat, w.Defaults)
+	return &it.ID, c, fault
 }
 
 func sentence(s string) string {
