@@ -31,6 +31,12 @@ __device__ __forceinline__ bool barrier_landed(uint64_t *bar, uint32_t parity) {
     return done;
 }
 
+// barrier_await waits for the end of the phase of that parity.
+__device__ __forceinline__ void barrier_await(uint64_t *bar, uint32_t parity) {
+    while (!barrier_landed(bar, parity)) {
+    }
+}
+
 __device__ __forceinline__ uint32_t cluster_rank() {
     uint32_t r;
     asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));

@@ -85,8 +85,7 @@ template <int G, int BITS> __device__ __forceinline__ void feed(const Task &j, u
     for (int i = 0; i < first; i++) acts(i, i % chunks);
     int slot = 0, round = 0;
     for (int i = R::stages; i < steps; i++) {
-        while (!barrier_landed(empty + slot, round & 1)) {
-        }
+        barrier_await(empty + slot, round & 1);
         const int at = chunk;
         codes(slot);
         acts(slot, at);
@@ -200,8 +199,7 @@ template <int G, int BITS> __device__ __forceinline__ void consume(const Task &j
         uint32_t codes[2][8];
         int before = -1; // the slot that the products under way read
         for (int c = 0; c < chunks; c++) {
-            while (!barrier_landed(full + slot, round & 1)) {
-            }
+            barrier_await(full + slot, round & 1);
             const uint8_t *stage = ring + slot * R::stage;
 #pragma unroll
             for (int m = 0; m < 2; m++) {

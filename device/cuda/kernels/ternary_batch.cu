@@ -11,8 +11,7 @@
 // of norm.cuh. Blocks of a cluster have parts of the inputs of the same tiles. Of the warps that
 // have a part of a tile, whose number is a power of two, each ends some of its rows.
 #include "bulk.cuh"
-#include "ternary.cuh"
-#include "wgmma.cuh"
+#include "ternary_chunk.cuh"
 
 constexpr int mostChunks = 64, mostWarps = 16; // of a block
 
@@ -119,8 +118,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     if (there && ends > 0) fetch();
     // A warp without a tile multiplies what it finds, for its warpgroup.
     if (n > 0 && there)
-        while (!barrier_landed(&weighed[warp], 0)) {
-        }
+        barrier_await(&weighed[warp], 0);
     __syncthreads();
 
     int acc[N / 2] = {};
@@ -129,22 +127,8 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
     for (int i = 0; i < n; i++) {
         const int4 x = kept[i * 32];
         const uint8_t *b = room + (first + i) * chunkBytes;
-        while (!barrier_landed(&landed[first + i], 0)) {
-        }
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            products_left<1>(); // those that read a[half]
-            Codes u;
-            u.unpack(half ? x.z : x.x, half ? x.w : x.y);
-#pragma unroll
-            for (int k = 0; k < 2; k++)
-#pragma unroll
-                for (int r = 0; r < 4; r++) a[half][k][r] = u.a[k][r];
-            products_begin();
-#pragma unroll
-            for (int k = 0; k < 2; k++) wgmma_u8s8<N>(acc, a[half][k], rows_at<N>(b + (2 * half + k) * N * 32));
-            products_end();
-        }
+        barrier_await(&landed[first + i], 0);
+        chunk_products<N>(acc, a, x, b);
     }
     products_left<0>();
     if (!there) return;
@@ -167,8 +151,7 @@ template <int N, int EPI> __device__ __forceinline__ void batch(const Job &j, co
         }
     }
     if (ends == 0) return;
-    while (!barrier_landed(&received[warp], 0)) {
-    }
+    barrier_await(&received[warp], 0);
 #pragma unroll 1
     for (int i = 0; i < ends; i++, row += 8 * sharers) {
         int4 v = kept[i * 32];

@@ -5,17 +5,11 @@
 // shared memory, a chunk of 128 inputs each; weights go to registers, two chunks ahead. Sums go
 // through the same memory, so that a warp ends neighbouring outputs of one row.
 #include "bulk.cuh"
-#include "ternary.cuh"
-#include "wgmma.cuh"
+#include "ternary_chunk.cuh"
 
 constexpr int tokens = 128, groups = tokens / 8, chunkBytes = tokens * 128, mostStages = 12;
 constexpr int behind = 2; // chunks that warps may be behind the one that lets the next come, without its waiting
 constexpr int together = 4; // rows that are ended
-
-__device__ __forceinline__ void wait_for(uint64_t *bar, uint32_t parity) {
-    while (!barrier_landed(bar, parity)) {
-    }
-}
 
 // WideRow is what a row's sums are ended with; inverse is 0 where only a division will do.
 struct alignas(16) WideRow {
@@ -115,7 +109,7 @@ __device__ __forceinline__ void wide(const uint4 *weights, const int8_t *q, cons
     auto bring = [&](int c) {
         if ((c & warps - 1) != warp || c >= chunks) return;
         const int stage = c % stages;
-        if (c >= stages) wait_for(&empty[stage], (c / stages - 1) & 1);
+        if (c >= stages) barrier_await(&empty[stage], (c / stages - 1) & 1);
         if (lane > 0) return;
         barrier_expect(&full[stage], chunkBytes);
         bulk_copy(room + stage * chunkBytes, rowsAt + (int64_t)c * chunkBytes, chunkBytes, &full[stage]);
@@ -134,21 +128,8 @@ __device__ __forceinline__ void wide(const uint4 *weights, const int8_t *q, cons
     auto multiply = [&](int c, int4 &x) {
         const int stage = c % stages;
         const uint8_t *from = room + stage * chunkBytes;
-        wait_for(&full[stage], c / stages & 1);
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            products_left<1>(); // those that read a[half]
-            Codes u;
-            u.unpack(half ? x.z : x.x, half ? x.w : x.y);
-#pragma unroll
-            for (int k = 0; k < 2; k++)
-#pragma unroll
-                for (int r = 0; r < 4; r++) a[half][k][r] = u.a[k][r];
-            products_begin();
-#pragma unroll
-            for (int k = 0; k < 2; k++) wgmma_u8s8<tokens>(acc, a[half][k], rows_at<tokens>(from + (2 * half + k) * tokens * 32));
-            products_end();
-        }
+        barrier_await(&full[stage], c / stages & 1);
+        chunk_products<tokens>(acc, a, x, from);
         x = weights_of(c + 2);
         // With the first products of this chunk those of the one before have ended.
         if (c > 0 && lane == 0) barrier_arrive(&empty[(c - 1) % stages]);
