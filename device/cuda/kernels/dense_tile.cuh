@@ -19,28 +19,33 @@ struct Real {
 
 constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 
-// warp_sums adds each of N values over the warp as warp_sum does, bit for bit,
-// but halves the values at each level of the tree. A lane gets the sum of
-// value lane/(32/N).
-template <int N> __device__ __forceinline__ float warp_sums(float (&v)[N]) {
-    static_assert(N <= 32 && (N & (N - 1)) == 0, "a lane has one sum at the end");
+// join_lanes joins each of N values over the lanes that are FROM and more apart, the farthest first, and
+// halves the values at each level of the tree while there are several.
+template <int FROM, int N, typename F> __device__ __forceinline__ void join_lanes(float (&v)[N], F join) {
     const int lane = threadIdx.x & 31;
     int left = N;
 #pragma unroll
-    for (int o = 16; o > 0; o /= 2) {
+    for (int o = 16; o >= FROM; o /= 2) {
         if (left > 1) {
             left /= 2;
             const bool upper = lane & o;
 #pragma unroll
             for (int i = 0; i < N / 2; i++) {
                 if (i >= left) break;
-                float send = upper ? v[i] : v[i + left], keep = upper ? v[i + left] : v[i];
-                v[i] = keep + __shfl_xor_sync(0xffffffffu, send, o);
+                const float send = upper ? v[i] : v[i + left], keep = upper ? v[i + left] : v[i];
+                v[i] = join(keep, __shfl_xor_sync(0xffffffffu, send, o));
             }
         } else {
-            v[0] += __shfl_xor_sync(0xffffffffu, v[0], o);
+            v[0] = join(v[0], __shfl_xor_sync(0xffffffffu, v[0], o));
         }
     }
+}
+
+// warp_sums adds each of N values over the warp as warp_sum does, bit for bit. A lane gets
+// the sum of value lane/(32/N).
+template <int N> __device__ __forceinline__ float warp_sums(float (&v)[N]) {
+    static_assert(N <= 32 && (N & (N - 1)) == 0, "a lane has one sum at the end");
+    join_lanes<1>(v, [](float a, float b) { return a + b; });
     return v[0];
 }
 

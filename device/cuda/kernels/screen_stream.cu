@@ -27,23 +27,7 @@ __device__ __forceinline__ void consumers_sync() { asm volatile("bar.sync 1, %0;
 // most_over gives each of N values' largest over the lanes with the same t, some to each lane:
 // lane 4g+t has value g·N/8 and, if N is 16, the next one.
 template <int N> __device__ __forceinline__ void most_over(float (&v)[N]) {
-    const int lane = threadIdx.x & 31;
-    int left = N;
-#pragma unroll
-    for (int o = 16; o > 2; o /= 2) {
-        if (left > 1) {
-            left /= 2;
-            const bool upper = lane & o;
-#pragma unroll
-            for (int i = 0; i < N / 2; i++) {
-                if (i >= left) break;
-                const float send = upper ? v[i] : v[i + left], keep = upper ? v[i + left] : v[i];
-                v[i] = fmaxf(keep, __shfl_xor_sync(0xffffffffu, send, o));
-            }
-        } else {
-            v[0] = fmaxf(v[0], __shfl_xor_sync(0xffffffffu, v[0], o));
-        }
-    }
+    join_lanes<4>(v, [](float a, float b) { return fmaxf(a, b); });
 }
 
 // Task is what the kernel gets.
