@@ -185,24 +185,23 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 
 // norm picks the kernel for rows of so many values, and its threads.
 func (k *kernelSet) norm(cols int) (*kernel, int) {
-	switch {
-	case cols <= 12*normLanes:
-		return &k.norm12, normLanes
-	case cols <= mostNarrow:
-		return &k.norm32, normLanes
-	}
-	return &k.normWide, wideLanes
+	return byWidth(cols, &k.norm12, &k.norm32, &k.normWide)
 }
 
 // acts picks the kernel that rounds rows of so many values for screening, and its threads.
 func (k *kernelSet) acts(cols int) (*kernel, int) {
+	return byWidth(cols, &k.acts12, &k.acts32, &k.actsWide)
+}
+
+// byWidth picks among kernels for rows of up to 12 and 32 values a lane, and of more lanes.
+func byWidth(cols int, upTo12, upTo32, wide *kernel) (k *kernel, lanes int) {
 	switch {
 	case cols <= 12*normLanes:
-		return &k.acts12, normLanes
+		return upTo12, normLanes
 	case cols <= mostNarrow:
-		return &k.acts32, normLanes
+		return upTo32, normLanes
 	}
-	return &k.actsWide, wideLanes
+	return wide, wideLanes
 }
 
 // Lanes of kernels/norm.cuh, and the longest rows that the narrow ones and all take.
