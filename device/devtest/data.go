@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tritflow/gguf"
+	"tritflow/gguf/gguftest"
 	"tritflow/graph"
 )
 
@@ -77,15 +78,7 @@ func openModel(t testing.TB, name string, damage func(f *gguf.File, data []byte)
 func parse(t testing.TB, name string, data []byte) *gguf.File {
 	t.Helper()
 	f, err := gguf.Parse(name, data, gguf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
+	return gguftest.Held(t, f, err)
 }
 
 // setFloat overwrites value i of a F32 tensor in the bytes of its file.
