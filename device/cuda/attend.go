@@ -30,39 +30,49 @@ type cache struct {
 // shape is the structure Shape of kernels/kept.cuh.
 type shape [8]int64
 
-// cache takes memory for all pages of a block.
-func (h *holding) cache(g *graph.Block, kv device.KV) (cache, error) {
-	c := cache{pageSize: kv.PageSize}
-	values := func(dim int) int { return kv.Pages * kv.PageSize * g.KVHeads * dim }
+// keeps is how a block's keys and values are kept, and the bytes of all their pages.
+func (g *gpu) keeps(b *graph.Block, kv device.KV) (kept int, keys, values int64, err error) {
 	perBlock, block := 1, 0
 	switch kv.Type {
 	case "f32":
-		c.kept, block = keptF32, 4
+		kept, block = keptF32, 4
 	case "q8_0":
-		c.kept, perBlock, block = keptQ8, 32, 34
-		if g.KeyDim%32 != 0 || g.ValueDim%32 != 0 {
-			return c, &device.KVError{Device: h.g.info.Name, Type: kv.Type,
-				Reason: fmt.Sprintf("heads of %d and %d values are not whole blocks of 32; f16 takes any", g.KeyDim, g.ValueDim)}
+		kept, perBlock, block = keptQ8, 32, 34
+		if b.KeyDim%32 != 0 || b.ValueDim%32 != 0 {
+			return 0, 0, 0, &device.KVError{Device: g.info.Name, Type: kv.Type,
+				Reason: fmt.Sprintf("heads of %d and %d values are not whole blocks of 32; f16 takes any", b.KeyDim, b.ValueDim)}
 		}
 	default:
-		c.kept, block = keptF16, 2
-		if onTensorCores(g, kv.PageSize) {
-			c.kept = keptHalves
+		kept, block = keptF16, 2
+		if onTensorCores(b, kv.PageSize) {
+			kept = keptHalves
 		}
+	}
+	bytes := func(dim int) int64 {
+		return int64(kv.Pages*kv.PageSize*b.KVHeads*dim/perBlock) * int64(block)
+	}
+	return kept, bytes(b.KeyDim), bytes(b.ValueDim), nil
+}
+
+// cache takes memory for all pages of a block.
+func (h *holding) cache(g *graph.Block, kv device.KV) (cache, error) {
+	c := cache{pageSize: kv.PageSize}
+	var keys, values int64
+	var err error
+	if c.kept, keys, values, err = h.g.keeps(g, kv); err != nil {
+		return c, err
 	}
 	kind := map[graph.RopeKind]int64{graph.RopeNeoX: 1, graph.RopeNormal: 2}[g.Rope.Kind]
 	c.shape = shape{int64(g.Heads), int64(g.KVHeads), int64(g.KeyDim), int64(g.ValueDim), kind, int64(g.Rope.Dims), int64(c.kept), int64(kv.PageSize)}
 	for _, p := range []struct {
-		to  *driver.Ptr
-		dim int
-	}{{&c.k, g.KeyDim}, {&c.v, g.ValueDim}} {
-		bytes := int64(values(p.dim)/perBlock) * int64(block)
-		var err error
-		if *p.to, err = h.take(device.KVCache, fmt.Sprintf("KV pages of blk.%d", g.Index), bytes); err != nil {
+		to    *driver.Ptr
+		bytes int64
+	}{{&c.k, keys}, {&c.v, values}} {
+		if *p.to, err = h.take(device.KVCache, fmt.Sprintf("KV pages of blk.%d", g.Index), p.bytes); err != nil {
 			return c, err
 		}
 		// Memory that was never written must not look like infinities.
-		if err := h.g.ctx.Fill(*p.to, 0, bytes); err != nil {
+		if err := h.g.ctx.Fill(*p.to, 0, p.bytes); err != nil {
 			return c, h.g.fail("clearing KV pages", err)
 		}
 	}

@@ -39,6 +39,9 @@ func loadBlocks(ctx context.Context, g *gpu, list []graph.Block, kv device.KV) (
 	what := fmt.Sprintf("blocks %d to %d", list[0].Index, list[len(list)-1].Index)
 	loaded, err := load(ctx, g, what, p, func(p *blocks) error {
 		return gguf.Guard(func() error {
+			if err := p.reserve(list); err != nil {
+				return err
+			}
 			for i := range list {
 				if err := ctx.Err(); err != nil {
 					return err
@@ -59,6 +62,26 @@ func loadBlocks(ctx context.Context, g *gpu, list []graph.Block, kv device.KV) (
 		return nil, err
 	}
 	return loaded, nil
+}
+
+// reserve takes what weights and pages of all blocks need.
+func (p *blocks) reserve(list []graph.Block) error {
+	e, pages := newEstimate(p.g), int64(0)
+	if _, err := e.blocks(list, 0); err != nil {
+		return err
+	}
+	for i := range list {
+		_, k, v, err := p.g.keeps(&list[i], p.kv)
+		if err != nil {
+			return err
+		}
+		pages += grains(k) + grains(v)
+	}
+	name := fmt.Sprintf("blk.%d to blk.%d", list[0].Index, list[len(list)-1].Index)
+	if err := p.held.reserve(device.Weights, "weights of "+name, e.own); err != nil {
+		return err
+	}
+	return p.held.reserve(device.KVCache, "KV pages of "+name, pages)
 }
 
 func (g *gpu) checkKV(kv device.KV) error {

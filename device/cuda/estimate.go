@@ -14,16 +14,26 @@ var _ device.Estimator = (*gpu)(nil)
 type estimate struct {
 	g       *gpu
 	weights int64 // everything that the ledger counts as weights, and mapped tables
+	own     int64 // of it, what the part takes for itself: not matrices and angles that others may use too
 	file    int64 // the same tensors in the file
 	tables  map[tensorKey]bool
 	ropes   map[graph.Rope]bool
 }
 
-func (e *estimate) take(bytes int64) { e.weights += grains(bytes) }
+func newEstimate(g *gpu) *estimate {
+	return &estimate{g: g, tables: map[tensorKey]bool{}, ropes: map[graph.Rope]bool{}}
+}
+
+func (e *estimate) take(bytes int64) {
+	e.own += grains(bytes)
+	e.share(bytes)
+}
+
+func (e *estimate) share(bytes int64) { e.weights += grains(bytes) }
 
 // Estimate adds up what Load and Forward take.
 func (g *gpu) Estimate(p device.Part, s device.Sizes) (f device.Footprint, err error) {
-	e := &estimate{g: g, tables: map[tensorKey]bool{}, ropes: map[graph.Rope]bool{}}
+	e := newEstimate(g)
 	err = gguf.Guard(func() error {
 		width, words := 0, 0 // of the residual stream; of a step's tables
 		var scratch, room int64
@@ -101,7 +111,7 @@ func (e *estimate) dense(t *gguf.Tensor, rows, cols int) (first bool, err error)
 	}
 	e.tables[t] = true
 	_, bytes := denseSize(c, rows, cols)
-	e.take(bytes)
+	e.share(bytes)
 	return true, nil
 }
 
@@ -218,7 +228,7 @@ func (e *estimate) angles(rope graph.Rope, positions int) {
 		n *= 2
 	}
 	for range 2 {
-		e.take(int64(4 * n * rope.Dims / 2))
+		e.share(int64(4 * n * rope.Dims / 2))
 	}
 }
 

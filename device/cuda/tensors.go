@@ -33,11 +33,39 @@ type tensor struct {
 type holding struct {
 	g      *gpu
 	mem    []*memory
+	rooms  []room
 	shared []*tensor
 	turns  []*angles
 }
 
+// room is memory from which later takes of its use are cut, one behind the other.
+type room struct {
+	*memory
+	cut int64
+}
+
+// reserve takes memory at once that takes of one use will want: each by itself, the driver would
+// round them up to 2 MB, which is a tenth of a model.
+func (h *holding) reserve(use device.Use, what string, bytes int64) error {
+	if bytes == 0 {
+		return nil
+	}
+	m, err := h.g.take(use, what, bytes)
+	if err != nil {
+		return err
+	}
+	h.mem, h.rooms = append(h.mem, m), append(h.rooms, room{memory: m})
+	return nil
+}
+
 func (h *holding) take(use device.Use, what string, bytes int64) (driver.Ptr, error) {
+	for i := range h.rooms {
+		if r := &h.rooms[i]; r.use == use && r.cut+grains(bytes) <= r.bytes {
+			at := r.ptr.Offset(r.cut)
+			r.cut += grains(bytes)
+			return at, nil
+		}
+	}
 	m, err := h.g.take(use, what, bytes)
 	if err != nil {
 		return 0, err
@@ -92,7 +120,7 @@ func (h *holding) release() {
 			h.g.angles = slices.DeleteFunc(h.g.angles, func(b *angles) bool { return a == b })
 		}
 	}
-	h.mem, h.shared, h.turns = nil, nil, nil
+	h.mem, h.rooms, h.shared, h.turns = nil, nil, nil, nil
 }
 
 // codec finds the codec of a tensor [cols, rows] and checks that all of its bytes are there.
