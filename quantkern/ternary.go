@@ -49,6 +49,9 @@ func NewTernary(c *Codec, data []byte, rows, cols int) (*Ternary, error) {
 	return t, nil
 }
 
+// BlockScaled tells a ternary type whose every block has a scale of its own, a half.
+func (c *Codec) BlockScaled() bool { return c.Ternary && c.BlockBytes > 0 && c.head == 0 }
+
 // commonScale finds the one scale of a layout that has one every unit bytes (a
 // block or a row), or that there is none. A matrix of zeros has the scale 0.
 func (t *Ternary) commonScale(unit int) (scale float32, uniform bool) {

@@ -20,6 +20,7 @@ const (
 	inPlace  = "in place"
 	inTiles  = "repacked in tiles"
 	asFloats = "decoded to float32 at load"
+	asQ8     = "trits and scales as Q8_0"
 	onHost   = "decoded on the host"
 	screened = "%d bits of a copy, then exact rows"
 )
@@ -35,7 +36,7 @@ func (g *gpu) Strategy(l device.Layer, rows int) (s device.Strategy, err error) 
 			return err
 		}
 		s = device.Strategy{Kernel: "cuda." + k, Access: access}
-		if rows == 1 && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access != asFloats && access != inPlace {
+		if rows == 1 && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access == inTiles {
 			s.Kernel += " or span_one"
 		}
 		return nil
@@ -55,9 +56,12 @@ func (g *gpu) strategy(l device.Layer, rows int) (kernel, access string, err err
 	access = inPlace
 	if kindOf(c) < 0 {
 		access = asFloats
+		if spreads(c) {
+			access = asQ8
+		}
 	}
 	switch {
-	case l.Kind == device.EmbedKind && (access == asFloats || kind >= floatKinds):
+	case l.Kind == device.EmbedKind && (access != inPlace || kind >= floatKinds):
 		return "check_rows", onHost, nil
 	case l.Kind == device.EmbedKind:
 		return "embed_rows", inPlace, nil

@@ -172,8 +172,9 @@ func (h *holding) vector(t *gguf.Tensor, n int) (driver.Ptr, error) {
 	return h.put(t.Name, bytesOf(v))
 }
 
-// dense takes a matrix over: in the file's layout where kernels read that, else decoded to
-// float32. Parts that ask for the same tensor share it.
+// dense takes a matrix over: in the file's layout where kernels read that, trits in blocks with scales
+// of their own as Q8_0, which has the same values, others decoded to float32. Parts that ask
+// for the same tensor share it.
 func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	c, err := h.g.codec(t, rows, cols)
 	if err != nil {
@@ -187,19 +188,9 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	d := &tensor{key: t, rows: rows, cols: cols, holders: 1}
 	var bytes int64
 	d.kind, bytes = denseSize(c, rows, cols)
-	data := t.Data
-	if kindOf(c) < 0 {
-		all := make([]float32, rows*cols)
-		if err := inPieces(rows, func(lo, hi int) {
-			for r := lo; r < hi; r++ {
-				c.Decode(all[r*cols:(r+1)*cols], t.Data, rows, cols, r)
-			}
-		}); err != nil {
-			return nil, err
-		}
-		data = bytesOf(all)
-	} else {
-		data = data[:c.Size(rows, cols)]
+	data, err := denseData(c, t.Data, rows, cols)
+	if err != nil {
+		return nil, err
 	}
 	if d.mem, err = h.g.take(device.Weights, "weights of "+t.Name, bytes); err != nil {
 		return nil, err
@@ -213,13 +204,33 @@ func (h *holding) dense(t *gguf.Tensor, rows, cols int) (*tensor, error) {
 	return d, nil
 }
 
-// denseSize is how a matrix is kept and what it takes: a type that kernels do not read becomes
-// float32. Kernels may read a whole vector at the end of the last row.
-func denseSize(c *quantkern.Codec, rows, cols int) (kind int, bytes int64) {
-	if kind = kindOf(c); kind < 0 {
-		return 0, int64(4*rows*cols) + 16
+// denseData is a matrix's bytes as they are kept.
+func denseData(c *quantkern.Codec, data []byte, rows, cols int) ([]byte, error) {
+	switch {
+	case kindOf(c) >= 0:
+		return data[:c.Size(rows, cols)], nil
+	case spreads(c):
+		return spread(c, data, rows, cols)
 	}
-	return kind, int64(c.Size(rows, cols)) + 16
+	all := make([]float32, rows*cols)
+	err := inPieces(rows, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			c.Decode(all[r*cols:(r+1)*cols], data, rows, cols, r)
+		}
+	})
+	return bytesOf(all), err
+}
+
+// denseSize is how a matrix is kept and what it takes. Kernels may read a whole vector at the end of
+// the last row.
+func denseSize(c *quantkern.Codec, rows, cols int) (kind int, bytes int64) {
+	switch kind = kindOf(c); {
+	case kind >= 0:
+		return kind, int64(c.Size(rows, cols)) + 16
+	case spreads(c):
+		return slices.Index(denseTypes[:], "Q8_0"), int64(rows*cols/q8Values*q8Bytes) + 16
+	}
+	return 0, int64(4*rows*cols) + 16
 }
 
 // kindOf is the number of a codec among denseTypes, or -1.

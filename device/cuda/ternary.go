@@ -34,8 +34,8 @@ type stacked struct {
 	at int
 }
 
-// uniform prepares a ternary matrix with one scale; nil when the type is not ternary. One whose
-// blocks' scales differ is refused.
+// uniform prepares a ternary matrix with one scale; nil when the type is not ternary or the scales of
+// its blocks differ, so that it is multiplied as a dense one.
 func (g *gpu) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
 	c, err := g.codec(l.Weight, l.Out, l.In)
 	if err != nil || !c.Ternary {
@@ -46,7 +46,7 @@ func (g *gpu) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
 		return nil, g.refuse(l.Weight, err.Error())
 	}
 	if !w.Uniform {
-		return nil, g.refuse(l.Weight, "its blocks have scales of their own, which the GPU's ternary kernels do not take; use the CPU, or quantize to I2_S")
+		return nil, nil
 	}
 	return w, nil
 }
