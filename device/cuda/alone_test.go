@@ -11,7 +11,7 @@ import (
 	"tritflow/device"
 )
 
-// A row among 64 has the bits that it has alone, although other kernels compute it.
+// A row among 64 has the bits that it has alone, although other kernels compute it, and those of 3, 16 and 20 rows as well.
 func TestAloneAndAmong64(t *testing.T) {
 	const seqs, steps, perSeq = 64, 70, 3
 	kv := device.KV{Type: "f16", PageSize: 32, Pages: seqs * perSeq}
@@ -26,6 +26,11 @@ func TestAloneAndAmong64(t *testing.T) {
 			x[i] = float32(rng.NormFloat64())
 		}
 		all := r.rows(t, among, 0, seqs, pos, perSeq, x)
+		for _, n := range []int{3, 16, 20} {
+			if few := r.rows(t, among, 0, n, pos, perSeq, x[:n*width]); !bytes.Equal(bytesOf(few), bytesOf(all[:n*width])) {
+				t.Fatalf("position %d: among %d rows others come out", pos, n)
+			}
+		}
 		for s := range seqs {
 			one := r.rows(t, alone, s, 1, pos, perSeq, x[s*width:][:width])
 			if !bytes.Equal(bytesOf(one), bytesOf(all[s*width:][:width])) {

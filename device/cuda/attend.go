@@ -103,12 +103,34 @@ func (g *gpu) enough(spec *graph.Block, rows int) bool {
 	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
+// clusters tells whether the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
+// few rows, where blocks can write to each other. Else one kernel is for chunks and another one folds them.
+func (b *block) clusters(g *gpu, s *step) bool {
+	return b.decodes(s) && !b.apart(g, s) && g.clustered(&b.spec, s.tables.rows)
+}
+
+func (g *gpu) clustered(spec *graph.Block, rows int) bool {
+	return g.kern.exact && spec.Heads/spec.KVHeads <= 16 && rows <= clusterMost
+}
+
+// Rows up to which clusters are better (BenchmarkBlock), and blocks of one.
+const (
+	clusterMost   = 16
+	clusterBlocks = 8
+)
+
+// clusterShared is the shared memory of a block of attn_cluster: with how many eights of heads that share a KV head, and
+// how many buffers for chunks and parts of them.
+func clusterShared(dim, eights, buffers int) int {
+	return 16 + eights*(3072+16*dim) + buffers*(256*dim+32*eights*dim)
+}
+
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
 const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.
 func (b *block) folds(g *gpu, s *step) bool {
-	return b.decodes(s) && !b.apart(g, s) && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
+	return b.decodes(s) && !b.apart(g, s) && !b.clusters(g, s) && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
 }
 
 // decode is attention for a step that folds.
@@ -156,6 +178,12 @@ func (g *gpu) attend(b *block, s *step) error {
 	if b.apart(g, s) {
 		return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
 			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, spec.AttnScale, &c.shape))
+	}
+	if b.clusters(g, s) {
+		buffers := min(2, ceilDiv(sp.chunks, clusterBlocks))
+		return g.fail("attention", k.cluster.run(g.stream, driver.Dim{X: clusterBlocks, Y: spec.KVHeads, Z: t.rows}, 128,
+			clusterShared(spec.KeyDim, ceilDiv(spec.Heads/spec.KVHeads, 8), buffers), true,
+			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, buffers, spec.AttnScale, &c.shape))
 	}
 	if b.folds(g, s) {
 		return g.decode(b, s, k, cos, sin)

@@ -86,7 +86,7 @@ func (g *gpu) mulBatch(t *ternary, c cut, in input, to result) error {
 }
 
 // coded is how the codes of so many rows lie that a layer is going to read (Coded of
-// kernels/norm.cuh): one row behind the other, or in the units of ternary_batch or ternary_wide.
+// kernels/norm.cuh): one row behind the other, in the lanes of ternary_few, or in the units of ternary_batch or ternary_wide.
 func (g *gpu) coded(l *layer, rows, cols int) int {
 	shape := codesOf(cols)
 	for _, gr := range l.groups {
@@ -98,6 +98,8 @@ func (g *gpu) coded(l *layer, rows, cols int) int {
 			shape |= w.cut.rows << 32
 		case w.wide != nil:
 			shape |= wideRows << 32
+		case w.tiles > 0 && rows <= lanesMost:
+			shape |= ceilDiv(rows, 8) * 8 << 32
 		}
 	}
 	return shape
@@ -113,7 +115,9 @@ func codesRoom(rows, cols int) int {
 			return most * codesOf(cols)
 		}
 	}
-	if rows > fewMost {
+	if rows <= lanesMost {
+		rows = ceilDiv(rows, 8) * 8
+	} else if rows > fewMost {
 		rows = ceilDiv(rows, wideRows) * wideRows
 	}
 	return rows * codesOf(cols)

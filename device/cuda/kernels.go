@@ -90,18 +90,18 @@ func (k *kernel) free() {
 }
 
 // attention are the kernels for one head dimension.
-type attention struct{ chunks, combine, rows, decode, each, fold12, fold32 kernel }
+type attention struct{ chunks, combine, rows, decode, cluster, each, fold12, fold32 kernel }
 
 // kernelSet are all that the device uses.
 type kernelSet struct {
 	modules []driver.Module
 
 	packTrits, embedRows, embedFew, checkRows, takeRows, copyWords kernel
-	norm12, norm32, normWide                                       kernel
+	norm12, norm16, normWide                                       kernel
 	one1, one2, one4                                               kernel
 	oneMost                                                        int // dynamic shared memory that these may have
-	short8, short16                                                kernel
-	few8, few16, few32, few64, full64, many, wide                  kernel
+	short8, short16, two8, two16, four8, four16                    kernel
+	few8, few16, pair16, few32, few64, full64, many, wide          kernel
 	batch                                                          [len(batchRows)]kernel // without code where exact is false
 	batchMost                                                      int                    // shared memory that these may have
 	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
@@ -130,11 +130,13 @@ var streamed = [...]struct{ bits, group int }{{6, 0}, {7, 0}, {7, 1}, {8, 0}, {8
 // named lists the kernels by source and name.
 func (k *kernelSet) named() map[string]map[string]*kernel {
 	all := map[string]map[string]*kernel{
-		"pack":          {"pack_trits": &k.packTrits},
-		"lookup":        {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows, "copy_words": &k.copyWords},
-		"norm":          {"norm12": &k.norm12, "norm32": &k.norm32, "norm_wide": &k.normWide},
-		"ternary_one":   {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
-		"ternary_few":   {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},
+		"pack":        {"pack_trits": &k.packTrits},
+		"lookup":      {"embed_rows": &k.embedRows, "embed_few": &k.embedFew, "check_rows": &k.checkRows, "take_rows": &k.takeRows, "copy_words": &k.copyWords},
+		"norm":        {"norm12": &k.norm12, "norm16": &k.norm16, "norm_wide": &k.normWide},
+		"ternary_one": {"ternary_one1": &k.one1, "ternary_one2": &k.one2, "ternary_one4": &k.one4},
+		"ternary_few": {"ternary_short8": &k.short8, "ternary_short16": &k.short16, "ternary_two8": &k.two8, "ternary_two16": &k.two16,
+			"ternary_four8": &k.four8, "ternary_four16": &k.four16, "ternary_few8": &k.few8, "ternary_few16": &k.few16, "ternary_pair16": &k.pair16,
+			"ternary_few32": &k.few32, "ternary_few64": &k.few64, "ternary_full64": &k.full64},
 		"ternary_many":  {"ternary_many": &k.many},
 		"dense":         {},
 		"gate":          {"gate_rows": &k.gateRows},
@@ -174,6 +176,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		for _, kn := range streamed {
 			all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", kn.bits, 8*boundGroups[kn.group])] = &k.streams[kn.bits-leastBits][kn.group]
 		}
+		all["decode_cluster"] = map[string]*kernel{"attn_cluster_64": &k.attn64.cluster, "attn_cluster_128": &k.attn128.cluster}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
 			all["ternary_batch"][batchName(rows)] = &k.batch[i]
@@ -185,7 +188,10 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 
 // norm picks the kernel for rows of so many values, and its threads.
 func (k *kernelSet) norm(cols int) (*kernel, int) {
-	return byWidth(cols, &k.norm12, &k.norm32, &k.normWide)
+	if cols > 12*normLanes && cols <= mostNarrow {
+		return &k.norm16, midLanes
+	}
+	return byWidth(cols, &k.norm12, nil, &k.normWide)
 }
 
 // acts picks the kernel that rounds rows of so many values for screening, and its threads.
@@ -206,8 +212,8 @@ func byWidth(cols int, upTo12, upTo32, wide *kernel) (k *kernel, lanes int) {
 
 // Lanes of kernels/norm.cuh, and the longest rows that the narrow ones and all take.
 const (
-	normLanes, wideLanes   = 256, 1024
-	mostNarrow, mostNormed = 32 * normLanes, 32 * wideLanes
+	normLanes, midLanes, wideLanes = 256, 512, 1024
+	mostNarrow, mostNormed         = 32 * normLanes, 32 * wideLanes
 )
 
 // loadKernels loads the modules and finds every kernel in them.
@@ -239,6 +245,12 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 	if k.exact {
 		for _, kn := range streamed {
 			if err := k.streams[kn.bits-leastBits][kn.group].f.AllowShared(streamRing); err != nil {
+				return nil, errors.Join(err, k.unload())
+			}
+		}
+		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
+			a.cluster.cluster = clusterBlocks
+			if err := a.cluster.f.AllowShared(clusterShared(dim, 2, 2)); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
 		}

@@ -161,14 +161,30 @@ func (g *gpu) way(t *ternary, rows int) way {
 		return way{k: &g.kern.few64, tiles: 2}
 	case rows > 16:
 		return way{k: &g.kern.few32, tiles: 2}
-	case rows > 8 && t.chunks <= shortMost:
-		return way{k: &g.kern.short16, tiles: 1}
-	case rows > 8:
-		return way{k: &g.kern.few16, tiles: 1}
-	case t.chunks <= shortMost:
-		return way{k: &g.kern.short8, tiles: 1}
 	}
-	return way{k: &g.kern.few8, tiles: 1}
+	return g.wayOfFew(t, rows)
+}
+
+// wayOfFew picks among the kernels for up to 16 rows. Several tiles a block are better where all blocks are at work
+// at once then, or fewer multiprocessors have two (BenchmarkBlock; measured on capability 9.0 alone).
+func (g *gpu) wayOfFew(t *ternary, rows int) way {
+	k, short, most := g.kern, t.chunks <= shortMost, rows > 8
+	for _, c := range []struct {
+		is    bool
+		tiles int
+		k     [2]*kernel // for up to 8 rows, for more
+	}{
+		{k.exact && short && t.tiles >= foursFrom, 4, [2]*kernel{&k.four8, &k.four16}},
+		{k.exact && short && t.tiles >= twosFrom, 2, [2]*kernel{&k.two8, &k.two16}},
+		{k.exact && !short && most && t.tiles <= 2*g.props.SMs, 2, [2]*kernel{1: &k.pair16}},
+		{short, 1, [2]*kernel{&k.short8, &k.short16}},
+		{most, 1, [2]*kernel{1: &k.few16}},
+	} {
+		if c.is && t.tiles%c.tiles == 0 {
+			return way{k: c.k[min((rows-1)/8, 1)], tiles: c.tiles}
+		}
+	}
+	return way{k: &k.few8, tiles: 1}
 }
 
 // mulTernary multiplies with quantized rows.
@@ -192,12 +208,16 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
-// Rows up to which ternary_few is the better kernel, chunks that its short kernels take, tiles from which two of its blocks
-// should share a multiprocessor, and sizes of the blocks of ternary_many.
+// Rows up to which ternary_few is the better kernel, and up to which it reads codes in lanes; chunks that its short kernels
+// take, tiles from which two of its blocks should share a multiprocessor, and from which a block of the short ones should have
+// four or two; sizes of the blocks of ternary_many.
 const (
 	fewMost   = 64
+	lanesMost = 16
 	shortMost = 24
 	fullFrom  = 480
+	foursFrom = 528
+	twosFrom  = 200
 	manyRows  = 64
 	manyTiles = 8
 )

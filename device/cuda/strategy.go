@@ -103,6 +103,8 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 		return fmt.Sprintf("attn_chunks_%d", l.In), inPlace, nil
 	case g.enough(l.Block, rows):
 		return fmt.Sprintf("attn_each_%d", l.In), inPlace, nil
+	case g.clustered(l.Block, rows):
+		return fmt.Sprintf("attn_cluster_%d", l.In), inPlace, nil
 	}
 	return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
 }

@@ -53,16 +53,18 @@ func TestStrategy(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"embed_rows", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_one1 or span_one"} {
+	for _, name := range []string{"embed_rows", "attn_cluster_64", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_one1 or span_one"} {
 		if !seen["cuda."+name] {
 			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
 		}
 	}
-	// Rows beyond those of a block come in turns or in wide blocks.
+	// Few rows go through large layers several tiles a block, rows beyond those of a block in turns or in wide blocks.
 	for _, c := range []struct {
 		tiles, chunks, rows int
 		want                string
-	}{{864, 20, 64, "ternary_batch64"}, {864, 20, 128, "ternary_wide"}, {864, 20, 512, "ternary_wide"}, {160, 54, 128, "ternary_batch64"}, {160, 54, 2048, "ternary_wide"}} {
+	}{{864, 20, 64, "ternary_batch64"}, {864, 20, 128, "ternary_wide"}, {864, 20, 512, "ternary_wide"}, {160, 54, 128, "ternary_batch64"}, {160, 54, 2048, "ternary_wide"},
+		{864, 20, 4, "ternary_four8"}, {864, 20, 16, "ternary_four16"}, {866, 20, 4, "ternary_two8"}, {240, 20, 16, "ternary_two16"}, {160, 20, 4, "ternary_short8"}, {160, 20, 16, "ternary_short16"}, {864, 54, 4, "ternary_few8"},
+		{160, 54, 8, "ternary_few8"}, {160, 54, 9, "ternary_pair16"}, {864, 54, 16, "ternary_few16"}, {864, 20, 17, "ternary_batch32"}} {
 		if got := g.way(&ternary{tiles: c.tiles, chunks: c.chunks}, c.rows).k.f.Name(); got != c.want {
 			t.Errorf("%d rows of %d tiles and %d chunks: %s, want %s", c.rows, c.tiles, c.chunks, got, c.want)
 		}
@@ -76,7 +78,7 @@ func TestStrategy(t *testing.T) {
 		rows  int
 		want  string
 	}{
-		{&spec, 4, "attn_decode_128"}, {&spec, 26, "attn_decode_128"}, {&spec, 27, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
+		{&spec, 4, "attn_cluster_128"}, {&spec, 16, "attn_cluster_128"}, {&spec, 17, "attn_decode_128"}, {&spec, 26, "attn_decode_128"}, {&spec, 27, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
 		{&normed, 4, "attn_chunks_128"}, {&normed, 64, "attn_chunks_128"}, {&odd, 4, "attend_any"},
 	} {
 		s, err := g.Strategy(device.Layer{Kind: "attention", In: 128, KV: "f16", Block: c.block}, c.rows)

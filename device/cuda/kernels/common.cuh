@@ -35,6 +35,14 @@ __device__ __forceinline__ void pdl_release() {
 #endif
 }
 
+// A kernel of so few blocks that starts early has time for a dry round, which nothing comes from: it
+// brings the code to the multiprocessor, from where code that has not run yet comes slowly.
+#if __CUDA_ARCH__ >= 900
+constexpr unsigned dryBlocks = 32;
+#else
+constexpr unsigned dryBlocks = 0;
+#endif
+
 // note_bad records the first value of a row that is not finite: the lowest stage,
 // then the lowest index. word = stage<<21 | index<<1 | (1 for infinities); a row
 // without one has 0xffffffff. Stage 0 is the embedding, 1+i block i, 1023 the head.

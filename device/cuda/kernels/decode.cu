@@ -90,21 +90,29 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     pdl_release();
     if (weights) load_row<normLanes, V>(w, weights, cols, true);
     double inverse = 1.0 / (double)cols;
-    pdl_wait();
-    if (at.seq < 0) return;
-    for (int head = threadIdx.x >> 5; head < heads; head += warps) {
-        int64_t part = ((int64_t)row * heads + head) * max_chunks;
-        float out[D / 32];
-        combine_head<D>(m + part, l + part, o + part * D, at.pos / CHUNK + 1, out);
-#pragma unroll
-        for (int i = 0; i < D / 32; i++) att[head * D + lane * (D / 32) + i] = out[i];
-    }
-    __syncthreads();
-    float4 v[V];
     float scale;
     int32_t total;
-    load_row<normLanes, V>(v, att, cols, true);
-    norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, Coded(q, shape, row), scratch, scale, total);
+    Coded coded(q, shape, row);
+    const int count = coded.count, chunks = at.pos / CHUNK + 1;
+    // The dry round is with the weights.
+#pragma unroll 1
+    for (int round = weights && gridDim.x <= dryBlocks ? 0 : 1; round < 2; round++) {
+        if (round) pdl_wait();
+        if (at.seq < 0) continue;
+        for (int head = threadIdx.x >> 5; head < heads; head += warps) {
+            const int64_t part = ((int64_t)row * heads + head) * max_chunks;
+            float out[D / 32];
+            combine_head<D>(round ? m + part : weights, round ? l + part : weights, round ? o + part * D : weights, round ? chunks : min(chunks, heads), out);
+#pragma unroll
+            for (int i = 0; i < D / 32; i++) att[head * D + lane * (D / 32) + i] = out[i];
+        }
+        __syncthreads();
+        float4 v[V];
+        load_row<normLanes, V>(v, att, cols, true);
+        coded.count = round ? count : 0;
+        norm_row<normLanes, V>(v, weights != nullptr, w, inverse, eps, cols, nullptr, coded, scratch, scale, total);
+    }
+    if (at.seq < 0) return;
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
 
@@ -189,8 +197,15 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
     }
 }
 
+// Blocks of attn_decode on a multiprocessor: with five, 16 rows of 512 positions are at work at once.
+#if __CUDA_ARCH__ >= 900
+constexpr int decodeBlocks = 5;
+#else
+constexpr int decodeBlocks = 1;
+#endif
+
 #define DECODE(D)                                                                                                                         \
-    extern "C" __global__ void __launch_bounds__(128)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(128, decodeBlocks)                                                                       \
         attn_decode_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,              \
                         const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                     \
         __shared__ uint4 frags[Frags<D>::all * 32];                                                                                       \

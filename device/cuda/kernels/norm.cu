@@ -12,12 +12,18 @@ __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const flo
     pdl_release();
     if (weights) load_row<LANES, V>(w, weights, cols, by_quads(weights, 0, cols));
     double inverse = 1.0 / (double)cols;
-    pdl_wait();
-    load_row<LANES, V>(v, x + (int64_t)blockIdx.x * ld, cols, by_quads(x, ld, cols));
     float scale;
     int32_t total;
-    norm_row<LANES, V>(v, weights != nullptr, w, inverse, eps, cols, out ? out + (int64_t)blockIdx.x * cols : nullptr,
-                       Coded(q, shape, blockIdx.x), scratch, scale, total);
+    Coded coded(q, shape, blockIdx.x);
+    const int count = coded.count;
+    // The dry round is with the weights.
+#pragma unroll 1
+    for (int round = weights && gridDim.x <= dryBlocks ? 0 : 1; round < 2; round++) {
+        if (round) pdl_wait();
+        load_row<LANES, V>(v, round ? x + (int64_t)blockIdx.x * ld : weights, cols, by_quads(x, ld, cols));
+        coded.count = round ? count : 0;
+        norm_row<LANES, V>(v, weights != nullptr, w, inverse, eps, cols, out && round ? out + (int64_t)blockIdx.x * cols : nullptr, coded, scratch, scale, total);
+    }
     if (q && threadIdx.x == 0) s[blockIdx.x] = scale, sum[blockIdx.x] = total;
 }
 
@@ -29,5 +35,5 @@ __device__ __forceinline__ void norm_block(const float *x, int64_t ld, const flo
     }
 
 NORM(norm12, normLanes, 12)
-NORM(norm32, normLanes, 32)
+NORM(norm16, midLanes, 16)
 NORM(norm_wide, wideLanes, 32)

@@ -16,6 +16,7 @@
 #include "common.cuh"
 
 constexpr int normLanes = 256; // of rows up to 32 values a lane
+constexpr int midLanes = 512; // of the longer ones of these, in kernels that do nothing else
 constexpr int wideLanes = 1024; // of longer ones
 constexpr int normPlaces = 512;
 
@@ -182,26 +183,35 @@ template <int LANES, int V> __device__ __forceinline__ void store_row(const floa
     }
 }
 
-// Coded is where the codes of a row go, and how many, zeros behind the row included: one after
-// another, or, so many rows at a time, in units of 16 inputs as ternary_batch.cu and
-// ternary_wide.cu read them: [inputs/16][rows][16]. Of 128 inputs, unit u has those of the quads u, u + 8, u + 16
-// and u + 24, which the four lanes of a weight tile hold (ternary.cuh).
+// Coded is where the codes of a row go, and how many, zeros behind the row included. One after another; or, up to 16 rows, in
+// the order in which the lanes of ternary_few.cu read them: [inputs/128][rows/8][half of a lane's 32 inputs][lane][16]; or, so
+// many rows at a time, in units of 16 inputs as ternary_batch.cu and ternary_wide.cu read them: [inputs/16][rows][16]. Of 128
+// inputs, unit u has those of the quads u, u + 8, u + 16 and u + 24, which the four lanes of a weight tile hold (ternary.cuh).
 struct Coded {
     int8_t *q; // of this row; nullptr: nowhere
     int count, rows;
 
-    // shape is the count, and 2^32 times the rows of units.
+    __device__ __forceinline__ bool inLanes() const { return rows <= 16; }
+
+    // shape is the count, and 2^32 times the rows of lanes or units.
     __device__ __forceinline__ Coded(int8_t *all, int64_t shape, int64_t row) : count((int)shape), rows((int)(shape >> 32)) {
         q = all;
-        if (all && rows)
-            q += (int64_t)((uint32_t)row / rows * rows) * count + (uint32_t)row % rows * 16;
-        else if (all)
+        if (!all) return;
+        if (!rows)
             q += row * count;
+        else if (inLanes())
+            q += (uint32_t)row / 8 * 1024 + (uint32_t)row % 8 * 64;
+        else
+            q += (int64_t)((uint32_t)row / rows * rows) * count + (uint32_t)row % rows * 16;
     }
 
-    // put_unit writes quad `at` into its unit; whole warps call it, with 32 quads that follow
+    // put writes quad `at` to its lane or unit; whole warps call it, with 32 quads that follow
     // each other.
-    __device__ __forceinline__ void put_unit(int at, uint32_t word) const {
+    __device__ __forceinline__ void put(int at, uint32_t word) const {
+        if (inLanes()) {
+            *(uint32_t *)(q + at / 32 * (rows * 128) + (at / 4 & 1) * 512 + (at / 8 & 3) * 16 + (at & 3) * 4) = word;
+            return;
+        }
         const int lane = at & 31;
         uint32_t unit[4];
 #pragma unroll
@@ -249,8 +259,8 @@ __device__ __forceinline__ void norm_row(float4 (&v)[V], bool normed, const floa
     } else if (mine) {
 #pragma unroll
         for (int i = 0; i < V; i++)
-            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) coded.put_unit(at, words[i]);
-        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) coded.put_unit(at, 0);
+            if (int at = threadIdx.x + i * LANES; at < coded.count / 4) coded.put(at, words[i]);
+        for (int at = threadIdx.x + V * LANES; at < coded.count / 4; at += LANES) coded.put(at, 0);
     }
     sum = lanes_sum<LANES>(total, scratch.ints);
 }

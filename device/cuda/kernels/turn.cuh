@@ -14,13 +14,28 @@ __device__ __forceinline__ Angle angle_of(const float *cosines, const float *sin
     return {cosines[pos * half + i], sines[pos * half + i]};
 }
 
-// turn writes pair i of a head, rotated, to two places through put. Values that are not
-// rotated stand behind the pairs, two by two.
+// Pair is where pair i of a head stands. Values that are not rotated stand behind the pairs, two by two.
+struct Pair {
+    int one, two;
+    bool turned;
+
+    __device__ __forceinline__ Pair(int i, const Shape &a) {
+        const int half = (int)a.dims / 2;
+        turned = a.kind != 0 && i < half;
+        one = turned && a.kind == 1 ? i : 2 * i, two = turned && a.kind == 1 ? i + half : 2 * i + 1;
+    }
+
+    __device__ __forceinline__ float2 of(const float *x) const { return make_float2(x[one], x[two]); }
+
+    // put writes the pair, rotated, to its two places.
+    template <typename Put> __device__ __forceinline__ void put(float2 x, Angle by, Put put) const {
+        put(one, turned ? __fsub_rn(__fmul_rn(x.x, by.c), __fmul_rn(x.y, by.s)) : x.x);
+        put(two, turned ? __fadd_rn(__fmul_rn(x.x, by.s), __fmul_rn(x.y, by.c)) : x.y);
+    }
+};
+
+// turn writes pair i of a head, rotated, to two places through put.
 template <typename Put> __device__ __forceinline__ void turn(const float *x, int i, const Shape &a, Angle by, Put put) {
-    int half = (int)a.dims / 2;
-    bool turned = a.kind != 0 && i < half;
-    int one = turned && a.kind == 1 ? i : 2 * i, two = turned && a.kind == 1 ? i + half : 2 * i + 1;
-    float p = x[one], r = x[two];
-    put(one, turned ? __fsub_rn(__fmul_rn(p, by.c), __fmul_rn(r, by.s)) : p);
-    put(two, turned ? __fadd_rn(__fmul_rn(p, by.s), __fmul_rn(r, by.c)) : r);
+    const Pair pair(i, a);
+    pair.put(pair.of(x), by, put);
 }
