@@ -200,7 +200,7 @@ func (p *blocks) Close() error { return p.g.unload(p) }
 func (p *blocks) free() {
 	p.graphs.drop(p.g)
 	if p.spans != nil {
-		p.spans.room.drop()
+		p.spans.drop()
 	}
 	p.held.release()
 }

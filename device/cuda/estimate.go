@@ -57,7 +57,11 @@ func (g *gpu) Estimate(p device.Part, s device.Sizes) (f device.Footprint, err e
 			sp := space{chunks: chunksOf(s.Positions)}
 			scratch = placed(z.parts(&sp, s.Rows, few))
 			if g.kern.spanned {
-				room = spanRoom(&p.Blocks[0], max(2*chunksOf(s.Positions), 8))
+				chunks := max(2*chunksOf(s.Positions), 8)
+				if s.Outputs > 1 {
+					room, _ = fewSpanRoom(&p.Blocks[0], chunks)
+				}
+				room = grains(room) + 4*int64(spanWords(&p.Blocks[0], chunks))
 				e.take(int64(len(p.Blocks)) * int64(spanBlockBytes))
 			}
 			if p.Embed == nil {

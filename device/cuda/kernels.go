@@ -41,13 +41,14 @@ type oneRow [7]uint64
 // structure is a parameter that is passed by value.
 type structure interface{ bytes() []byte }
 
-func (o *out) bytes() []byte       { return bytesOf(o[:]) }
-func (o *realOut) bytes() []byte   { return bytesOf(o[:]) }
-func (o *oneRow) bytes() []byte    { return bytesOf(o[:]) }
-func (s *shape) bytes() []byte     { return bytesOf(s[:]) }
-func (a *spanArgs) bytes() []byte  { return bytesOf(a[:]) }
-func (f *fewTaken) bytes() []byte  { return bytesOf(f[:]) }
-func (f *fewRowsOf) bytes() []byte { return bytesOf(f[:]) }
+func (o *out) bytes() []byte         { return bytesOf(o[:]) }
+func (o *realOut) bytes() []byte     { return bytesOf(o[:]) }
+func (o *oneRow) bytes() []byte      { return bytesOf(o[:]) }
+func (s *shape) bytes() []byte       { return bytesOf(s[:]) }
+func (a *spanArgs) bytes() []byte    { return bytesOf(a[:]) }
+func (a *fewSpanArgs) bytes() []byte { return bytesOf(a[:]) }
+func (f *fewTaken) bytes() []byte    { return bytesOf(f[:]) }
+func (f *fewRowsOf) bytes() []byte   { return bytesOf(f[:]) }
 
 // run puts the kernel into the stream. Arguments are driver.Ptr, int, float32 or
 // structures of words. dependent lets it start while the kernel before it ends.
@@ -113,7 +114,7 @@ type kernelSet struct {
 	bounds                                                         [len(boundGroups)]kernel
 	streams                                                        [mostBits - leastBits + 1][len(boundGroups)]kernel // without code where exact is false
 	screenFinish                                                   kernel
-	span64, span128                                                kernel // without code where spanned is false
+	span64, span128, spanFew64, spanFew128                         kernel // without code where spanned is false
 	spanned                                                        bool
 	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
 }
@@ -169,6 +170,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	}
 	if k.spanned {
 		all["span"] = map[string]*kernel{"span_64": &k.span64, "span_128": &k.span128}
+		all["span_few"] = map[string]*kernel{"span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
 	}
 	if k.exact {
 		all["screen_stream"] = map[string]*kernel{}
@@ -219,7 +221,7 @@ const (
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
-	for _, kn := range []*kernel{&k.span64, &k.span128} {
+	for _, kn := range []*kernel{&k.span64, &k.span128, &k.spanFew64, &k.spanFew128} {
 		kn.together = true
 	}
 	for source, list := range k.named() {

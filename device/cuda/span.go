@@ -37,8 +37,11 @@ type spanBlock struct {
 	k, v   driver.Ptr
 }
 
-// spanArgs are the words of the structure Span.
-type spanArgs [24]uint64
+// spanArgs are the words of the structure Span, fewSpanArgs those of SpanFew (kernels/span_few.cuh).
+type (
+	spanArgs    [24]uint64
+	fewSpanArgs [len(spanArgs{}) + 3]uint64
+)
 
 // span runs all blocks of a part as one kernel, for steps of one row that decodes, where the
 // GPU and the shapes allow it.
@@ -48,9 +51,15 @@ type span struct {
 	ctas   int
 	area   int // bytes of a CTA's shared memory for codes and attention
 	shared int // and for weights besides
+	few    *fewSpan
 
-	room   arena
-	chunks int // of attention, that the room holds
+	room spanRoom
+}
+
+// spanRoom is memory in which CTAs tell each other what they have computed.
+type spanRoom struct {
+	arena
+	chunks int // of attention, for which there is room
 }
 
 // span prepares the blocks of a part; nil where they are not for it. On the queue.
@@ -115,7 +124,10 @@ func (p *blocks) span() (*span, error) {
 	if sp.shared > dynamic {
 		return nil, nil
 	}
-	sp.blocks, err = p.held.put("blocks", bytesOf(list))
+	if sp.blocks, err = p.held.put("blocks", bytesOf(list)); err != nil {
+		return nil, err
+	}
+	sp.few, err = p.fewSpan(layers(first), attention)
 	return sp, err
 }
 
@@ -138,45 +150,76 @@ func (b *block) spanned() spanBlock {
 	}
 }
 
-// takes tells whether a step goes this way.
-func (sp *span) takes(t *tables) bool { return sp != nil && t.decodeAll && t.rows == 1 }
+func (sp *span) drop() {
+	sp.room.drop()
+	if sp.few != nil {
+		sp.few.room.drop()
+	}
+}
 
-// spanRoom are the bytes of the room for so many chunks.
-func spanRoom(s *graph.Block, chunks int) int64 {
-	words := (s.Heads+2*s.KVHeads)*s.KeyDim + s.Heads*s.KeyDim + 2*s.Hidden + s.FFN
-	return 4 * int64(words+2*s.Heads*chunks*(s.KeyDim+partWords))
+// takes tells whether a step goes this way.
+func (sp *span) takes(t *tables) bool {
+	return sp != nil && t.decodeAll && (t.rows == 1 || sp.few.takes(t))
+}
+
+// spanWords are the words that a row takes in the room, with so many chunks.
+func spanWords(s *graph.Block, chunks int) int {
+	return (s.Heads+2*s.KVHeads)*s.KeyDim + s.Heads*s.KeyDim + 2*s.Hidden + s.FFN + 2*s.Heads*chunks*(s.KeyDim+partWords)
+}
+
+// reach makes room for so many chunks: bytes says how much they take, of which `coded` at the end
+// are codes. On the queue.
+func (r *spanRoom) reach(g *gpu, chunks int, bytes func(chunks int) int64, coded int64) error {
+	if chunks <= r.chunks {
+		return nil
+	}
+	chunks = max(chunks, 2*r.chunks, 8)
+	r.g, r.what = g, "what CTAs tell each other"
+	all := bytes(chunks)
+	at, err := r.need(all)
+	if err != nil {
+		return err
+	}
+	// Nothing is told yet: kernels/span.cuh and span_few.cuh say why these bytes.
+	if err := g.ctx.Fill(at, 0xff, all-coded); err != nil {
+		return g.fail("clearing memory", err)
+	}
+	if err := g.ctx.Fill(at.Offset(all-coded), 0x80, coded); err != nil {
+		return g.fail("clearing memory", err)
+	}
+	r.chunks = chunks
+	return nil
 }
 
 // runSpan puts a step into the stream. On the queue.
 func (p *blocks) runSpan(s *step) error {
-	g, sp, t := p.g, p.spans, s.tables
+	g, sp := p.g, p.spans
+	if s.tables.rows > 1 {
+		return p.runFewSpan(s)
+	}
+	spec := &p.list[0].spec
+	if err := sp.room.reach(g, ceilDiv(s.tables.longest, positionsOfChunk), func(n int) int64 { return 4 * int64(spanWords(spec, n)) }, 0); err != nil {
+		return err
+	}
+	args := p.spanArgs(s, &sp.room, sp.area)
+	return g.fail("decoding", sp.k.run(g.stream, driver.Dim{X: sp.ctas}, spanAll, sp.shared, false, &args))
+}
+
+// spanArgs says where a step's things are.
+func (p *blocks) spanArgs(s *step, room *spanRoom, area int) spanArgs {
 	b := p.list[0]
 	spec := &b.spec
-	if chunks := ceilDiv(t.longest, positionsOfChunk); chunks > sp.chunks {
-		chunks = max(chunks, 2*sp.chunks, 8)
-		sp.room.g, sp.room.what = g, "what CTAs tell each other"
-		bytes := spanRoom(spec, chunks)
-		at, err := sp.room.need(bytes)
-		if err != nil {
-			return err
-		}
-		// Nothing is told yet: kernels/span.cuh says why these bytes.
-		if err := g.ctx.Fill(at, 0xff, bytes); err != nil {
-			return g.fail("clearing memory", err)
-		}
-		sp.chunks = chunks
-	}
 	var cos, sin driver.Ptr
 	if b.turn != nil {
 		cos, sin = b.turn.cos.ptr, b.turn.sin.ptr
 	}
-	args := spanArgs{uint64(sp.blocks), uint64(len(p.list)), uint64(1 + spec.Index), uint64(s.at), uint64(s.word(t.pages)), uint64(cos), uint64(sin),
-		uint64(s.h.values()), uint64(s.h.bad()), uint64(sp.room.m.ptr), uint64(spec.Hidden), uint64(spec.FFN), uint64(spec.Activation),
-		uint64(sp.chunks), uint64(sp.area), uint64(math.Float32bits(spec.AttnScale))}
+	args := spanArgs{uint64(p.spans.blocks), uint64(len(p.list)), uint64(1 + spec.Index), uint64(s.at), uint64(s.word(s.tables.pages)), uint64(cos), uint64(sin),
+		uint64(s.h.values()), uint64(s.h.bad()), uint64(room.m.ptr), uint64(spec.Hidden), uint64(spec.FFN), uint64(spec.Activation),
+		uint64(room.chunks), uint64(area), uint64(math.Float32bits(spec.AttnScale))}
 	for i, v := range b.cache.shape {
 		args[16+i] = uint64(v)
 	}
-	return g.fail("decoding", sp.k.run(g.stream, driver.Dim{X: sp.ctas}, spanAll, sp.shared, false, &args))
+	return args
 }
 
 // What is copied to the GPU must be what the kernel reads.

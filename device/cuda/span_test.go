@@ -5,8 +5,10 @@ package cuda
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"tritflow/device"
@@ -99,22 +101,28 @@ func (h *hidden) fill(x []float32) error {
 
 // One kernel for all blocks gives the bits of a kernel for each thing, and leaves the same keys
 // and values, at any position: up to some hundreds a CTA has one chunk of attention, then several.
+// Steps of one row and of a few take turns, as they leave words to each other.
 func TestSpanGivesTheSameBits(t *testing.T) {
 	kv := device.KV{Type: "f16", PageSize: 32, Pages: 192}
 	r := newSpanRig(t, kv)
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i, at := range []int{0, 1, 2, 5, 31, 32, 33, 62, 63, 64, 65, 127, 128, 129, 200, 511, 512, 700, 1663, 1664, 2100, 6000, 3, 4} {
-		x := make([]float32, r.m.Blocks[0].Hidden)
+	cases := [][]int{{0, 0}, {1, 0, 5, 2}, {63, 64, 65}}
+	for _, at := range []int{0, 1, 2, 5, 31, 32, 33, 62, 63, 64, 65, 127, 128, 129, 200, 511, 512, 700, 1663, 1664, 2100, 6000, 3, 4} {
+		cases = append(cases, []int{at})
+	}
+	cases = append(cases, []int{511, 512}, []int{511, 511, 511, 511}, []int{3, 700, 128}, []int{1535, 1, 1000, 1300}, []int{2047, 2000, 31}, []int{3071, 3000}, []int{9, 9, 9, 9}, []int{1, 2, 3})
+	for i, at := range cases {
+		x := make([]float32, len(at)*r.m.Blocks[0].Hidden)
 		for i := range x {
 			x[i] = float32(rng.NormFloat64())
 		}
-		if i == 9 {
-			x[0] = float32(math.Inf(1))
+		if i == 9 || len(at) == 3 && at[0] == 3 {
+			x[len(x)-1] = float32(math.Inf(1))
 		}
-		out := r.step(t, []int{at}, x)
+		out := r.step(t, at, x)
 		for i := range out[0] {
 			if math.Float32bits(out[0][i]) != math.Float32bits(out[1][i]) {
-				t.Fatalf("position %d: value %d is %v and %v", at, i, out[0][i], out[1][i])
+				t.Fatalf("positions %d: value %d is %v and %v", at, i, out[0][i], out[1][i])
 			}
 		}
 	}
@@ -138,23 +146,25 @@ func TestSpanGivesTheSameBits(t *testing.T) {
 	}
 }
 
-// BenchmarkSpan times all blocks for steps of one row at 512 positions, both ways.
+// BenchmarkSpan times all blocks for steps of a few rows at 512 positions, both ways.
 func BenchmarkSpan(b *testing.B) {
-	const positions = 512
-	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: positions / 32})
-	batch := r.batch([]int{positions - 1}, func(_, page int) int { return page })
-	for i, p := range r.parts {
-		b.Run([]string{"span", "kernels"}[i], func(b *testing.B) {
-			h, err := r.g.newHidden(1, p.hidden)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer h.Release()
-			t := newTables(batch, 32)
-			if err := r.g.queue.do(func() error { return p.times(b, t, h) }); err != nil {
-				b.Fatal(err)
-			}
-		})
+	const positions, pages = 512, 512 / 32
+	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: pages * fewSpanMost})
+	for rows := 1; rows <= fewSpanMost; rows++ {
+		batch := r.batch(slices.Repeat([]int{positions - 1}, rows), func(seq, page int) int { return seq*pages + page })
+		for i, p := range r.parts {
+			b.Run(fmt.Sprintf("rows=%d/%s", rows, []string{"span", "kernels"}[i]), func(b *testing.B) {
+				h, err := r.g.newHidden(rows, p.hidden)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer h.Release()
+				t := newTables(batch, 32)
+				if err := r.g.queue.do(func() error { return p.times(b, t, h) }); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
 	}
 }
 

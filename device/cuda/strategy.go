@@ -27,7 +27,7 @@ const (
 
 // Strategy asks the functions that Forward decides by. Rows of attention are taken for those
 // of as many sequences up to the largest step that is kept as a graph, beyond it for a prompt's.
-// Where a single row goes through all blocks in one kernel (blocks.span), which only blocks
+// Where one row or a few go through all blocks in one kernel (blocks.span), which only blocks
 // together can tell, that is named beside the kernel of the layer.
 func (g *gpu) Strategy(l device.Layer, rows int) (s device.Strategy, err error) {
 	err = gguf.Guard(func() error {
@@ -36,8 +36,13 @@ func (g *gpu) Strategy(l device.Layer, rows int) (s device.Strategy, err error) 
 			return err
 		}
 		s = device.Strategy{Kernel: "cuda." + k, Access: access}
-		if rows == 1 && g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access == inTiles {
-			s.Kernel += " or span_one"
+		if g.kern.spanned && l.Kind != "output" && l.Kind != device.EmbedKind && access == inTiles {
+			switch {
+			case rows <= 1:
+				s.Kernel += " or span_one"
+			case rows <= fewSpanMost:
+				s.Kernel += " or span_few"
+			}
 		}
 		return nil
 	})

@@ -48,12 +48,16 @@ func TestStrategy(t *testing.T) {
 			if of == nil || rows == 1 {
 				continue
 			}
-			if want := g.way(of.groups[0].t, rows).k.f.Name(); s.Kernel != "cuda."+want || s.Access != inTiles {
+			want := g.way(of.groups[0].t, rows).k.f.Name()
+			if rows <= fewSpanMost {
+				want += " or span_few"
+			}
+			if s.Kernel != "cuda."+want || s.Access != inTiles {
 				t.Errorf("%s, %d rows: %+v, it is multiplied by %s", l.Kind, rows, s, want)
 			}
 		}
 	}
-	for _, name := range []string{"embed_rows", "attn_cluster_64", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_one1 or span_one"} {
+	for _, name := range []string{"embed_rows", "attn_cluster_64", "attn_decode_64", "attn_rows_64", "attend_any", "ternary_short8", "ternary_batch64", "ternary_one1 or span_one", "ternary_short8 or span_few"} {
 		if !seen["cuda."+name] {
 			t.Errorf("%s is never used: %v", name, fmt.Sprint(seen))
 		}

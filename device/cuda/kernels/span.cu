@@ -142,6 +142,20 @@ template <int D> __device__ __forceinline__ void ways(SpanShared &sh, const Span
     sh.way[3].src = inner, sh.way[3].dst = x0;
 }
 
+// bring_keys is the work of a warp of its own: keys and values for each unit of the CTA in each block. The memory
+// must be free.
+template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanShared &sh, const Span &a, SpanAttention<D> &m, Each each) {
+    uint32_t unit = 0;
+#pragma unroll 1
+    for (int block = 0; block < (int)a.count; block++) {
+        const __half *k = a.blocks[block].k, *v = a.blocks[block].v;
+        each([&](int head, int chunk) {
+            barrier_wait(&sh.keysFree, unit++ & 1);
+            bring_unit<D>(a, k, v, sh.row, head, chunk, sh.unit, &sh.keysCome, m);
+        });
+    }
+}
+
 // each_unit calls f with the KV head and chunk of each piece of attention that is this CTA's.
 template <typename F> __device__ __forceinline__ void each_unit(const SpanShared &sh, int kvHeads, F f) {
     const int chunks = sh.row.pos / CHUNK + 1;
@@ -250,7 +264,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
 
         uint32_t *parts = parts_of<D>(sh, a, block);
         each_unit(sh, kvHeads, [&](int head, int chunk) {
-            attend_chunk<D>(a, sh.block[block & 1], head, chunk, sh, unit++, w.dst, parts, attention);
+            attend_chunk<D>(Whole(), a, sh.block[block & 1], sh.row, head, chunk, sh.unit, &sh.keysCome, &sh.keysFree, unit++, w.dst, parts, attention);
         });
 #pragma unroll 1
         for (int head = firstFold; head < kvHeads; head += ctas)

@@ -27,64 +27,62 @@ __device__ __forceinline__ Pages pages_of(const Span &a, const __half *k, const 
     return {k, v, a.table + at.pages, (int)a.shape.kvHeads, head, (int)a.shape.pageSize, at.pos - 1};
 }
 
-// bring_keys is the work of a warp of its own: for each unit of a CTA in each block, keys and values
-// of earlier steps and what else is known before the queries are. The memory must be free.
-template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanShared &sh, const Span &a, SpanAttention<D> &m, Each each) {
+// bring_unit lets keys and values of earlier steps come for a chunk of a row, and what else is known before the
+// queries are; `come` says when all is there. A warp does it.
+template <int D> __device__ __forceinline__ void bring_unit(const Span &a, const __half *k, const __half *v, const Row &at, int head, int chunk, SpanUnit &u, uint64_t *come, SpanAttention<D> &m) {
     const int lane = threadIdx.x & 31, size = (int)a.shape.pageSize;
-    uint32_t unit = 0;
+    const Pages kv = pages_of(a, k, v, at, head);
+    const int start = chunk * CHUNK;
 #pragma unroll 1
-    for (int block = 0; block < (int)a.count; block++) {
-        const __half *k = a.blocks[block].k, *v = a.blocks[block].v;
-        each([&](int head, int chunk) {
-            const Row &at = sh.row;
-            const Pages kv = pages_of(a, k, v, at, head);
-            const int start = chunk * CHUNK;
-            barrier_wait(&sh.keysFree, unit++ & 1);
-#pragma unroll 1
-            for (int part = 0; part < 4; part++) copy_part<D>(m.frags, kv, part, start, part_page(kv, part, start));
-            for (int i = lane; i < D / 2; i += 32) sh.unit.by[i] = angle_of(a.cosines, a.sines, at.pos, i, a.shape);
-            if (lane == 0) sh.unit.own = a.table[at.pages + at.pos / size], sh.unit.slot = at.pos % size;
-            copies_done();
-            for (int part = 2; part < 4; part++) trim_part<D>(m.frags, kv, part, start);
-            __syncwarp();
-            if (lane == 0) barrier_arrive(&sh.keysCome);
-        });
-    }
+    for (int part = 0; part < 4; part++) copy_part<D>(m.frags, kv, part, start, part_page(kv, part, start));
+    for (int i = lane; i < D / 2; i += 32) u.by[i] = angle_of(a.cosines, a.sines, at.pos, i, a.shape);
+    if (lane == 0) u.own = a.table[at.pages + at.pos / size], u.slot = at.pos % size;
+    copies_done();
+    for (int part = 2; part < 4; part++) trim_part<D>(m.frags, kv, part, start);
+    __syncwarp();
+    if (lane == 0) barrier_arrive(come);
 }
 
 constexpr int attending = 8; // warps that compute a chunk
 
-// attend_chunk computes a unit of the row, the CTA's number `unit`, into parts: keys and values of earlier steps come
+// Whole is a team of all threads of a CTA that attend to a chunk together.
+struct Whole {
+    static constexpr int threads = spanThreads;
+    __device__ __forceinline__ int thread() const { return fresh_thread(); }
+    __device__ __forceinline__ void together() const { meet(); }
+    __device__ __forceinline__ void scored() const { asm volatile("bar.sync 3, %0;" ::"n"(32 * attending) : "memory"); }
+};
+
+// attend_chunk computes a unit of a row, the team's number `unit`, into parts: keys and values of earlier steps `come`
 // by the phase of that number. Eight warps have a tile of scores each, and D/64 tiles of values. Keys come again when
-// the parts are told: they would be in their way.
-template <int D>
-__device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, int head, int chunk, SpanShared &sh, uint32_t unit, const uint32_t *qkv, uint32_t *parts,
-                                             SpanAttention<D> &m) {
-    const int tid = fresh_thread(), warp = tid >> 5, lane = tid & 31, g = lane >> 2, t = lane & 3;
-    const int heads = (int)a.shape.heads, kvHeads = (int)a.shape.kvHeads, group = heads / kvHeads, p = sh.row.pos - chunk * CHUNK; // the row's own position in the chunk
+// the parts are told, and `free` says so: they would be in their way.
+template <int D, typename Team>
+__device__ __forceinline__ void attend_chunk(const Team team, const Span &a, const SpanBlock &b, const Row &at, int head, int chunk, const SpanUnit &u, uint64_t *come, uint64_t *free, uint32_t unit,
+                                             const uint32_t *qkv, uint32_t *parts, SpanAttention<D> &m) {
+    const int tid = team.thread(), warp = tid >> 5, lane = tid & 31, g = lane >> 2, t = lane & 3;
+    const int heads = (int)a.shape.heads, kvHeads = (int)a.shape.kvHeads, group = heads / kvHeads, p = at.pos - chunk * CHUNK; // the row's own position in the chunk
     const bool own = p < CHUNK;
-    barrier_wait(&sh.keysCome, unit & 1);
-    const SpanUnit &u = sh.unit;
+    barrier_wait(come, unit & 1);
     const int pair = tid % (D / 2); // the same of every head
     const Angle by = u.by[pair];
-    if (int i = tid * 4; i < (group + (own ? 2 : 0)) * D) {
+    for (int i = tid * 4; i < (group + (own ? 2 : 0)) * D; i += Team::threads * 4) {
         // Queries, then a key, then a value.
         const int skip = i < group * D ? head * group : i < (group + 1) * D ? heads + head - group : heads + kvHeads + head - group - 1;
         const uint4 *from = (const uint4 *)(qkv + skip * D + i);
         *(uint4 *)(m.raw + i) = await_four(from, peek4(from));
     }
-    meet();
+    team.together();
 #pragma unroll 1
-    for (int h = tid / (D / 2); h < group; h += spanThreads / (D / 2))
+    for (int h = tid / (D / 2); h < group; h += Team::threads / (D / 2))
         turn(m.raw + h * D, pair, a.shape, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
-    if (int i = tid - (spanThreads - D); own && i >= 0) {
+    if (int i = tid - (Team::threads - D); own && i >= 0) {
         const int size = (int)a.shape.pageSize;
         const int64_t page = ((int64_t)u.own * kvHeads + head) * size * D;
         __half *frags = (__half *)m.frags;
         if (i < D / 2) turn(m.raw + group * D, pair, a.shape, by, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + u.slot * D + j] = __float2half_rn(x); });
         frags[value_place<D>(p, i)] = b.v[page + i * size + u.slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
     }
-    meet();
+    team.together();
     if (warp >= attending) return;
     uint32_t qf[D / 16][4];
     load_queries<D>(qf, m.queries[min(g, group - 1)], nullptr);
@@ -94,7 +92,7 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
         chunk_scores<D, 1>(sc, qf, m.frags, warp);
         exchange[warp][lane] = make_float2(sc[0][0], sc[0][1]);
     }
-    asm volatile("bar.sync 3, %0;" ::"n"(32 * attending) : "memory");
+    team.scored();
     float sc[8][4];
 #pragma unroll
     for (int x = 0; x < 8; x++) {
@@ -114,7 +112,7 @@ __device__ __forceinline__ void attend_chunk(const Span &a, const SpanBlock &b, 
 #pragma unroll
         for (int i = 0; i < tiles; i++) tell_values(o + 8 * i, out[i][0], out[i][1]);
     }
-    if (lane == 0) barrier_arrive(&sh.keysFree);
+    if (lane == 0) barrier_arrive(free);
 }
 
 __device__ __forceinline__ uint2 peek2(const uint32_t *p) {
@@ -125,42 +123,47 @@ __device__ __forceinline__ uint2 peek2(const uint32_t *p) {
 
 __device__ __forceinline__ bool any_empty(uint2 v) { return v.x == empty || v.y == empty; }
 
-// fold_head folds the chunks of the query heads of one KV head, each warp 64
-// dimensions of one.
-template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, const uint32_t *parts, uint32_t *att) {
+// fold_slice folds the chunks of 64 dimensions of query head h, by a warp: of the parts of the head into att.
+template <int D> __device__ __forceinline__ void fold_slice(int h, int slice, int chunks, const uint32_t *part, uint32_t *att) {
     const uint32_t full = 0xffffffffu;
-    constexpr int slices = D / 64, words = D + partWords, each = 8;
-    const int tid = fresh_thread(), warp = tid >> 5, lane = tid & 31, group = (int)a.shape.heads / (int)a.shape.kvHeads;
-    if (warp < group * slices) {
-        const int h = head * group + warp / slices, d = 64 * (warp % slices) + 2 * lane;
-        const uint32_t *part = parts + h * (int)a.maxChunks * words;
-        float top = -INFINITY, sum = 0, x = 0, y = 0;
+    constexpr int words = D + partWords, each = 8;
+    const int lane = fresh_thread() & 31, d = 64 * slice + 2 * lane;
+    float top = -INFINITY, sum = 0, x = 0, y = 0;
 #pragma unroll 1
-        for (int first = 0; first < chunks; first += each, part += each * words) {
-            const int n = min(each, chunks - first);
-            // A lane looks for maximum and sum of a chunk, all for the values of all.
-            uint2 ml = make_uint2(0xff800000u, 0), v[each];
-            const uint32_t *mine = part + lane * words, *values = part + partWords + d;
-            if (lane < n) ml = peek2(mine);
+    for (int first = 0; first < chunks; first += each, part += each * words) {
+        const int n = min(each, chunks - first);
+        // A lane looks for maximum and sum of a chunk, all for the values of all.
+        uint2 ml = make_uint2(0xff800000u, 0), v[each];
+        const uint32_t *mine = part + lane * words, *values = part + partWords + d;
+        if (lane < n) ml = peek2(mine);
 #pragma unroll
-            for (int k = 0; k < each; k++) v[k] = k < n ? peek2(values + k * words) : make_uint2(0, 0);
-            Patience patience;
-            for (bool all = false; !all; patience.lose()) {
-                all = true;
-                if (any_empty(ml)) ml = peek2(mine), all = false;
+        for (int k = 0; k < each; k++) v[k] = k < n ? peek2(values + k * words) : make_uint2(0, 0);
+        Patience patience;
+        for (bool all = false; !all; patience.lose()) {
+            all = true;
+            if (any_empty(ml)) ml = peek2(mine), all = false;
 #pragma unroll
-                for (int k = 0; k < each; k++)
-                    if (any_empty(v[k])) v[k] = peek2(values + k * words), all = false;
-            }
-            __syncwarp();
-#pragma unroll
-            for (int k = 0; k < each; k++) {
-                float fa, fb;
-                fold_weights(top, __uint_as_float(__shfl_sync(full, ml.x, k)), fa, fb);
-                const float l = __uint_as_float(__shfl_sync(full, ml.y, k));
-                if (k < n) sum = fold(sum, l, fa, fb), x = fold(x, __uint_as_float(v[k].x), fa, fb), y = fold(y, __uint_as_float(v[k].y), fa, fb);
-            }
+            for (int k = 0; k < each; k++)
+                if (any_empty(v[k])) v[k] = peek2(values + k * words), all = false;
         }
-        tell_values(att + h * D + d, __fdiv_rn(x, sum), __fdiv_rn(y, sum));
+        __syncwarp();
+#pragma unroll
+        for (int k = 0; k < each; k++) {
+            float fa, fb;
+            fold_weights(top, __uint_as_float(__shfl_sync(full, ml.x, k)), fa, fb);
+            const float l = __uint_as_float(__shfl_sync(full, ml.y, k));
+            if (k < n) sum = fold(sum, l, fa, fb), x = fold(x, __uint_as_float(v[k].x), fa, fb), y = fold(y, __uint_as_float(v[k].y), fa, fb);
+        }
+    }
+    tell_values(att + h * D + d, __fdiv_rn(x, sum), __fdiv_rn(y, sum));
+}
+
+// fold_head folds the query heads of one KV head, each warp a slice.
+template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, const uint32_t *parts, uint32_t *att) {
+    constexpr int slices = D / 64;
+    const int warp = fresh_thread() >> 5, group = (int)a.shape.heads / (int)a.shape.kvHeads;
+    if (warp < group * slices) {
+        const int h = head * group + warp / slices;
+        fold_slice<D>(h, warp % slices, chunks, parts + h * (int)a.maxChunks * (D + partWords), att);
     }
 }
