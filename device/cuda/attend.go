@@ -96,11 +96,11 @@ func plain(g *graph.Block) bool { return g.QNorm == nil && g.KNorm == nil }
 // apart tells whether every KV head of a row is a block's work, all positions of it: where
 // there are as many as the GPU can have at work. (Else chunks of positions are.)
 func (b *block) apart(g *gpu, s *step) bool {
-	return b.decodes(s) && positionsOfChunk%b.cache.pageSize == 0 && g.enough(&b.spec, s.tables.rows)
+	return b.decodes(s) && g.enough(&b.spec, s.tables.rows)
 }
 
 func (g *gpu) enough(spec *graph.Block, rows int) bool {
-	return g.kern.exact && spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
+	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
 // clusters tells whether the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
@@ -127,28 +127,6 @@ func clusterShared(dim, eights, buffers int) int {
 
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
 const eachFrom = 1
-
-// What blocks of kernels/decode_each.cu are made of: stages, of which it has so many at most, hold a
-// chunk of keys and values; so many blocks share a multiprocessor.
-const (
-	eachStages = 8
-	eachBlocks = 3
-	eachWarps  = 5
-)
-
-// each is attention for a step whose KV heads are apart.
-func (g *gpu) each(b *block, s *step, k *attention, cos, sin driver.Ptr) error {
-	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
-	stage, more := 2*2*positionsOfChunk*spec.KeyDim, 4<<10+2*8*spec.KeyDim
-	if spec.Heads > 8*spec.KVHeads {
-		more += 2 * 8 * spec.KeyDim
-	}
-	// A block takes a kilobyte for itself and some for barriers.
-	blocks := min(ceilDiv(t.rows*spec.KVHeads, g.props.SMs), eachBlocks)
-	stages := min(((g.props.SharedOptin+1<<10)/blocks-1<<10-512-more)/stage, eachStages)
-	return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 32*eachWarps, stages*stage+more, true,
-		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.att, stages, spec.AttnScale, &c.shape))
-}
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.
 func (b *block) folds(g *gpu, s *step) bool {
@@ -198,7 +176,8 @@ func (g *gpu) attend(b *block, s *step) error {
 		k = &g.kern.attn64
 	}
 	if b.apart(g, s) {
-		return g.each(b, s, k, cos, sin)
+		return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
+			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, spec.AttnScale, &c.shape))
 	}
 	if b.clusters(g, s) {
 		buffers := min(2, ceilDiv(sp.chunks, clusterBlocks))

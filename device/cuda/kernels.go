@@ -165,6 +165,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		at("attention", "attn_combine", &a.combine)
 		at("attention", "attn_rows", &a.rows)
 		at("decode", "attn_decode", &a.decode)
+		at("decode", "attn_each", &a.each)
 		at("decode", "attn_norm12", &a.fold12)
 		at("decode", "attn_norm32", &a.fold32)
 	}
@@ -182,7 +183,6 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		for i, rows := range batchRows {
 			all["ternary_batch"][batchName(rows)] = &k.batch[i]
 		}
-		all["decode_each"] = map[string]*kernel{"attn_each_64": &k.attn64.each, "attn_each_128": &k.attn128.each}
 		all["ternary_wide"] = map[string]*kernel{"ternary_wide": &k.wide}
 	}
 	return all
@@ -257,10 +257,8 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			}
 		}
 		k.batchMost = p.SharedOptin - 6<<10
-		for _, kn := range []*kernel{&k.wide, &k.attn64.each, &k.attn128.each} {
-			if err := kn.f.AllowShared(k.batchMost); err != nil {
-				return nil, errors.Join(err, k.unload())
-			}
+		if err := k.wide.f.AllowShared(k.batchMost); err != nil {
+			return nil, errors.Join(err, k.unload())
 		}
 		for i := range k.batch {
 			if err := k.batch[i].f.AllowShared(k.batchMost); err != nil {
@@ -269,7 +267,7 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	// Two buffers of keys and values of 64 positions.
-	return k, k.attn128.rows.f.AllowShared(64 << 10)
+	return k, errors.Join(k.attn128.rows.f.AllowShared(64<<10), k.attn128.each.f.AllowShared(64<<10))
 }
 
 func (k *kernelSet) unload() error {

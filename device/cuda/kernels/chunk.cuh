@@ -125,25 +125,20 @@ template <int D> __device__ __forceinline__ void load_queries(uint32_t (&q)[D / 
     }
 }
 
-// scores_of computes N tiles of q·k. keys(i, s) is the lane's part of fragment s of tile i.
-template <int D, int N, typename Keys> __device__ __forceinline__ void scores_of(float (*scores)[4], const uint32_t (&q)[D / 16][4], Keys keys) {
+// chunk_scores computes N tiles of q·k, the first of which is tile x.
+template <int D, int N> __device__ __forceinline__ void chunk_scores(float (*scores)[4], const uint32_t (&q)[D / 16][4], const uint4 *frags, int x) {
+    frags += x * (D / 32) * 32 + (threadIdx.x & 31);
 #pragma unroll
     for (int i = 0; i < N; i++) scores[i][0] = scores[i][1] = scores[i][2] = scores[i][3] = 0;
 #pragma unroll
     for (int s = 0; s < D / 32; s++) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            uint4 k = keys(i, s);
+            uint4 k = frags[(i * (D / 32) + s) * 32];
             mma_f16(scores[i], q[2 * s], k.x, k.y);
             mma_f16(scores[i], q[2 * s + 1], k.z, k.w);
         }
     }
-}
-
-// chunk_scores computes N tiles, the first of which is tile x, from fragments.
-template <int D, int N> __device__ __forceinline__ void chunk_scores(float (*scores)[4], const uint32_t (&q)[D / 16][4], const uint4 *frags, int x) {
-    frags += x * (D / 32) * 32 + (threadIdx.x & 31);
-    scores_of<D, N>(scores, q, [&](int i, int s) { return frags[(i * (D / 32) + s) * 32]; });
 }
 
 // Weights are the 16 rows' probabilities of a chunk as two halves each, hi + lo,
@@ -237,16 +232,17 @@ __device__ __forceinline__ void chunk_weights(Weights &w, const uint32_t (&q)[D 
     chunk_softmax<ROWS>(w, s, seen, factor);
 }
 
-// values_of computes weights · values for N tiles of eight dimensions. values(i, j) is the lane's
-// part of fragment j of tile i.
-template <int N, typename Values> __device__ __forceinline__ void values_of(float (&out)[N][4], const Weights &w, Values values) {
+// chunk_values computes weights · values for N tiles of eight dimensions, the
+// first of which is tile n.
+template <int D, int N> __device__ __forceinline__ void chunk_values(float (&out)[N][4], const Weights &w, const uint4 *frags, int n) {
+    frags += (Frags<D>::keys + 2 * n) * 32 + (threadIdx.x & 31);
 #pragma unroll
     for (int i = 0; i < N; i++) out[i][0] = out[i][1] = out[i][2] = out[i][3] = 0;
 #pragma unroll
     for (int j = 0; j < 2; j++) {
         uint4 v[N];
 #pragma unroll
-        for (int i = 0; i < N; i++) v[i] = values(i, j);
+        for (int i = 0; i < N; i++) v[i] = frags[(2 * i + j) * 32];
 #pragma unroll
         for (int i = 0; i < N; i++) mma_f16(out[i], w.hi[2 * j], v[i].x, v[i].y);
 #pragma unroll
@@ -256,10 +252,4 @@ template <int N, typename Values> __device__ __forceinline__ void values_of(floa
 #pragma unroll
         for (int i = 0; i < N; i++) mma_f16(out[i], w.lo[2 * j + 1], v[i].z, v[i].w);
     }
-}
-
-// chunk_values computes N tiles, the first of which is tile n, from fragments.
-template <int D, int N> __device__ __forceinline__ void chunk_values(float (&out)[N][4], const Weights &w, const uint4 *frags, int n) {
-    frags += (Frags<D>::keys + 2 * n) * 32 + (threadIdx.x & 31);
-    values_of(out, w, [&](int i, int j) { return frags[(2 * i + j) * 32]; });
 }

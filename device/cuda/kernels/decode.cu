@@ -116,6 +116,87 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
     if (threadIdx.x == 0) s[row] = scale, sum[row] = total;
 }
 
+// attn_each is attn_decode for many rows: a CTA goes through all chunks of a KV head of a
+// row and writes the finished heads, float32. Keys and values have two buffers each, and are
+// asked for as soon as one of these is free: half of the warps bring keys, two chunks ahead.
+template <int D, int ROWS>
+__device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][32], __half (&queries)[16][D], const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+                                          const float *sines, float *att, float scale, const Shape &a) {
+    constexpr int tiles = D / 32;
+    int row = blockIdx.y, group = (int)(a.heads / a.kvHeads);
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    Row at = rows[row];
+    pdl_release();
+    if (at.seq < 0) {
+        pdl_wait();
+        return;
+    }
+    Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.x, (int)a.pageSize, at.pos - 1};
+    const bool keys = warp < 2;
+    // bring begins to copy the warp's part of a chunk, if there is such a chunk.
+    auto bring = [&](int start) {
+        if (start <= at.pos) copy_part<D>(buffers + (start / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, start, part_page(kv, warp, start));
+        copies_group();
+    };
+    bring(0);
+    if (keys) bring(CHUNK);
+    int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+    const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
+    pdl_wait();
+    const float *mine = all + (int64_t)(kv.head * group) * D;
+    for (int i = threadIdx.x; i < group * (D / 2); i += blockDim.x) {
+        int h = i / (D / 2), pair = i % (D / 2);
+        turn(mine + h * D, pair, a, angle_of(cosines, sines, at.pos, pair, a), [&](int j, float x) { queries[h][j] = __float2half_rn(x); });
+    }
+    __syncthreads();
+    uint32_t qf[D / 16][4];
+    load_queries<D>(qf, g < group ? queries[g] : nullptr, g + 8 < group ? queries[g + 8] : nullptr);
+    float out[tiles][4] = {}, top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
+    const float factor = scale * 1.44269504088896341f;
+    for (int start = 0; start <= at.pos; start += CHUNK) {
+        uint4 *frags = buffers + (start / CHUNK & 1) * (Frags<D>::all * 32);
+        if (start + CHUNK > at.pos) {
+            copies_done();
+            trim_part<D>(frags, kv, warp, start);
+            __syncthreads();
+            const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
+            __half *to = (__half *)frags;
+            const int in = at.pos - start;
+            if (int i = threadIdx.x; i < D / 2)
+                turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
+                     [&](int d, float x) { to[key_at<D>(in, d)] = k[page + slot * D + d] = __float2half_rn(x); });
+            for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(in, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+        } else if (keys) {
+            copies_left<1>();
+        }
+        __syncthreads();
+        if (!keys) bring(start + CHUNK);
+        Weights w;
+        chunk_weights<D, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
+        float part[tiles][4], x[2], y[2];
+        chunk_values<D, tiles>(part, w, frags, tiles * warp);
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            fold_weights(top[r], w.m[r], x[r], y[r]);
+            sum[r] = fold(sum[r], w.l[r], x[r], y[r]);
+        }
+#pragma unroll
+        for (int i = 0; i < tiles; i++) {
+#pragma unroll
+            for (int c = 0; c < 2 * ROWS; c++) out[i][c] = fold(out[i][c], part[i][c], x[c >> 1], y[c >> 1]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        int h = g + 8 * r;
+        if (h >= group) continue;
+        float *to = att + ((int64_t)row * a.heads + kv.head * group + h) * D;
+#pragma unroll
+        for (int i = 0; i < tiles; i++)
+            *(float2 *)(to + 8 * (tiles * warp + i) + 2 * t) = make_float2(__fdiv_rn(out[i][2 * r], sum[r]), __fdiv_rn(out[i][2 * r + 1], sum[r]));
+    }
+}
+
 // Blocks of attn_decode on a multiprocessor: with five, 16 rows of 512 positions are at work at once.
 #if __CUDA_ARCH__ >= 900
 constexpr int decodeBlocks = 5;
@@ -134,6 +215,17 @@ constexpr int decodeBlocks = 1;
             attn_decode<D, 1>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
         else                                                                                                                              \
             attn_decode<D, 2>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
+    }                                                                                                                                     \
+    extern "C" __global__ void __launch_bounds__(128)                                                                                     \
+        attn_each_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,                \
+                      const float *sines, float *att, float scale, Shape a) {                                                             \
+        extern __shared__ uint4 buffers[];                                                                                                \
+        __shared__ float4 exchange[8][32];                                                                                                \
+        __shared__ __align__(16) __half queries[16][D];                                                                                   \
+        if (a.heads <= 8 * a.kvHeads)                                                                                                     \
+            attn_each<D, 1>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
+        else                                                                                                                              \
+            attn_each<D, 2>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
     }
 
 #define FOLD(name, D, VALUES)                                                                                                                \
