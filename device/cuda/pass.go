@@ -57,6 +57,9 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 		if err := ask(b, h, l, ps); err != nil {
 			return err
 		}
+		if ps.room != noRoom && ps.screened {
+			return nil // told already
+		}
 		if ps.room != noRoom {
 			return p.rooms.tell(g, ps, words/4)
 		}
@@ -111,7 +114,10 @@ func (p *head) bound(b *device.Batch, h *hidden, l *logits, ps *pass) error {
 		}
 		ps.bits = p.screen.bits(p.g, from.n, ps.most)
 		ps.spared += int64(from.n) * p.screen.spared(ps.bits)
-		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1)}
+		to := places{row(sp.norm, p.hidden), row(sp.noted, 1), row(sp.wanted, 1), row(sp.ids, ps.most), row(sp.best, ps.most), row(sp.states, 1), row(sp.counts, 1), 0}
+		if ps.room != noRoom {
+			to.told = p.rooms.at(ps)
+		}
 		if err := p.screen.run(p.g, &sp.screenSpace, &from, ps.most, ps.bits, &to); err != nil {
 			return err
 		}

@@ -60,10 +60,13 @@ func (r *replies) room(ps *pass) {
 	ps.sp.norm = at.Offset(4 * replyWords)
 }
 
+// at is where the answers of a pass come to on the host, as the GPU sees it.
+func (r *replies) at(ps *pass) driver.Ptr { return r.there.Offset(int64(4 * replyWords * ps.room)) }
+
 // tell puts the copy of a pass's answers to the host into the stream.
 func (r *replies) tell(g *gpu, ps *pass, words int) error {
 	return g.fail("copying answers", g.kern.copyWords.run(g.stream, driver.Dim{X: 1}, 256, 0, true,
-		ps.sp.noted, r.there.Offset(int64(4*replyWords*ps.room)), words))
+		ps.sp.noted, r.at(ps), words))
 }
 
 // rows is the list of all rows, wanted that of one token wanted of each.

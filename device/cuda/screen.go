@@ -39,8 +39,8 @@ const (
 	// exactly before the whole head is the better choice.
 	leftMost = 8
 	// boundBlocks is how many blocks of kernels/screen.cu read the copy; those of screen_stream.cu
-	// have streamThreads threads and a ring of streamRing bytes.
-	boundBlocks, streamThreads, streamRing = 264, 384, 192 << 10
+	// have streamRing bytes for the ring and activations.
+	boundBlocks, streamRing = 264, 208 << 10
 	// bitsAgain is after how many passes fewer bits are tried again.
 	bitsAgain = 256
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
@@ -181,6 +181,14 @@ func boundGroup(n int) int {
 	return i
 }
 
+// streamThreads are those of a block of screen_stream for a group: of 64 rows a warp has one tile.
+func streamThreads(group int) int {
+	if boundGroups[group] == 8 {
+		return 16*32 + 128
+	}
+	return 8*32 + 128
+}
+
 // partsOf is how many blocks share what is left of each of n rows.
 func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
 
@@ -200,8 +208,8 @@ func (t *taken) take(row, wanted int32) {
 }
 
 // places is where what belongs to rows goes: normalized values, what was noted of them, how many
-// logits are wanted, which these are.
-type places struct{ norm, noted, wanted, ids, best, states, counts driver.Ptr }
+// logits are wanted, which these are. Where one of each row is wanted, told is the host's memory for all from noted on, or 0.
+type places struct{ norm, noted, wanted, ids, best, states, counts, told driver.Ptr }
 
 // fewestBits is what a pass over n rows reads of the copy if few rows are left: measured on H100 with
 // a random head of 128,256 rows of 2,560. One row has some thousand left of six bits and some fifty
@@ -275,7 +283,7 @@ func (s *screen) bound(g *gpu, sp *screenSpace, n, bits int, to *places, stream 
 	group := boundGroup(n)
 	coefs := s.coefs.Offset(int64((bits - leastBits) * s.tiles * 256))
 	if stream {
-		return g.kern.streams[bits-leastBits][group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads, streamRing, true,
+		return g.kern.streams[bits-leastBits][group].run(g.stream, driver.Dim{X: g.props.SMs}, streamThreads(group), streamRing, true,
 			s.codes, coefs, sp.acts, sp.widths, to.wanted, s.chunks, s.d.rows, n, sp.uppers, sp.tops, sp.floors)
 	}
 	return g.kern.bounds[group].run(g.stream, driver.Dim{X: min(boundBlocks, ceilDiv(s.tiles, 8))}, 256, 0, true,
@@ -290,5 +298,5 @@ func (s *screen) finish(g *gpu, sp *screenSpace, n, most int, to *places) error 
 	}
 	return g.kern.screenFinish.run(g.stream, driver.Dim{X: partsOf(n), Y: n}, finishThreads, held, true,
 		sp.uppers, sp.tops, sp.floors, sp.widths, sp.able, to.wanted, s.d.mem.ptr, s.d.kind, to.norm, s.d.rows, s.d.cols, sp.room, most,
-		sp.list, sp.exact, sp.parts, sp.done, to.counts, to.states, to.ids, to.best)
+		sp.list, sp.exact, sp.parts, sp.done, to.noted, to.told, to.counts, to.states, to.ids, to.best)
 }

@@ -55,7 +55,7 @@ func (p *head) answers(sp *headSpace, from *taken, n, most int, want driver.Ptr,
 }
 
 func (sp *headSpace) places() *places {
-	return &places{sp.norm, sp.noted, sp.wanted, sp.ids, sp.best, sp.states, sp.counts}
+	return &places{sp.norm, sp.noted, sp.wanted, sp.ids, sp.best, sp.states, sp.counts, 0}
 }
 
 // rows puts rows that need no norm where a pass takes them. On the queue.
