@@ -5,7 +5,8 @@ package device
 // Device for it by a type assertion.
 type Screener interface {
 	// SetScreening chooses how heads that are loaded from now on are screened:
-	// ScreenAuto, ScreenOff or ScreenNow. The error names another mode.
+	// ScreenAuto, ScreenSix, ScreenEight, ScreenOff or ScreenNow. The error names
+	// another mode.
 	SetScreening(mode string) error
 	// Screening reads the counters.
 	Screening() Screening
@@ -13,9 +14,11 @@ type Screener interface {
 
 // Modes of screening.
 const (
-	ScreenAuto = "auto" // 8 bits, made in the background, where that pays
-	ScreenOff  = "off"  // the full head always
-	ScreenNow  = "now"  // made at the first use, before it is answered, whether it pays or not
+	ScreenAuto  = "auto" // a copy of 8 bits, made in the background, where that pays; each step reads as many of the bits as it needs
+	ScreenSix   = "6"    // the same, but a CPU always reads the six upper bits
+	ScreenEight = "8"    // the same, but a CPU always reads all of them
+	ScreenOff   = "off"  // the full head always
+	ScreenNow   = "now"  // as auto, but made at the first use, before it is answered, whether it pays or not
 )
 
 // Screening tells what became of a device's screening copies and of the

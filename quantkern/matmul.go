@@ -297,3 +297,11 @@ func DotRow(c *Codec, data []byte, rows, cols, r int, x []float32, scratch *Scra
 	MulDense(scratch.one, 1, c, data[r*size:(r+1)*size], 1, cols, 0, 1, x, 1, scratch)
 	return scratch.one[0]
 }
+
+// FetchRow asks for row r of a matrix, which DotRow will read soon: rows here and there
+// come late where nobody expects them.
+func FetchRow(c *Codec, data []byte, cols, r int) {
+	if size := c.rowBytes(cols); active.fetch != nil && size > 0 {
+		active.fetch(&data[r*size], uintptr(size+63)/64)
+	}
+}

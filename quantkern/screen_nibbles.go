@@ -59,9 +59,12 @@ func NewScreenInPlace(c *Codec, data []byte, rows, cols int) (*Screen, error) {
 			ErrUnscreenable, rows, cols, c.Name, len(data), splitValues)
 	}
 	s := &Screen{rows: rows, cols: cols, chunks: cols / splitValues, nibbles: data}
-	s.coefs = make([]float32, s.Groups()*screenRows)
+	s.norms = make([]float32, s.Groups()*screenRows)
 	return s, nil
 }
+
+// InPlace tells whether the rows are bounded where they lie.
+func (s *Screen) InPlace() bool { return s.nibbles != nil }
 
 // ScreenInPlaceBytes is the memory that a Screen in place takes for so many
 // rows.
@@ -77,7 +80,7 @@ func (s *Screen) setNorm(r int, w []float32) bool {
 	}
 	// The squares are rounded to float32.
 	n := float64(math.Sqrt(sumSquares(w)) * (1 + 0x1p-22))
-	s.coefs[r] = upward(max(n, floorNorm))
+	s.norms[r] = upward(max(n, floorNorm))
 	return true
 }
 
@@ -86,8 +89,8 @@ func (a *ScreenActs) quantizeSplit(i int, x []float32) bool {
 	size := a.chunks * splitBytes
 	split := a.split[i*size : (i+1)*size]
 	clear(split)
-	t, ok := a.round(x, splitMost, 1, a.widths[2*i:2*i+2], func(j int, q float64) { putSplit(split, j, int32(q)) })
-	a.steps[i] = t
+	t, ok := a.round(x, splitMost, 1, a.fine.widths[2*i:2*i+2], func(j int, q float64) { putSplit(split, j, int32(q)) })
+	a.fine.steps[i] = t
 	return ok
 }
 
@@ -114,7 +117,7 @@ func (s *Screen) upperNibbles(dst []float32, stride, g0, g1 int, a *ScreenActs) 
 			for i := range a.rows {
 				for r := range min(screenRows, s.rows-first) {
 					sum := nibbleDot(s.nibbles[(first+r)*row:][:row], a.split[i*acts:][:acts])
-					out[i*stride+r] = sum + float32(s.coefs[first+r]*a.widths[2*i+1])
+					out[i*stride+r] = sum + float32(s.norms[first+r]*a.fine.widths[2*i+1])
 				}
 			}
 			continue
@@ -124,7 +127,7 @@ func (s *Screen) upperNibbles(dst []float32, stride, g0, g1 int, a *ScreenActs) 
 			n := min(len(tiles), a.rows-i)
 			_ = out[(i+n-1)*stride+screenRows-1]
 			tiles[n-1](&out[i*stride], uintptr(4*stride), &s.nibbles[first*row], uintptr(row), &a.split[i*acts], uintptr(acts),
-				uintptr(s.chunks), &s.coefs[first], &a.widths[2*i])
+				uintptr(s.chunks), &s.norms[first], &a.fine.widths[2*i])
 			i += n
 		}
 	}

@@ -102,8 +102,8 @@ func (c *screenCase) inPlace(t testingT) *Screen {
 	if err := s.Fill(c.codec, c.data, 0, c.rows, &scratch); err != nil {
 		t.Fatal(err)
 	}
-	if want := ScreenInPlaceBytes(c.rows); want != s.Bytes() || want != 4*len(s.coefs) {
-		t.Fatalf("ScreenInPlaceBytes says %d, Bytes %d of %d norms", want, s.Bytes(), len(s.coefs))
+	if want := ScreenInPlaceBytes(c.rows); want != 4*len(s.norms) {
+		t.Fatalf("ScreenInPlaceBytes says %d of %d norms", want, len(s.norms))
 	}
 	return s
 }
@@ -120,7 +120,7 @@ func (c *screenCase) bounds(s *Screen) (upper []float32, a *ScreenActs, ok []boo
 	upper = make([]float32, c.n*stride)
 	const groups = 5
 	for g := 0; g < s.Groups(); g += groups {
-		s.Upper(upper[g*screenRows:], stride, g, min(g+groups, s.Groups()), a)
+		s.Upper(upper[g*screenRows:], stride, g, min(g+groups, s.Groups()), a, eightBits)
 	}
 	return upper, a, ok
 }
@@ -140,9 +140,9 @@ func TestNibbleTiers(t *testing.T) {
 			got, _, _ := c.bounds(s)
 			restore()
 			if want == nil {
-				norms, want = s.coefs, got
+				norms, want = s.norms, got
 			}
-			if !equalBits(norms, s.coefs) || !equalBits(want, got) {
+			if !equalBits(norms, s.norms) || !equalBits(want, got) {
 				t.Fatalf("%s has other norms or bounds than the reference", tier)
 			}
 		}
@@ -161,7 +161,7 @@ func TestNibbleDots(t *testing.T) {
 			if !ok[i] {
 				continue
 			}
-			step := float64(a.Step(i))
+			step := float64(a.Step(i, eightBits))
 			for r := range c.rows {
 				c.codec.Decode(w, c.data, c.rows, c.cols, r)
 				var sum, size float64
@@ -169,8 +169,8 @@ func TestNibbleDots(t *testing.T) {
 					p := float64(v) * math.RoundToEven(float64(c.row(i)[j])/step)
 					sum, size = sum+p, size+math.Abs(p)
 				}
-				got := float64(upper[i*s.Groups()*screenRows+r]) - float64(s.coefs[r]*a.widths[2*i+1])
-				if most := 0x1p-18*size + 0x1p-22*float64(s.coefs[r]*a.widths[2*i+1]); !(math.Abs(got-sum) <= most) {
+				got := float64(upper[i*s.Groups()*screenRows+r]) - float64(s.norms[r]*a.fine.widths[2*i+1])
+				if most := 0x1p-18*size + 0x1p-22*float64(s.norms[r]*a.fine.widths[2*i+1]); !(math.Abs(got-sum) <= most) {
 					t.Fatalf("row %d, activations %d: %v, want %v within %v", r, i, got, sum, most)
 				}
 			}
@@ -190,12 +190,12 @@ func TestNibbleBounds(t *testing.T) {
 				continue
 			}
 			real := func(bound float32) *big.Float {
-				return new(big.Float).SetPrec(200).Mul(big.NewFloat(float64(bound)), big.NewFloat(float64(a.Step(i))))
+				return new(big.Float).SetPrec(200).Mul(big.NewFloat(float64(bound)), big.NewFloat(float64(a.Step(i, eightBits))))
 			}
 			for r := range c.rows {
 				up, d := upper[i*s.Groups()*screenRows+r], big.NewFloat(float64(logits[i*c.rows+r]))
-				if low := s.lower(r, up, a.widths[2*i:]); real(up).Cmp(d) < 0 || real(low).Cmp(d) > 0 {
-					t.Fatalf("row %d: %v is not within [%v, %v] steps of %v", r, d, low, up, a.Step(i))
+				if low := s.lower(r, up, a.fine.widths[2*i:], eightBits); real(up).Cmp(d) < 0 || real(low).Cmp(d) > 0 {
+					t.Fatalf("row %d: %v is not within [%v, %v] steps of %v", r, d, low, up, a.Step(i, eightBits))
 				}
 			}
 		}
@@ -220,18 +220,18 @@ func TestNibbleWidth(t *testing.T) {
 			for _, v := range w {
 				sum.Add(sum, square(float64(v)))
 			}
-			norm := square(float64(s.coefs[r]))
+			norm := square(float64(s.norms[r]))
 			most := new(big.Float).Mul(sum, big.NewFloat(1+0x1p-19))
 			most.Add(most, square(floorNorm))
 			if norm.Cmp(sum) < 0 || norm.Cmp(most) > 0 {
-				t.Fatalf("row %d: the norm is %v, its square should be %v", r, s.coefs[r], sum)
+				t.Fatalf("row %d: the norm is %v, its square should be %v", r, s.norms[r], sum)
 			}
 		}
 		for i := range c.n {
 			if !ok[i] {
 				continue
 			}
-			step, norm, miss := float64(a.Step(i)), 0.0, 0.0
+			step, norm, miss := float64(a.Step(i, eightBits)), 0.0, 0.0
 			for _, v := range c.row(i) {
 				x := float64(v)
 				d := x - step*math.RoundToEven(x/step)
@@ -240,7 +240,7 @@ func TestNibbleWidth(t *testing.T) {
 			norm, miss = math.Sqrt(norm)/step, math.Sqrt(miss)/step
 			gamma := (float64(c.cols/Lanes) + 5) * unit
 			least := miss + gamma*norm + (gamma+4*unit)*(norm+miss)
-			if width := float64(a.widths[2*i+1]); width < least || width > 1.001*least+16*unit*norm {
+			if width := float64(a.fine.widths[2*i+1]); width < least || width > 1.001*least+16*unit*norm {
 				t.Fatalf("activations %d: width %v, at least %v", i, width, least)
 			}
 		}
@@ -293,7 +293,7 @@ func TestNibblesFindTheLargest(t *testing.T) {
 				lists[j].Reset(k)
 			}
 			for g := range s.Groups() {
-				lists[g%workers].Offer(s, a, i, g*screenRows, upper[i*stride+g*screenRows:][:screenRows])
+				lists[g%workers].Offer(s, a, eightBits, i, g*screenRows, upper[i*stride+g*screenRows:][:screenRows])
 			}
 			list := &lists[0]
 			for j := 1; j < workers; j++ {
@@ -304,7 +304,7 @@ func TestNibblesFindTheLargest(t *testing.T) {
 				for _, id := range list.Best(nil) {
 					least = min(least, DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), &scratch))
 				}
-				list.Know(least, a.Step(i))
+				list.Know(least, a.Step(i, eightBits))
 			}
 			ids := list.Rows()
 			total += c.rows
@@ -388,7 +388,7 @@ func BenchmarkNibbles(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
 				for g := 0; g < s.Groups(); g += groups {
-					s.Upper(upper, groups*screenRows, g, g+groups, &a)
+					s.Upper(upper, groups*screenRows, g, g+groups, &a, eightBits)
 				}
 			}
 		})

@@ -39,6 +39,13 @@ var screenKinds = map[string]func(r *rand.Rand, row, col int) float32{
 		return float32(r.NormFloat64() * math.Ldexp(1, row%25-14))
 	},
 	"denormal": func(r *rand.Rand, _, _ int) float32 { return float32(r.NormFloat64() * 0x1p-22) },
+	// Codes that six bits miss the most.
+	"edges": func(r *rand.Rand, row, col int) float32 {
+		if col == 0 {
+			return codeMost
+		}
+		return float32(4*(r.IntN(62)-31) + 3*((row+col)%2))
+	},
 	"sparse": func(r *rand.Rand, row, _ int) float32 {
 		if row%3 == 0 || r.IntN(9) > 0 {
 			return 0
@@ -127,7 +134,7 @@ func (c *screenCase) screen(t testingT) *Screen {
 	if err := s.Fill(c.codec, c.data, 0, c.rows, &scratch); err != nil {
 		t.Fatal(err)
 	}
-	if want := ScreenBytes(c.rows, c.cols); want != len(s.codes)+4*len(s.coefs) {
+	if want := ScreenBytes(c.rows, c.cols); want != s.Reads(eightBits)+4*len(s.coefs[0]) {
 		t.Fatalf("ScreenBytes says %d", want)
 	}
 	return s
@@ -139,24 +146,34 @@ type testingT interface {
 	Fatalf(string, ...any)
 }
 
-// precision is how a test bounds products.
-type precision int
+var eightBits = Bounds{Bits: MostBits}
 
-const (
-	fine precision = iota
-	coarse
-	refined // coarse first
-	precisions
-)
+// precision is how a test bounds products: refined lists are bounded again.
+type precision struct {
+	Bounds
+	refined bool
+}
 
-// step is that of the bounds of activation row i, whose widths come with it.
-func (p precision) step(a *ScreenActs, i int, x []float32) (float64, []float32) {
-	if p == coarse {
-		step, _ := screenStep(x, codeMost)
-		return step, a.coarseWidths[2*i:]
+// precisions are all that there are.
+func precisions() (all []precision) {
+	for _, bits := range []int{LeastBits, MostBits} {
+		for _, coarse := range []bool{false, true} {
+			for _, refined := range []bool{false, true} {
+				all = append(all, precision{Bounds{bits, coarse}, refined})
+			}
+		}
 	}
-	step, _ := screenStep(x, actMost)
-	return step, a.widths[2*i:]
+	return all
+}
+
+// step is that of the bounds of an activation row.
+func (p precision) step(x []float32) float64 {
+	most := float64(wordMost)
+	if p.Coarse {
+		most = codeMost
+	}
+	step, _ := screenStep(x, most)
+	return step
 }
 
 // shortlists screens all activation rows, in pieces as several workers would,
@@ -185,19 +202,11 @@ func (c *screenCase) shortlists(s *Screen, k, workers int, p precision, known bo
 	all := make([]float32, c.n*s.Groups()*screenRows)
 	for g := 0; g < s.Groups(); g += groups {
 		g1 := min(g+groups, s.Groups())
-		if p == fine {
-			s.Upper(upper, stride, g, g1, &a)
-		} else {
-			s.UpperCoarse(upper, stride, g, g1, &a)
-		}
+		s.Upper(upper, stride, g, g1, &a, p.Bounds)
 		for i := range c.n {
 			copy(all[(i*s.Groups()+g)*screenRows:], upper[i*stride:][:(g1-g)*screenRows])
 			list := &lists[g/groups%workers][i]
-			if p == fine {
-				list.Offer(s, &a, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
-			} else {
-				list.OfferCoarse(s, &a, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
-			}
+			list.Offer(s, &a, p.Bounds, i, g*screenRows, upper[i*stride:][:(g1-g)*screenRows])
 		}
 	}
 	rows := make([][]int32, c.n)
@@ -211,13 +220,13 @@ func (c *screenCase) shortlists(s *Screen, k, workers int, p precision, known bo
 			for _, id := range list.Best(nil) {
 				least = min(least, DotRow(c.codec, c.data, c.rows, c.cols, int(id), c.row(i), &Scratch{}))
 			}
-			if p == refined {
+			of := p.Bounds
+			if p.refined {
 				list.Refine(s, &a, i)
+				of.Coarse = false
 			}
-			if known && p == coarse {
-				list.Know(least, a.CoarseStep(i))
-			} else if known {
-				list.Know(least, a.Step(i))
+			if known {
+				list.Know(least, a.Step(i, of))
 			}
 			rows[i] = slices.Clone(lists[0][i].Rows())
 		}
@@ -233,7 +242,7 @@ func TestScreenFindsTheLargest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawScreenCase(t)
 		k := rapid.IntRange(1, min(100, c.rows)).Draw(t, "k")
-		p := precision(rapid.IntRange(0, int(precisions)-1).Draw(t, "precision"))
+		p := rapid.SampledFrom(precisions()).Draw(t, "precision")
 		known := rapid.Bool().Draw(t, "known")
 		logits := c.logits()
 		var wantRows [][]int32
@@ -288,7 +297,7 @@ func TestScreenBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawScreenCase(t)
 		s, logits := c.screen(t), c.logits()
-		p := precision(rapid.IntRange(0, int(coarse)).Draw(t, "precision"))
+		p := rapid.SampledFrom(precisions()).Draw(t, "precision")
 		_, upper := c.shortlists(s, 1, 1, p, false)
 		var a ScreenActs
 		a.Reset(c.n, c.cols)
@@ -296,31 +305,20 @@ func TestScreenBounds(t *testing.T) {
 			if !a.Quantize(i, c.row(i)) || !a.QuantizeCoarse(i, c.row(i)) {
 				continue
 			}
-			step, widths := p.step(&a, i, c.row(i))
+			step, widths := p.step(c.row(i)), a.of(p.Bounds).widths[2*i:]
 			real := func(bound float32) *big.Float {
 				return new(big.Float).SetPrec(200).Mul(big.NewFloat(float64(bound)), big.NewFloat(step))
 			}
 			for r := range c.rows {
 				up := upper[i*s.Groups()*screenRows+r]
 				d := big.NewFloat(float64(logits[i*c.rows+r]))
-				low := s.lower(r, up, widths)
+				low := s.lower(r, up, widths, p.Bounds)
 				if real(up).Cmp(d) < 0 || real(low).Cmp(d) > 0 {
 					t.Fatalf("row %d: %v is not within [%v, %v] steps of %v", r, d, low, up, step)
 				}
 			}
 		}
 	})
-}
-
-// each yields values as int64.
-func each[T int8 | int16](values []T) func(yield func(int64) bool) {
-	return func(yield func(int64) bool) {
-		for _, v := range values {
-			if !yield(int64(v)) {
-				return
-			}
-		}
-	}
 }
 
 // TestScreenNoOverflow: the largest dots that rounding allows, in every number
@@ -342,19 +340,24 @@ func TestScreenNoOverflow(t *testing.T) {
 			if !a.Quantize(0, x) || !a.QuantizeCoarse(0, x) {
 				t.Fatalf("%s: %d columns cannot be bounded", what, cols)
 			}
-			check := func(most int64, values func(yield func(int64) bool)) {
+			check := func(most int64, values []int64) {
 				var dot, top int64
-				for y := range values {
+				for _, y := range values {
 					m := max(y, -y)
-					dot += codeMost * m
+					dot += sixMost * m
 					top = max(top, m)
 				}
 				if dot > math.MaxInt32 || top > most || top == 0 {
 					t.Errorf("%s, %d columns: the dot reaches %d, the largest value is %d of %d", what, cols, dot, top, most)
 				}
 			}
-			check(actMost, each(a.fine))
-			check(codeMost, each(a.coarse))
+			var fine, coarse []int64
+			for i := range cols {
+				fine = append(fine, int64(a.fine.at(0, i)))
+				coarse = append(coarse, int64(a.coarse.at(0, i)))
+			}
+			check(wordMost, fine)
+			check(codeMost, coarse)
 			if cols > 20000 {
 				continue
 			}
@@ -362,10 +365,10 @@ func TestScreenNoOverflow(t *testing.T) {
 			c := screenCase{codec: mustLookup(t, "F32"), rows: 4, cols: cols, x: x, n: 1}
 			c.data = bytesOf(slices.Concat(x, x, x, x))
 			s := c.screen(t)
-			var want [refined]float32
+			want := map[precision]float32{}
 			for _, tier := range Tiers() {
 				withTier(t, tier, func() {
-					for p := range refined {
+					for _, p := range precisions() {
 						_, upper := c.shortlists(s, 1, 1, p, false)
 						if upper[0] <= 0 || want[p] != 0 && upper[0] != want[p] {
 							t.Errorf("%s, %d columns on %s: bound %v, want %v", what, cols, tier, upper[0], want[p])
@@ -430,10 +433,10 @@ func TestShortlistKeepsLittle(t *testing.T) {
 	a.Reset(1, cols)
 	a.Quantize(0, c.x)
 	upper := make([]float32, s.Groups()*screenRows)
-	s.Upper(upper, len(upper), 0, s.Groups(), &a)
+	s.Upper(upper, len(upper), 0, s.Groups(), &a, eightBits)
 	var l Shortlist
 	l.Reset(3)
-	l.Offer(s, &a, 0, 0, upper)
+	l.Offer(s, &a, eightBits, 0, 0, upper)
 	if cap(l.ids) > 8*leastList {
 		t.Errorf("the list grew to %d", cap(l.ids))
 	}
@@ -461,34 +464,30 @@ func BenchmarkScreen(b *testing.B) {
 			}
 		}
 	})
-	for _, n := range []int{1, 4, 16} {
-		b.Run(fmt.Sprintf("upper/%d", n), func(b *testing.B) {
-			var a ScreenActs
-			a.Reset(n, cols)
-			for i := range n {
-				a.Quantize(i, floats(rng, cols))
+	for _, n := range []int{1, 2, 4, 8, 16} {
+		var a ScreenActs
+		a.Reset(n, cols)
+		for i := range n {
+			x := floats(rng, cols)
+			a.Quantize(i, x)
+			a.QuantizeCoarse(i, x)
+		}
+		for _, p := range precisions() {
+			if p.refined {
+				continue
 			}
-			upper := make([]float32, n*rows)
-			b.SetBytes(rows * cols)
-			for b.Loop() {
-				s.Upper(upper, rows, 0, s.Groups(), &a)
-			}
-		})
-		b.Run(fmt.Sprintf("coarse/%d", n), func(b *testing.B) {
-			var a ScreenActs
-			a.Reset(n, cols)
-			for i := range n {
-				a.QuantizeCoarse(i, floats(rng, cols))
-			}
-			const groups = 16
-			upper := make([]float32, n*groups*screenRows)
-			b.SetBytes(rows * cols)
-			for b.Loop() {
-				for g := 0; g < s.Groups(); g += groups {
-					s.UpperCoarse(upper, groups*screenRows, g, g+groups, &a)
+			name := map[bool]string{false: "fine", true: "coarse"}[p.Coarse]
+			b.Run(fmt.Sprintf("%s/%d/%d", name, p.Bits, n), func(b *testing.B) {
+				const groups = 16
+				upper := make([]float32, n*groups*screenRows)
+				b.SetBytes(int64(s.Reads(p.Bounds)))
+				for b.Loop() {
+					for g := 0; g < s.Groups(); g += groups {
+						s.Upper(upper, groups*screenRows, g, g+groups, &a, p.Bounds)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -16,6 +16,10 @@ type Shortlist struct {
 	uppers []float32
 	best   []float32 // upper bounds of what Best found
 	limit  int       // length at which those below floor are thrown out
+
+	top      float32 // the largest upper bound offered
+	leader   int32   // its row
+	overtook bool    // since Leader was asked
 }
 
 // leastList is the length from which a Shortlist is worth cleaning.
@@ -25,33 +29,29 @@ const leastList = 1024
 func (l *Shortlist) Reset(k int) {
 	l.k, l.floor, l.limit = k, float32(math.Inf(-1)), leastList
 	l.lows, l.ids, l.uppers = l.lows[:0], l.ids[:0], l.uppers[:0]
+	l.top, l.overtook = float32(math.Inf(-1)), false
 }
 
 // Bytes is the memory held.
 func (l *Shortlist) Bytes() int { return 4 * (cap(l.lows) + cap(l.ids) + cap(l.uppers) + cap(l.best)) }
 
 // Offer takes the upper bounds of rows r0, r0+1, … with activation row i, which
-// Upper gave.
-func (l *Shortlist) Offer(s *Screen, a *ScreenActs, i, r0 int, uppers []float32) {
-	l.offer(s, a.widths[2*i:2*i+2], r0, uppers)
-}
-
-// OfferCoarse takes upper bounds that UpperCoarse gave. A list takes one kind.
-func (l *Shortlist) OfferCoarse(s *Screen, a *ScreenActs, i, r0 int, uppers []float32) {
-	l.offer(s, a.coarseWidths[2*i:2*i+2], r0, uppers)
-}
-
-func (l *Shortlist) offer(s *Screen, widths []float32, r0 int, uppers []float32) {
+// Upper gave. A list takes one kind of bounds.
+func (l *Shortlist) Offer(s *Screen, a *ScreenActs, b Bounds, i, r0 int, uppers []float32) {
 	if active.maxOf != nil && whole(len(uppers)) && active.maxOf(&uppers[0], uintptr(len(uppers)/Lanes)) < l.floor {
 		return // as nearly always
 	}
+	widths := a.of(b).widths[2*i : 2*i+2]
 	for j, u := range uppers[:min(len(uppers), s.rows-r0)] {
 		if u < l.floor {
 			continue
 		}
 		l.ids = append(l.ids, int32(r0+j))
 		l.uppers = append(l.uppers, u)
-		l.raise(s.lower(r0+j, u, widths))
+		if u > l.top {
+			l.top, l.leader, l.overtook = u, int32(r0+j), true
+		}
+		l.raise(s.lower(r0+j, u, widths, b))
 		if len(l.ids) >= l.limit {
 			l.clean(l.floor)
 			l.limit = max(leastList, 2*len(l.ids))
@@ -59,25 +59,24 @@ func (l *Shortlist) offer(s *Screen, widths []float32, r0 int, uppers []float32)
 	}
 }
 
-// Refine bounds the rows of a list that was offered coarse bounds again, with
-// activation row i in 16 bits, and keeps those that can be among the k largest.
+// Refine bounds the rows of a list again, as closely as s can, with activation row i
+// in 16 bits, and keeps those that can be among the k largest.
 func (l *Shortlist) Refine(s *Screen, a *ScreenActs, i int) {
 	l.clean(l.floor)
 	ids := l.ids
 	slices.Sort(ids)
 	l.floor, l.lows = float32(math.Inf(-1)), l.lows[:0]
-	one := ScreenActs{rows: 1, cols: a.cols, stride: a.stride,
-		fine: a.fine[i*a.stride : (i+1)*a.stride], widths: a.widths[2*i : 2*i+2]}
+	one, all := ScreenActs{rows: 1, cols: a.cols, fine: a.fine.one(i)}, Bounds{Bits: MostBits}
 	var uppers [screenRows]float32
 	group := -1
 	for j, id := range ids {
 		if g := int(id) / screenRows; g != group {
 			group = g
-			s.Upper(uppers[:], screenRows, g, g+1, &one)
+			s.Upper(uppers[:], screenRows, g, g+1, &one, all)
 		}
 		u := uppers[id%screenRows]
 		l.uppers[j] = u
-		l.raise(s.lower(int(id), u, one.widths))
+		l.raise(s.lower(int(id), u, one.fine.widths, all))
 	}
 }
 
@@ -99,6 +98,14 @@ func (l *Shortlist) Best(ids []int32) []int32 {
 		}
 	}
 	return ids
+}
+
+// Leader is the row of the largest upper bound offered; fresh is false if it was at the
+// last call. Where bounds are wide and one row is wanted, its exact product (Know) spares
+// the list most of the rows that follow.
+func (l *Shortlist) Leader() (id int32, fresh bool) {
+	fresh, l.overtook = l.overtook, false
+	return l.leader, fresh
 }
 
 // Know drops rows that are below an exact product, the least of k of them;
@@ -140,7 +147,7 @@ func (l *Shortlist) raise(low float32) {
 		}
 	}
 	if len(l.lows) == l.k {
-		l.floor = l.lows[0]
+		l.floor = max(l.floor, l.lows[0])
 	}
 }
 

@@ -34,7 +34,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 				bounded.ResetFor(screen, 2)
 				bounded.Quantize(0, x[:256])
 				bounded.Quantize(1, x[256:])
-				screen.Upper(dst, 8, 0, 2, &bounded)
+				screen.Upper(dst, 8, 0, 2, &bounded, eightBits)
 			},
 			"RMSNorm":       func() { RMSNorm(dst, x[:256], w, 1e-5) },
 			"RopeAngles":    func() { RopeAngles(cos, sin, 77, 64, 1e4, 1, nil) },

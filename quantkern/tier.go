@@ -23,11 +23,9 @@ type tier struct {
 	dotF32, dotF16 denseTiles
 
 	packed      map[string]packed // by codec
-	screen      []screenTile      // screen[n-1]: a group of 4 rows × n activation rows
-	coarse      []coarseTile      // the same with activations of 8 bits; may be nil
-	coarseNear  []coarseTile      // coarse, fetching past the second cache
-	nibbles     []nibbleTile      // the same on rows of Q4_0 where they lie; may be nil
-	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)
+	screens     [bitChoices]screenTiles
+	nibbles     []nibbleTile // bounds of 4 rows of Q4_0 where they lie × n activation rows; may be nil
+	screenCodes func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss6, miss8 float64, norm6, norm8 int32)
 
 	weightedF32x1, weightedF32x4 func(dst, v *float32, ldv uintptr, p *float32, n uintptr)
 	weightedF16x1, weightedF16x4 func(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
@@ -52,6 +50,7 @@ type tier struct {
 	fromF16    func(dst *float32, x *uint16, blocks uintptr)
 	ropeNeoX   func(x, cos, sin *float32, blocks uintptr)
 
+	fetch     func(p *byte, lines uintptr)
 	readProbe func(p *byte, blocks, ahead uintptr) uint64
 	int8Probe func(rounds uintptr) uint32
 }
@@ -74,13 +73,20 @@ type tiles struct {
 // activation rows: one with one, and four with one and with four (or nil).
 type denseTiles struct{ one, x1, x4 denseTile }
 
+// screenTiles bound products with one number of bits of a Screen; may be nil.
+type screenTiles struct {
+	fine       []screenTile // fine[n-1]: a group of 4 rows × n activation rows
+	coarse     []coarseTile // the same with activations of 8 bits
+	coarseNear []coarseTile // coarse, fetching past the second cache
+}
+
 // screenTile bounds the products of one group of a Screen (see screenUpper) with
 // activation rows ldy apart, two widths each; rows of dst are ldd apart.
-type screenTile func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)
+type screenTile func(dst *float32, ldd uintptr, six, low *byte, y *int16, ldy, chunks uintptr, bases *int32, coefs, widths *float32)
 
-// coarseTile is screenTile for activations of 8 bits (see coarseUpper); with each chunk
-// four lines from next on are fetched, and next grows by step.
-type coarseTile func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)
+// coarseTile is screenTile for activations of 8 bits; with each chunk a chunk's lines
+// from nextSix and nextLow on are fetched, which grow by 3·step and step.
+type coarseTile func(dst *float32, ldd uintptr, six, low *byte, y *int8, ldy, chunks uintptr, nextSix, nextLow *byte, step uintptr, bases *int32, coefs, widths *float32)
 
 // nibbleTile bounds the products of 4 rows of Q4_0, chunks of 128 values, with
 // split activation rows (see nibbleUpper).

@@ -44,9 +44,14 @@ var tierAVX512 = tier{
 		"Q6_K":  pack(avx512.DecodeQ6K, avx512.StreamQ6K),
 		"IQ2_S": bind(avx512.DecodeIQ2S, avx512.StreamIQ2S, &iq2sGrid[0]),
 	},
-	screen:        []screenTile{avx512.Screenx1, avx512.Screenx2, avx512.Screenx3, avx512.Screenx4},
-	coarse:        []coarseTile{avx512.Coarsex1, avx512.Coarsex2, avx512.Coarsex3, avx512.Coarsex4, avx512.Coarsex5, avx512.Coarsex6},
-	coarseNear:    []coarseTile{avx512.CoarseNearx1, avx512.CoarseNearx2, avx512.CoarseNearx3, avx512.CoarseNearx4, avx512.CoarseNearx5, avx512.CoarseNearx6},
+	screens: [bitChoices]screenTiles{
+		{fine: []screenTile{avx512.Screen6x1, avx512.Screen6x2, avx512.Screen6x3, avx512.Screen6x4}},
+		{
+			fine:       []screenTile{avx512.Screen8x1, avx512.Screen8x2, avx512.Screen8x3, avx512.Screen8x4},
+			coarse:     []coarseTile{avx512.Coarsex1, avx512.Coarsex2, avx512.Coarsex3, avx512.Coarsex4, avx512.Coarsex5, avx512.Coarsex6},
+			coarseNear: []coarseTile{avx512.CoarseNearx1, avx512.CoarseNearx2, avx512.CoarseNearx3, avx512.CoarseNearx4, avx512.CoarseNearx5, avx512.CoarseNearx6},
+		},
+	},
 	nibbles:       []nibbleTile{avx512.Nibblesx1, avx512.Nibblesx2, avx512.Nibblesx3, avx512.Nibblesx4},
 	screenCodes:   avx512.ScreenCodes,
 	weightedF32x1: avx512.WeightedF32x1, weightedF32x4: avx512.WeightedF32x4,
@@ -56,7 +61,7 @@ var tierAVX512 = tier{
 	add: avx512.Add, scale: avx512.Scale, scaleMul: avx512.ScaleMul,
 	relu2Mul: avx512.ReLU2Mul, siluMul: avx512.SiLUMul,
 	toF16: avx512.ToF16, fromF16: avx512.FromF16, ropeNeoX: avx512.RopeNeoX,
-	readProbe: avx512.ReadProbe, int8Probe: avx512.Int8Probe,
+	fetch: avx512.Fetch, readProbe: avx512.ReadProbe, int8Probe: avx512.Int8Probe,
 }
 
 var tierAVX2 = tier{
@@ -80,7 +85,7 @@ var tierAVX2 = tier{
 		"Q6_K":  pack(avx2.DecodeQ6K, avx2.StreamQ6K),
 		"IQ2_S": bind(avx2.DecodeIQ2S, avx2.StreamIQ2S, &iq2sGrid[0]),
 	},
-	screen:        []screenTile{avx2.Screenx1, avx2.Screenx2},
+	screens:       [bitChoices]screenTiles{{fine: []screenTile{avx2.Screen6x1}}, {fine: []screenTile{avx2.Screen8x1}}},
 	screenCodes:   avx2.ScreenCodes,
 	weightedF32x1: avx2.WeightedF32x1, weightedF32x4: avx2.WeightedF32x4,
 	weightedF16x1: avx2.WeightedF16x1, weightedF16x4: avx2.WeightedF16x4,
@@ -88,7 +93,7 @@ var tierAVX2 = tier{
 	add: avx2.Add, scale: avx2.Scale, scaleMul: avx2.ScaleMul,
 	relu2Mul: avx2.ReLU2Mul, siluMul: avx2.SiLUMul,
 	toF16: avx2.ToF16, fromF16: avx2.FromF16, ropeNeoX: avx2.RopeNeoX,
-	readProbe: avx2.ReadProbe, int8Probe: avx2.Int8Probe,
+	fetch: avx2.Fetch, readProbe: avx2.ReadProbe, int8Probe: avx2.Int8Probe,
 }
 
 // bind gives kernels the table that they look values up in.

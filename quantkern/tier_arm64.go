@@ -27,6 +27,7 @@ var tierNEON = tier{
 	dotF32:        denseTiles{neon.DotF32, neon.DotF32x1, nil},
 	dotF16:        denseTiles{neon.DotF16, neon.DotF16x1, nil},
 	packed:        map[string]packed{"Q8_0": pack(neon.DecodeQ8x0, nil)},
+	screens:       [bitChoices]screenTiles{{fine: []screenTile{neon.Screen6x1}}, {fine: []screenTile{neon.Screen8x1}}},
 	weightedF32x1: neon.WeightedF32x1, weightedF32x4: neon.WeightedF32x4,
 	weightedF16x1: neon.WeightedF16x1, weightedF16x4: neon.WeightedF16x4,
 	expSum: neon.ExpSum, maxOf: neon.Max, absMaxBits: neon.AbsMaxBits, sumSquares: neon.SumSquares,

@@ -117,6 +117,9 @@ func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device)
 	} else if err != nil {
 		return nil, err
 	}
+	if err := o.screen(devs); err != nil { // measuring had ways of its own
+		return nil, err
+	}
 	return o.layoutOf(m, devs, set)
 }
 

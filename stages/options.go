@@ -23,7 +23,7 @@ type Options struct {
 	Split    []int  // blocks a device; nil = planned
 	Ctx      int    // positions a sequence may have; 0 = min(model, 4096)
 	KV       string // "f16" (default), "f32", "q8_0" or "q4_0"
-	Screen   string // "auto", "8" or "off": copies of heads (device.Screener); "" = as the devices have it
+	Screen   string // "auto", "6", "8" or "off": copies of heads (device.Screener); "" = as the devices have it
 	MaxSeqs  int    // sequences alive at once; 0 = 8
 	Queue    int    // requests that may wait for a place; 0 = 1024
 	Chunk    int    // rows a Step may carry; 0 = what the devices wish (device.Info.Rows), or else chosen
@@ -184,11 +184,9 @@ func (o Options) screen(devs []device.Device) error {
 	switch mode {
 	case "":
 		return nil
-	case "8":
-		mode = device.ScreenAuto // the copies that there are have 8 bits
-	case device.ScreenAuto, device.ScreenOff:
+	case device.ScreenAuto, device.ScreenSix, device.ScreenEight, device.ScreenOff:
 	default:
-		return &OptionError{"Screen", fmt.Sprintf("%q is not a way to screen heads; there are auto, 8 and off", o.Screen)}
+		return &OptionError{"Screen", fmt.Sprintf("%q is not a way to screen heads; there are auto, 6, 8 and off", o.Screen)}
 	}
 	for _, d := range devs {
 		if s, ok := d.(device.Screener); ok {

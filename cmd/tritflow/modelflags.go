@@ -124,7 +124,7 @@ func (f *placementFlags) add(cmd *cobra.Command, own ...string) {
 	fs.BoolVar(&f.strict, "strict-devices", false, "fail where auto would take the CPU for want of a GPU")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
 	fs.StringVar(&f.kv, "kv", "f16", "type of the key/value cache: f16, f32, q8_0 (half of f16, a little less exact) or q4_0 (a quarter; try it on your model first)")
-	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head that finds the largest logits, with the same answers: auto, 8 or off (default: TRITFLOW_SCREEN, or auto)")
+	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head that finds the largest logits, with the same answers: auto (a CPU reads six of the bits where they are enough), 6 or 8 (always so many), or off (default: TRITFLOW_SCREEN, or auto)")
 }
 
 // workersValue turns a number of workers into the devices.

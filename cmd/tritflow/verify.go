@@ -56,7 +56,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	fs.StringVarP(&f.path, "model", "m", "", "the model's file, where it is not the one that the receipt names")
 	fs.StringVar(&f.devices, "devices", "", "where to compute (default: the processor; for a receipt of GPUs the same GPUs)")
 	fs.IntSliceVar(&f.split, "split", nil, "blocks on each device, for example 15,15 (default: planned)")
-	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head: auto, 8 or off")
+	fs.StringVar(&f.screen, "screen", "", "8-bit copy of the head: auto, 6 or 8 (bits read), or off")
 	fs.IntVar(&f.waves, "waves", 0, "steps in flight (default: as many as devices)")
 	fs.IntVar(&f.replicas, "replicas", 1, "divide the devices into so many equal parts, with a whole model on each")
 	fs.StringVar(&f.prefixCache, "prefix-cache", "on", "on or off")

@@ -36,6 +36,7 @@ type cpuDevice struct {
 	}
 	parts      map[closer]struct{}
 	screenMode string
+	screenBits int // that every pass reads of a copy; 0: chosen
 }
 
 // closer is a loaded part; free gives back what it holds, with turn held.
@@ -51,9 +52,8 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 		lead:  newLead(name),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},
-
-		screenMode: screening,
 	}
+	d.setScreening(screening)
 	d.pool.ledger = &d.ledger
 	d.weights.device, d.weights.ledger, d.weights.mapped = name, &d.ledger, map[*gguf.Tensor]int{}
 	d.weights.each = func(n int, fn func(lo, hi int)) error {

@@ -22,6 +22,7 @@ type head struct {
 
 	screening *screening
 	wanted    bool // the call at hand could have used it
+	most      int  // candidates that an output of it wants
 }
 
 // LoadHead takes the head over in place; a tied one is counted once with the
@@ -106,7 +107,7 @@ func (w *workspace) score(ctx context.Context) error {
 	}
 	w.feed(w.floats(&w.norm, n*p.hidden), n, p.hidden, anyTernary(p.out))
 	if w.screen.copy != nil {
-		w.screen.coarse = n > 1 && w.screen.copy.Coarse()
+		w.screen.bounds = p.screening.bits.choose(w.screen.copy, n, p.most)
 		w.screen.acts.ResetFor(w.screen.copy, n)
 		w.screen.able = grow(&w.dev.ledger, w.screen.able, n)
 	}

@@ -3,6 +3,7 @@ package cpu
 import (
 	"context"
 	"math"
+	"sync/atomic"
 
 	"tritflow/device"
 	"tritflow/quantkern"
@@ -15,10 +16,10 @@ import (
 //	headNorm (quantizes) → screen → shorten → rescore → choose
 //	                                   └─ too many left ─▶ vocabulary → answer
 //
-// The copy of one output streams through in the time of its bytes, whatever is
-// computed on the way. With several the products take longer than that, so
-// they are bounded with activations of 8 bits, and a list that this leaves long
-// is gone through again with 16.
+// The copy of a few outputs streams through in the time of its bytes, whatever is
+// computed on the way, so six of its bits are read (screenBits). With several the
+// products take longer than that, so they are bounded with activations of 8 bits. A list
+// that this leaves long is gone through again with all bits of both.
 
 const (
 	// screenBatch is how many groups of rows a worker bounds before it looks
@@ -28,11 +29,13 @@ const (
 	// may touch before the full head is the better choice, kMost the same for
 	// the number of candidates asked for.
 	leftMost, kMost = 8, 32
-	// refineFrom is the length of a list from which it is refined: below it
-	// the exact products read less.
+	// refineFrom is the length of a list from coarse bounds from which it is refined:
+	// below it the exact products read less.
 	refineFrom = 2048
 	// rescoreGrain is how many exact products make a piece.
 	rescoreGrain = 16
+	// rescoreAhead is how many exact products a row is fetched before its own.
+	rescoreAhead = 2
 )
 
 // screenScratch is memory of one worker.
@@ -52,7 +55,8 @@ func (s *screenScratch) bytes() int {
 // screenState is the workspace's part for screened outputs.
 type screenState struct {
 	copy   *quantkern.Screen // nil: the full head for all
-	coarse bool              // bounds of 8 bits first
+	bounds quantkern.Bounds
+	again  atomic.Bool // a list was so long that it was bounded again
 	acts   quantkern.ScreenActs
 	able   []bool    // per compact row: it has bounds
 	ids    [][]int32 // per compact row: what is left to rescore
@@ -64,7 +68,9 @@ type screenState struct {
 // screenable gives the copy that answers all outputs of a batch, or nil. Where
 // any output needs every logit the full head is read anyway, and serves all.
 func (p *head) screenable(b *device.Batch, computed []int32) *quantkern.Screen {
+	p.most = 0
 	for _, o := range computed {
+		p.most = max(p.most, b.Outputs[o].TopK)
 		if out := b.Outputs[o]; out.Full || out.TopK < 1 || out.TopK > max(1, p.width/kMost) {
 			return nil
 		}
@@ -83,6 +89,7 @@ func (p *head) screenable(b *device.Batch, computed []int32) *quantkern.Screen {
 // others.
 func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error) {
 	n, s := len(w.rows.at), &w.screen
+	s.again.Store(false)
 	stride := 4 * screenBatch
 	for i := range w.workers {
 		me := &w.workers[i].screen
@@ -123,6 +130,8 @@ func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error
 	c.screened.Add(uint64(n - len(left)))
 	c.rescored.Add(uint64(len(s.rows)))
 	c.fallback.Add(uint64(len(left)))
+	c.spared.Add(uint64(n-len(left)) * uint64(w.head.screening.read-int64(s.copy.Reads(s.bounds))))
+	w.head.screening.bits.learn(s, len(s.rows), len(left) > 0 || s.again.Load())
 	return left, w.runRows(ctx, w.jobs.choose)
 }
 
@@ -137,17 +146,14 @@ func (w *workspace) screenGroups(worker, lo, hi int) {
 	const stride = 4 * screenBatch
 	for g := lo; g < hi; g += screenBatch {
 		end := min(g+screenBatch, hi)
-		if s.coarse {
-			s.copy.UpperCoarse(me.upper, stride, g, end, &s.acts)
-		} else {
-			s.copy.Upper(me.upper, stride, g, end, &s.acts)
-		}
+		s.copy.Upper(me.upper, stride, g, end, &s.acts, s.bounds)
 		for i := range w.rows.at {
-			upper := me.upper[i*stride:][:4*(end-g)]
-			if s.coarse {
-				me.lists[i].OfferCoarse(s.copy, &s.acts, i, 4*g, upper)
-			} else {
-				me.lists[i].Offer(s.copy, &s.acts, i, 4*g, upper)
+			list := &me.lists[i]
+			list.Offer(s.copy, &s.acts, s.bounds, i, 4*g, me.upper[i*stride:][:4*(end-g)])
+			if s.bounds.Bits < quantkern.MostBits && s.able[i] && len(w.top(i)) == 1 {
+				if id, fresh := list.Leader(); fresh {
+					list.Know(w.exactly(worker, i, id), s.acts.Step(i, s.bounds))
+				}
 			}
 		}
 	}
@@ -155,7 +161,7 @@ func (w *workspace) screenGroups(worker, lo, hi int) {
 
 // quantizeScreened rounds compact row i for the bounds; false: it has none.
 func (w *workspace) quantizeScreened(i int) bool {
-	if s := &w.screen; s.coarse {
+	if s := &w.screen; s.bounds.Coarse {
 		return s.acts.QuantizeCoarse(i, w.row(w.in.x, i))
 	}
 	return w.screen.acts.Quantize(i, w.row(w.in.x, i))
@@ -176,16 +182,27 @@ func (w *workspace) shorten(worker, lo, hi int) {
 		// The exact products of the most promising rows rule out more than their
 		// lower bounds do.
 		least := w.leastOf(worker, i, list)
-		if !s.coarse {
-			list.Know(least, s.acts.Step(i))
-		} else if list.Know(least, s.acts.CoarseStep(i)); list.Len() > refineFrom && s.acts.Quantize(i, w.row(w.in.x, i)) {
+		list.Know(least, s.acts.Step(i, s.bounds))
+		if list.Len() > s.refineFrom(w.head.width) && (!s.bounds.Coarse || s.acts.Quantize(i, w.row(w.in.x, i))) {
+			s.again.Store(true)
 			list.Refine(s.copy, &s.acts, i)
-			list.Know(least, s.acts.Step(i))
+			list.Know(least, s.acts.Step(i, quantkern.Bounds{Bits: quantkern.MostBits}))
 		}
 		if ids := list.Rows(); len(ids) <= max(len(w.top(i)), w.head.width/leftMost) {
 			s.ids[i] = ids
 		}
 	}
+}
+
+// refineFrom is the length of a list from which bounds of all bits are worth having.
+func (s *screenState) refineFrom(width int) int {
+	switch {
+	case s.bounds.Coarse:
+		return refineFrom
+	case s.bounds.Bits < quantkern.MostBits:
+		return width / leftMost
+	}
+	return width // they are what there is
 }
 
 // leastOf is the smallest of the exact logits of the rows of a list that
@@ -194,6 +211,9 @@ func (w *workspace) leastOf(worker, i int, list *quantkern.Shortlist) float32 {
 	me := &w.workers[worker]
 	me.ids = list.Best(me.ids[:0])
 	least := float32(math.Inf(1))
+	for _, id := range me.ids {
+		w.fetch(id)
+	}
 	for _, id := range me.ids {
 		least = min(least, w.exactly(worker, i, id))
 	}
@@ -206,10 +226,20 @@ func (w *workspace) exactly(worker, i int, id int32) float32 {
 	return quantkern.DotRow(m.codec, m.data, m.rows, m.cols, int(id), w.row(w.in.x, i), &w.workers[worker].kernels)
 }
 
+// fetch asks for what exactly will read of logit id.
+func (w *workspace) fetch(id int32) {
+	m := w.head.out.matrix
+	quantkern.FetchRow(m.codec, m.data, m.cols, int(id))
+}
+
 // rescore computes exact logits [lo, hi) of all those that are left.
 func (w *workspace) rescore(worker, lo, hi int) {
 	s := &w.screen
 	for j := lo; j < hi; j++ {
+		if next := j + rescoreAhead; next < len(s.rows) {
+			i := int(s.rows[next])
+			w.fetch(s.ids[i][next-int(s.start[i])])
+		}
 		i := int(s.rows[j])
 		s.exact[j] = w.exactly(worker, i, s.ids[i][j-int(s.start[i])])
 	}

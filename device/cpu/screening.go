@@ -15,19 +15,19 @@ import (
 	"tritflow/quantkern"
 )
 
-// screenEnv is the environment variable that says how heads are screened: 8
-// (or empty) for device.ScreenAuto, off for device.ScreenOff.
+// screenEnv is the environment variable that says how heads are screened: auto (or
+// empty), 6 or 8 bits, or off, as device.Screener names them.
 const screenEnv = "TRITFLOW_SCREEN"
 
 // screenMode reads screenEnv.
 func screenMode() (string, error) {
 	switch v := os.Getenv(screenEnv); v {
-	case "", "8":
+	case "":
 		return device.ScreenAuto, nil
-	case "off":
-		return device.ScreenOff, nil
+	case device.ScreenAuto, device.ScreenSix, device.ScreenEight, device.ScreenOff:
+		return v, nil
 	default:
-		return "", &device.SpecError{Spec: screenEnv + "=" + v, Reason: "write 8 (bits of the screening copy of the head) or off"}
+		return "", &device.SpecError{Spec: screenEnv + "=" + v, Reason: "write auto, 6 or 8 (bits of the screening copy of the head) or off"}
 	}
 }
 
@@ -57,6 +57,7 @@ type screening struct {
 	there  bool                             // the head is bounded where it lies
 	held   int64                            // bytes of the copy or norms
 	read   int64                            // bytes that bounds are made of
+	bits   screenBits                       // of the copy that passes read
 
 	mu            sync.Mutex
 	state, reason string
@@ -71,6 +72,7 @@ type screening struct {
 // that is asked for.
 func newScreening(d *cpuDevice, mode string, out *linear) *screening {
 	s := &screening{dev: d, matrix: out.matrix, state: "idle", there: quantkern.ScreensInPlace(out.codec, out.cols)}
+	s.bits.init(d.screenBits, out)
 	switch {
 	case mode == device.ScreenOff:
 		s.finish("off", "switched off")
@@ -184,7 +186,7 @@ func (s *screening) fill(ctx context.Context) (screen *quantkern.Screen, err err
 		return nil, err
 	}
 	var scratch quantkern.Scratch
-	step := max(4, buildValues/m.cols)
+	step := max(1, buildValues/m.cols/4) * 4 // groups of four rows
 	pace := pace{since: time.Now()}
 	for r := 0; r < m.rows; r += step {
 		calls, start := s.dev.calls.Load(), time.Now()
@@ -236,25 +238,37 @@ func (p *pace) rest(ctx context.Context, worked time.Duration, inUse bool) error
 type screened struct {
 	bytes                              atomic.Int64
 	screened, rescored, full, fallback atomic.Uint64
+	spared                             atomic.Uint64
 	last                               atomic.Pointer[screening]
 }
 
 var _ device.Screener = (*cpuDevice)(nil)
 
 // SetScreening chooses how heads loaded from now on are screened; before, it is
-// as TRITFLOW_SCREEN says (8 or off). A wrong mode is a *device.SpecError.
+// as TRITFLOW_SCREEN says. A wrong mode is a *device.SpecError.
 func (d *cpuDevice) SetScreening(mode string) error {
 	switch mode {
-	case device.ScreenAuto, device.ScreenOff, device.ScreenNow:
+	case device.ScreenAuto, device.ScreenSix, device.ScreenEight, device.ScreenOff, device.ScreenNow:
 	default:
-		return &device.SpecError{Spec: mode, Reason: "modes of screening are auto, off and now"}
+		return &device.SpecError{Spec: mode, Reason: "modes of screening are auto, 6, 8, off and now"}
 	}
 	if !d.hold() {
 		return fmt.Errorf("cpu: %s: %w", d.info.Name, device.ErrClosed)
 	}
 	defer d.turn.Release(1)
-	d.screenMode = mode
+	d.setScreening(mode)
 	return nil
+}
+
+// setScreening takes a mode apart.
+func (d *cpuDevice) setScreening(mode string) {
+	d.screenMode, d.screenBits = mode, 0
+	switch mode {
+	case device.ScreenSix:
+		d.screenMode, d.screenBits = device.ScreenAuto, 6
+	case device.ScreenEight:
+		d.screenMode, d.screenBits = device.ScreenAuto, 8
+	}
 }
 
 // Screening reads the counters.
@@ -262,7 +276,7 @@ func (d *cpuDevice) Screening() device.Screening {
 	c := &d.screened
 	s := device.Screening{
 		Bytes: c.bytes.Load(), Screened: c.screened.Load(), Rescored: c.rescored.Load(),
-		Full: c.full.Load(), Fallback: c.fallback.Load(),
+		Full: c.full.Load(), Fallback: c.fallback.Load(), Spared: c.spared.Load(),
 	}
 	if last := c.last.Load(); last != nil {
 		s.State, s.Reason = last.status()

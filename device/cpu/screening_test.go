@@ -135,8 +135,13 @@ func TestScreenedEqualsFull(t *testing.T) {
 				for _, outs := range [][]device.Output{top(1), top(40), top(1, 40, 7, 1, 2, 62)} {
 					x := activationRows(len(outs), c.cols)
 					var want []device.Scores
-					for _, mode := range []string{device.ScreenOff, device.ScreenNow} {
+					for _, bits := range []int{-1, 0, 6, 8} { // off, chosen, fixed
+						mode := device.ScreenNow
+						if bits < 0 {
+							mode = device.ScreenOff
+						}
 						d := openScreened(t, workers, mode)
+						d.screenBits = max(bits, 0)
 						p, err := d.LoadHead(context.Background(), g)
 						if err != nil {
 							t.Fatal(err)
@@ -150,7 +155,7 @@ func TestScreenedEqualsFull(t *testing.T) {
 						}
 						for i := range want {
 							if !slices.Equal(want[i].Top, got[i].Top) || got[i].Top == nil {
-								t.Fatalf("%s on %s with %s workers: output %d is %v, want %v", c.name, tier, workers, i, got[i].Top, want[i].Top)
+								t.Fatalf("%s on %s with %s workers: output %d of %d bits is %v, want %v", c.name, tier, workers, i, bits, got[i].Top, want[i].Top)
 							}
 						}
 						if s.State != "ready" || s.Screened+s.Full != uint64(len(outs)) || s.Fallback != s.Full {
@@ -353,7 +358,7 @@ func TestPace(t *testing.T) {
 }
 
 func TestScreenVariable(t *testing.T) {
-	for value, ok := range map[string]bool{"": true, "8": true, "off": true, "4": false, "no": false} {
+	for value, ok := range map[string]bool{"": true, "auto": true, "6": true, "8": true, "off": true, "4": false, "no": false} {
 		t.Setenv(screenEnv, value)
 		d, err := Open(device.Spec{Text: "cpu:1", Kind: "cpu", Arg: "1"}, 0)
 		if (err == nil) != ok {

@@ -64,8 +64,12 @@ func (c *counters) set(state, reason string) {
 
 var _ device.Screener = (*gpu)(nil)
 
-// SetScreening chooses how heads that are loaded from now on are screened.
+// SetScreening chooses how heads that are loaded from now on are screened; how many bits
+// a step reads is always chosen here.
 func (g *gpu) SetScreening(mode string) error {
+	if mode == device.ScreenSix || mode == device.ScreenEight {
+		mode = device.ScreenAuto
+	}
 	switch mode {
 	case device.ScreenAuto, device.ScreenOff, device.ScreenNow:
 		g.mu.Lock()

@@ -1622,250 +1622,293 @@ done:
 	VZEROUPPER
 	RET
 
-// func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+// func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, MMX+
-TEXT ·Screenx1(SB), NOSPLIT, $0-64
-	MOVQ  codes+16(FP), AX
-	MOVQ  y+24(FP), CX
-	MOVQ  ldy+32(FP), DX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	MOVQ  chunks+40(FP), DX
-	TESTQ DX, DX
-	JZ    chunks_end
+TEXT ·Screen6x1(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVL         $0xfcfcfcfc, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x03030303, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x00ff00ff, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
 
 chunks:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	VMOVDQU    (CX), Y4
-	VPMOVSXBW  (AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y0, Y0
-	VPMOVSXBW  64(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y1, Y1
-	VPMOVSXBW  128(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y2, Y2
-	VPMOVSXBW  192(AX), Y5
-	VPMADDWD   Y4, Y5, Y4
-	VPADDD     Y4, Y3, Y3
-	VMOVDQU    32(CX), Y4
-	VPMOVSXBW  16(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y0, Y0
-	VPMOVSXBW  80(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y1, Y1
-	VPMOVSXBW  144(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y2, Y2
-	VPMOVSXBW  208(AX), Y5
-	VPMADDWD   Y4, Y5, Y4
-	VPADDD     Y4, Y3, Y3
-	VMOVDQU    64(CX), Y4
-	VPMOVSXBW  32(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y0, Y0
-	VPMOVSXBW  96(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y1, Y1
-	VPMOVSXBW  160(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y2, Y2
-	VPMOVSXBW  224(AX), Y5
-	VPMADDWD   Y4, Y5, Y4
-	VPADDD     Y4, Y3, Y3
-	VMOVDQU    96(CX), Y4
-	VPMOVSXBW  48(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y0, Y0
-	VPMOVSXBW  112(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y1, Y1
-	VPMOVSXBW  176(AX), Y5
-	VPMADDWD   Y4, Y5, Y5
-	VPADDD     Y5, Y2, Y2
-	VPMOVSXBW  240(AX), Y5
-	VPMADDWD   Y4, Y5, Y4
-	VPADDD     Y4, Y3, Y3
-	ADDQ       $+256, AX
-	ADDQ       $+128, CX
-	DECQ       DX
-	JNZ        chunks
-
-chunks_end:
-	MOVQ         dst+0(FP), AX
-	MOVQ         ldd+8(FP), CX
-	MOVQ         coefs+48(FP), CX
-	MOVQ         widths+56(FP), DX
-	VPHADDD      Y1, Y0, Y0
-	VPHADDD      Y3, Y2, Y2
-	VPHADDD      Y2, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPADDD       X0, X1, X1
-	VCVTDQ2PS    X1, X1
-	VMULPS       (CX), X1, X1
-	VBROADCASTSS (DX), X0
-	VMULPS       16(CX), X0, X0
-	VBROADCASTSS 4(DX), X2
-	VMULPS       32(CX), X2, X2
-	VADDPS       X2, X0, X0
-	VADDPS       X0, X1, X1
-	VMOVUPS      X1, (AX)
-	VZEROUPPER
-	RET
-
-// func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, MMX+
-TEXT ·Screenx2(SB), NOSPLIT, $0-64
-	MOVQ  codes+16(FP), AX
-	MOVQ  y+24(FP), CX
-	MOVQ  ldy+32(FP), DX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	MOVQ  chunks+40(FP), BX
-	TESTQ BX, BX
-	JZ    chunks_end
-
-chunks:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	VMOVDQU    (CX), Y8
-	VMOVDQU    (CX)(DX*1), Y9
-	VPMOVSXBW  (AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y0, Y0
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y4, Y4
-	VPMOVSXBW  64(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y1, Y1
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y5, Y5
-	VPMOVSXBW  128(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y2, Y2
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y6, Y6
-	VPMOVSXBW  192(AX), Y10
-	VPMADDWD   Y8, Y10, Y8
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	VMOVDQU    (AX), Y8
+	VPAND      Y1, Y8, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   (DX), Y9, Y9
+	VPADDD     Y9, Y3, Y3
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   64(DX), Y8, Y8
 	VPADDD     Y8, Y3, Y3
-	VPMADDWD   Y9, Y10, Y8
-	VPADDD     Y8, Y7, Y7
-	VMOVDQU    32(CX), Y8
-	VMOVDQU    32(CX)(DX*1), Y9
-	VPMOVSXBW  16(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y0, Y0
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y4, Y4
-	VPMOVSXBW  80(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y1, Y1
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y5, Y5
-	VPMOVSXBW  144(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y2, Y2
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y6, Y6
-	VPMOVSXBW  208(AX), Y10
-	VPMADDWD   Y8, Y10, Y8
+	VMOVDQU    64(AX), Y8
+	VPAND      Y1, Y8, Y9
+	VPOR       Y9, Y7, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   (DX), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   64(DX), Y8, Y8
+	VPADDD     Y8, Y4, Y4
+	VMOVDQU    128(AX), Y8
+	VPAND      Y1, Y8, Y9
+	VPOR       Y9, Y7, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   (DX), Y9, Y9
+	VPADDD     Y9, Y5, Y5
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   64(DX), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPAND      Y2, Y7, Y8
+	VPMADDWD   (DX), Y8, Y8
+	VPADDD     Y8, Y6, Y6
+	VPSRLW     $0x08, Y7, Y7
+	VPMADDWD   64(DX), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VMOVDQU    32(AX), Y8
+	VPAND      Y1, Y8, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   32(DX), Y9, Y9
+	VPADDD     Y9, Y3, Y3
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   96(DX), Y8, Y8
 	VPADDD     Y8, Y3, Y3
-	VPMADDWD   Y9, Y10, Y8
-	VPADDD     Y8, Y7, Y7
-	VMOVDQU    64(CX), Y8
-	VMOVDQU    64(CX)(DX*1), Y9
-	VPMOVSXBW  32(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y0, Y0
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y4, Y4
-	VPMOVSXBW  96(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y1, Y1
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y5, Y5
-	VPMOVSXBW  160(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y2, Y2
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y6, Y6
-	VPMOVSXBW  224(AX), Y10
-	VPMADDWD   Y8, Y10, Y8
-	VPADDD     Y8, Y3, Y3
-	VPMADDWD   Y9, Y10, Y8
-	VPADDD     Y8, Y7, Y7
-	VMOVDQU    96(CX), Y8
-	VMOVDQU    96(CX)(DX*1), Y9
-	VPMOVSXBW  48(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y0, Y0
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y4, Y4
-	VPMOVSXBW  112(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y1, Y1
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y5, Y5
-	VPMOVSXBW  176(AX), Y10
-	VPMADDWD   Y8, Y10, Y11
-	VPADDD     Y11, Y2, Y2
-	VPMADDWD   Y9, Y10, Y10
-	VPADDD     Y10, Y6, Y6
-	VPMOVSXBW  240(AX), Y10
-	VPMADDWD   Y8, Y10, Y8
-	VPADDD     Y8, Y3, Y3
-	VPMADDWD   Y9, Y10, Y8
-	VPADDD     Y8, Y7, Y7
-	ADDQ       $+256, AX
-	ADDQ       $+128, CX
+	VMOVDQU    96(AX), Y8
+	VPAND      Y1, Y8, Y9
+	VPOR       Y9, Y7, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   32(DX), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   96(DX), Y8, Y8
+	VPADDD     Y8, Y4, Y4
+	VMOVDQU    160(AX), Y8
+	VPAND      Y1, Y8, Y9
+	VPOR       Y9, Y7, Y7
+	VPSLLD     $0x02, Y7, Y7
+	VPAND      Y0, Y8, Y8
+	VPAND      Y2, Y8, Y9
+	VPMADDWD   32(DX), Y9, Y9
+	VPADDD     Y9, Y5, Y5
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   96(DX), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPAND      Y2, Y7, Y8
+	VPMADDWD   32(DX), Y8, Y8
+	VPADDD     Y8, Y6, Y6
+	VPSRLW     $0x08, Y7, Y7
+	VPMADDWD   96(DX), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	ADDQ       $+192, AX
+	ADDQ       $+64, CX
+	ADDQ       $+128, DX
 	DECQ       BX
 	JNZ        chunks
 
 chunks_end:
 	MOVQ         dst+0(FP), AX
 	MOVQ         ldd+8(FP), CX
-	MOVQ         coefs+48(FP), DX
-	MOVQ         widths+56(FP), BX
-	VPHADDD      Y1, Y0, Y0
-	VPHADDD      Y3, Y2, Y2
-	VPHADDD      Y2, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPADDD       X0, X1, X1
-	VCVTDQ2PS    X1, X1
-	VMULPS       (DX), X1, X1
-	VBROADCASTSS (BX), X0
-	VMULPS       16(DX), X0, X0
-	VBROADCASTSS 4(BX), X2
-	VMULPS       32(DX), X2, X2
-	VADDPS       X2, X0, X0
-	VADDPS       X0, X1, X1
-	VMOVUPS      X1, (AX)
-	ADDQ         CX, AX
-	VPHADDD      Y5, Y4, Y4
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y6, Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X0
-	VPADDD       X4, X0, X0
+	MOVQ         bases+56(FP), CX
+	MOVQ         coefs+64(FP), DX
+	MOVQ         widths+72(FP), BX
+	VPHADDD      Y4, Y3, Y3
+	VPHADDD      Y6, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X0
+	VPADDD       X3, X0, X0
+	VPADDD       X0, X0, X0
+	VPBROADCASTD (CX), X2
+	VPSUBD       X2, X0, X0
 	VCVTDQ2PS    X0, X0
 	VMULPS       (DX), X0, X0
-	VBROADCASTSS 8(BX), X1
+	VBROADCASTSS (BX), X1
 	VMULPS       16(DX), X1, X1
-	VBROADCASTSS 12(BX), X2
+	VBROADCASTSS 4(BX), X2
+	VMULPS       32(DX), X2, X2
+	VADDPS       X2, X1, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·Screen8x1(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVL         $0xfcfcfcfc, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x03030303, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x00ff00ff, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 7680(AX)
+	PREFETCHT0 7744(AX)
+	PREFETCHT0 7808(AX)
+	PREFETCHT0 2560(CX)
+	VMOVDQU    (CX), Y7
+	VMOVDQU    (AX), Y9
+	VPAND      Y1, Y9, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   (DX), Y10, Y10
+	VPADDD     Y10, Y3, Y3
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   64(DX), Y9, Y9
+	VPADDD     Y9, Y3, Y3
+	VMOVDQU    64(AX), Y9
+	VPAND      Y1, Y9, Y10
+	VPOR       Y10, Y8, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   (DX), Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   64(DX), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VMOVDQU    128(AX), Y9
+	VPAND      Y1, Y9, Y10
+	VPOR       Y10, Y8, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   (DX), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   64(DX), Y9, Y9
+	VPADDD     Y9, Y5, Y5
+	VPAND      Y1, Y7, Y7
+	VPOR       Y7, Y8, Y8
+	VPAND      Y2, Y8, Y7
+	VPMADDWD   (DX), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   64(DX), Y8, Y8
+	VPADDD     Y8, Y6, Y6
+	VMOVDQU    32(CX), Y7
+	VMOVDQU    32(AX), Y9
+	VPAND      Y1, Y9, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   32(DX), Y10, Y10
+	VPADDD     Y10, Y3, Y3
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   96(DX), Y9, Y9
+	VPADDD     Y9, Y3, Y3
+	VMOVDQU    96(AX), Y9
+	VPAND      Y1, Y9, Y10
+	VPOR       Y10, Y8, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   32(DX), Y10, Y10
+	VPADDD     Y10, Y4, Y4
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   96(DX), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VMOVDQU    160(AX), Y9
+	VPAND      Y1, Y9, Y10
+	VPOR       Y10, Y8, Y8
+	VPSLLD     $0x02, Y8, Y8
+	VPAND      Y0, Y9, Y9
+	VPAND      Y1, Y7, Y10
+	VPOR       Y10, Y9, Y9
+	VPSRLD     $0x02, Y7, Y7
+	VPAND      Y2, Y9, Y10
+	VPMADDWD   32(DX), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPSRLW     $0x08, Y9, Y9
+	VPMADDWD   96(DX), Y9, Y9
+	VPADDD     Y9, Y5, Y5
+	VPAND      Y1, Y7, Y7
+	VPOR       Y7, Y8, Y8
+	VPAND      Y2, Y8, Y7
+	VPMADDWD   32(DX), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VPSRLW     $0x08, Y8, Y8
+	VPMADDWD   96(DX), Y8, Y8
+	VPADDD     Y8, Y6, Y6
+	ADDQ       $+192, AX
+	ADDQ       $+64, CX
+	ADDQ       $+128, DX
+	DECQ       BX
+	JNZ        chunks
+
+chunks_end:
+	MOVQ         dst+0(FP), AX
+	MOVQ         ldd+8(FP), CX
+	MOVQ         bases+56(FP), CX
+	MOVQ         coefs+64(FP), DX
+	MOVQ         widths+72(FP), BX
+	VPHADDD      Y4, Y3, Y3
+	VPHADDD      Y6, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X0
+	VPADDD       X3, X0, X0
+	VPBROADCASTD (CX), X2
+	VPSUBD       X2, X0, X0
+	VCVTDQ2PS    X0, X0
+	VMULPS       (DX), X0, X0
+	VBROADCASTSS (BX), X1
+	VMULPS       16(DX), X1, X1
+	VBROADCASTSS 4(BX), X2
 	VMULPS       32(DX), X2, X2
 	VADDPS       X2, X1, X1
 	VADDPS       X1, X0, X0
@@ -2315,190 +2358,392 @@ DATA codeorder<>+24(SB)/4, $0x00000001
 DATA codeorder<>+28(SB)/4, $0x00000005
 GLOBL codeorder<>(SB), RODATA|NOPTR, $32
 
-// func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
+// func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss6 float64, miss8 float64, norm6 int32, norm8 int32)
 // Requires: AVX, AVX2, SSE2
-TEXT ·ScreenCodes(SB), NOSPLIT, $0-44
+TEXT ·ScreenCodes(SB), NOSPLIT, $0-56
 	MOVQ         codes+0(FP), AX
 	MOVQ         w+8(FP), CX
-	MOVL         $0x4b400000, DX
-	VMOVD        DX, X0
-	VPBROADCASTD X0, Y2
 	VBROADCASTSS scale+24(FP), Y0
 	VBROADCASTSS inverse+28(FP), Y1
+	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
 	MOVQ         chunks+16(FP), DX
 	TESTQ        DX, DX
 	JZ           chunks_end
 
 chunks:
-	VMOVUPS      (CX), Y8
-	VMULPS       Y1, Y8, Y10
-	VADDPS       Y2, Y10, Y10
-	VPSUBD       Y2, Y10, Y10
-	VCVTDQ2PS    Y10, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y3, Y3
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y4, Y4
-	VPMULLD      Y10, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VMOVUPS      32(CX), Y8
-	VMULPS       Y1, Y8, Y11
-	VADDPS       Y2, Y11, Y11
-	VPSUBD       Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y5, Y5
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y6, Y6
-	VPMULLD      Y11, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPACKSSDW    Y11, Y10, Y10
-	VPACKSSWB    Y10, Y10, Y10
-	VMOVDQU      codeorder<>+0(SB), Y8
-	VPERMD       Y10, Y8, Y10
-	VMOVDQU      X10, (AX)
-	VMOVUPS      64(CX), Y8
-	VMULPS       Y1, Y8, Y10
-	VADDPS       Y2, Y10, Y10
-	VPSUBD       Y2, Y10, Y10
-	VCVTDQ2PS    Y10, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y3, Y3
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y4, Y4
-	VPMULLD      Y10, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VMOVUPS      96(CX), Y8
-	VMULPS       Y1, Y8, Y11
-	VADDPS       Y2, Y11, Y11
-	VPSUBD       Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y5, Y5
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y6, Y6
-	VPMULLD      Y11, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPACKSSDW    Y11, Y10, Y10
-	VPACKSSWB    Y10, Y10, Y10
-	VMOVDQU      codeorder<>+0(SB), Y8
-	VPERMD       Y10, Y8, Y10
-	VMOVDQU      X10, 16(AX)
-	VMOVUPS      128(CX), Y8
-	VMULPS       Y1, Y8, Y10
-	VADDPS       Y2, Y10, Y10
-	VPSUBD       Y2, Y10, Y10
-	VCVTDQ2PS    Y10, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y3, Y3
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y4, Y4
-	VPMULLD      Y10, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VMOVUPS      160(CX), Y8
-	VMULPS       Y1, Y8, Y11
-	VADDPS       Y2, Y11, Y11
-	VPSUBD       Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y5, Y5
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y6, Y6
-	VPMULLD      Y11, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPACKSSDW    Y11, Y10, Y10
-	VPACKSSWB    Y10, Y10, Y10
-	VMOVDQU      codeorder<>+0(SB), Y8
-	VPERMD       Y10, Y8, Y10
-	VMOVDQU      X10, 32(AX)
-	VMOVUPS      192(CX), Y8
-	VMULPS       Y1, Y8, Y10
-	VADDPS       Y2, Y10, Y10
-	VPSUBD       Y2, Y10, Y10
-	VCVTDQ2PS    Y10, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y3, Y3
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y4, Y4
-	VPMULLD      Y10, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VMOVUPS      224(CX), Y8
-	VMULPS       Y1, Y8, Y11
-	VADDPS       Y2, Y11, Y11
-	VPSUBD       Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y9
-	VMULPS       Y0, Y9, Y9
-	VSUBPS       Y9, Y8, Y9
-	VMULPS       Y9, Y9, Y9
-	VCVTPS2PD    X9, Y8
-	VADDPD       Y8, Y5, Y5
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y6, Y6
-	VPMULLD      Y11, Y11, Y8
-	VPADDD       Y8, Y7, Y7
-	VPACKSSDW    Y11, Y10, Y10
-	VPACKSSWB    Y10, Y10, Y10
-	VMOVDQU      codeorder<>+0(SB), Y8
-	VPERMD       Y10, Y8, Y10
-	VMOVDQU      X10, 48(AX)
+	VMULPS       (CX), Y1, Y14
+	VADDPS       codemagic<>+0(SB), Y14, Y14
+	VPSUBD       codemagic<>+0(SB), Y14, Y14
+	VPMULLD      Y14, Y14, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y14, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       (CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y6, Y6
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y7, Y7
+	VPAND        codesix<>+0(SB), Y14, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       (CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y2, Y2
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y3, Y3
+	VMULPS       32(CX), Y1, Y15
+	VADDPS       codemagic<>+0(SB), Y15, Y15
+	VPSUBD       codemagic<>+0(SB), Y15, Y15
+	VPMULLD      Y15, Y15, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y15, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       32(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y8, Y8
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y9, Y9
+	VPAND        codesix<>+0(SB), Y15, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       32(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y4, Y4
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y5, Y5
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKSSWB    Y14, Y14, Y14
+	VMOVDQU      codeorder<>+0(SB), Y12
+	VPERMD       Y14, Y12, Y14
+	VMOVDQU      X14, (AX)
+	VMULPS       64(CX), Y1, Y14
+	VADDPS       codemagic<>+0(SB), Y14, Y14
+	VPSUBD       codemagic<>+0(SB), Y14, Y14
+	VPMULLD      Y14, Y14, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y14, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       64(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y6, Y6
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y7, Y7
+	VPAND        codesix<>+0(SB), Y14, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       64(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y2, Y2
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y3, Y3
+	VMULPS       96(CX), Y1, Y15
+	VADDPS       codemagic<>+0(SB), Y15, Y15
+	VPSUBD       codemagic<>+0(SB), Y15, Y15
+	VPMULLD      Y15, Y15, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y15, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       96(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y8, Y8
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y9, Y9
+	VPAND        codesix<>+0(SB), Y15, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       96(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y4, Y4
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y5, Y5
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKSSWB    Y14, Y14, Y14
+	VMOVDQU      codeorder<>+0(SB), Y12
+	VPERMD       Y14, Y12, Y14
+	VMOVDQU      X14, 16(AX)
+	VMULPS       128(CX), Y1, Y14
+	VADDPS       codemagic<>+0(SB), Y14, Y14
+	VPSUBD       codemagic<>+0(SB), Y14, Y14
+	VPMULLD      Y14, Y14, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y14, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       128(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y6, Y6
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y7, Y7
+	VPAND        codesix<>+0(SB), Y14, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       128(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y2, Y2
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y3, Y3
+	VMULPS       160(CX), Y1, Y15
+	VADDPS       codemagic<>+0(SB), Y15, Y15
+	VPSUBD       codemagic<>+0(SB), Y15, Y15
+	VPMULLD      Y15, Y15, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y15, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       160(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y8, Y8
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y9, Y9
+	VPAND        codesix<>+0(SB), Y15, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       160(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y4, Y4
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y5, Y5
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKSSWB    Y14, Y14, Y14
+	VMOVDQU      codeorder<>+0(SB), Y12
+	VPERMD       Y14, Y12, Y14
+	VMOVDQU      X14, 32(AX)
+	VMULPS       192(CX), Y1, Y14
+	VADDPS       codemagic<>+0(SB), Y14, Y14
+	VPSUBD       codemagic<>+0(SB), Y14, Y14
+	VPMULLD      Y14, Y14, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y14, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       192(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y6, Y6
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y7, Y7
+	VPAND        codesix<>+0(SB), Y14, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       192(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y2, Y2
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y3, Y3
+	VMULPS       224(CX), Y1, Y15
+	VADDPS       codemagic<>+0(SB), Y15, Y15
+	VPSUBD       codemagic<>+0(SB), Y15, Y15
+	VPMULLD      Y15, Y15, Y13
+	VPADDD       Y13, Y11, Y11
+	VCVTDQ2PS    Y15, Y13
+	VMULPS       Y0, Y13, Y13
+	VSUBPS       224(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y8, Y8
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y9, Y9
+	VPAND        codesix<>+0(SB), Y15, Y12
+	VPADDD       Y12, Y12, Y12
+	VPADDD       codemiddle<>+0(SB), Y12, Y12
+	VPMULLD      Y12, Y12, Y13
+	VPADDD       Y13, Y10, Y10
+	VCVTDQ2PS    Y12, Y13
+	VMULPS       Y0, Y13, Y13
+	VMULPS       codehalf<>+0(SB), Y13, Y13
+	VSUBPS       224(CX), Y13, Y13
+	VMULPS       Y13, Y13, Y13
+	VCVTPS2PD    X13, Y12
+	VADDPD       Y12, Y4, Y4
+	VEXTRACTF128 $0x01, Y13, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y12, Y5, Y5
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKSSWB    Y14, Y14, Y14
+	VMOVDQU      codeorder<>+0(SB), Y12
+	VPERMD       Y14, Y12, Y14
+	VMOVDQU      X14, 48(AX)
 	ADDQ         $+256, AX
 	ADDQ         $+256, CX
 	DECQ         DX
 	JNZ          chunks
 
 chunks_end:
+	VADDPD       Y4, Y2, Y2
 	VADDPD       Y5, Y3, Y3
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X0
-	VADDPD       X3, X0, X0
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPD       X2, X0, X0
 	VUNPCKHPD    X0, X0, X1
 	VADDSD       X1, X0, X0
-	MOVSD        X0, miss+32(FP)
-	VEXTRACTF128 $0x01, Y7, X0
-	VPADDD       X7, X0, X0
+	MOVSD        X0, miss6+32(FP)
+	VEXTRACTF128 $0x01, Y10, X0
+	VPADDD       X10, X0, X0
 	VPSHUFD      $0x4e, X0, X1
 	VPADDD       X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VPADDD       X1, X0, X0
 	VMOVD        X0, AX
-	MOVL         AX, norm+40(FP)
+	MOVL         AX, norm6+48(FP)
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPD       X6, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, miss8+40(FP)
+	VEXTRACTF128 $0x01, Y11, X0
+	VPADDD       X11, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPADDD       X1, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, norm8+52(FP)
 	VZEROUPPER
 	RET
+
+DATA codemagic<>+0(SB)/4, $0x4b400000
+DATA codemagic<>+4(SB)/4, $0x4b400000
+DATA codemagic<>+8(SB)/4, $0x4b400000
+DATA codemagic<>+12(SB)/4, $0x4b400000
+DATA codemagic<>+16(SB)/4, $0x4b400000
+DATA codemagic<>+20(SB)/4, $0x4b400000
+DATA codemagic<>+24(SB)/4, $0x4b400000
+DATA codemagic<>+28(SB)/4, $0x4b400000
+DATA codemagic<>+32(SB)/4, $0x4b400000
+DATA codemagic<>+36(SB)/4, $0x4b400000
+DATA codemagic<>+40(SB)/4, $0x4b400000
+DATA codemagic<>+44(SB)/4, $0x4b400000
+DATA codemagic<>+48(SB)/4, $0x4b400000
+DATA codemagic<>+52(SB)/4, $0x4b400000
+DATA codemagic<>+56(SB)/4, $0x4b400000
+DATA codemagic<>+60(SB)/4, $0x4b400000
+GLOBL codemagic<>(SB), RODATA|NOPTR, $64
+
+DATA codesix<>+0(SB)/4, $0xfffffffc
+DATA codesix<>+4(SB)/4, $0xfffffffc
+DATA codesix<>+8(SB)/4, $0xfffffffc
+DATA codesix<>+12(SB)/4, $0xfffffffc
+DATA codesix<>+16(SB)/4, $0xfffffffc
+DATA codesix<>+20(SB)/4, $0xfffffffc
+DATA codesix<>+24(SB)/4, $0xfffffffc
+DATA codesix<>+28(SB)/4, $0xfffffffc
+DATA codesix<>+32(SB)/4, $0xfffffffc
+DATA codesix<>+36(SB)/4, $0xfffffffc
+DATA codesix<>+40(SB)/4, $0xfffffffc
+DATA codesix<>+44(SB)/4, $0xfffffffc
+DATA codesix<>+48(SB)/4, $0xfffffffc
+DATA codesix<>+52(SB)/4, $0xfffffffc
+DATA codesix<>+56(SB)/4, $0xfffffffc
+DATA codesix<>+60(SB)/4, $0xfffffffc
+GLOBL codesix<>(SB), RODATA|NOPTR, $64
+
+DATA codemiddle<>+0(SB)/4, $0x00000003
+DATA codemiddle<>+4(SB)/4, $0x00000003
+DATA codemiddle<>+8(SB)/4, $0x00000003
+DATA codemiddle<>+12(SB)/4, $0x00000003
+DATA codemiddle<>+16(SB)/4, $0x00000003
+DATA codemiddle<>+20(SB)/4, $0x00000003
+DATA codemiddle<>+24(SB)/4, $0x00000003
+DATA codemiddle<>+28(SB)/4, $0x00000003
+DATA codemiddle<>+32(SB)/4, $0x00000003
+DATA codemiddle<>+36(SB)/4, $0x00000003
+DATA codemiddle<>+40(SB)/4, $0x00000003
+DATA codemiddle<>+44(SB)/4, $0x00000003
+DATA codemiddle<>+48(SB)/4, $0x00000003
+DATA codemiddle<>+52(SB)/4, $0x00000003
+DATA codemiddle<>+56(SB)/4, $0x00000003
+DATA codemiddle<>+60(SB)/4, $0x00000003
+GLOBL codemiddle<>(SB), RODATA|NOPTR, $64
+
+DATA codehalf<>+0(SB)/4, $0x3f000000
+DATA codehalf<>+4(SB)/4, $0x3f000000
+DATA codehalf<>+8(SB)/4, $0x3f000000
+DATA codehalf<>+12(SB)/4, $0x3f000000
+DATA codehalf<>+16(SB)/4, $0x3f000000
+DATA codehalf<>+20(SB)/4, $0x3f000000
+DATA codehalf<>+24(SB)/4, $0x3f000000
+DATA codehalf<>+28(SB)/4, $0x3f000000
+DATA codehalf<>+32(SB)/4, $0x3f000000
+DATA codehalf<>+36(SB)/4, $0x3f000000
+DATA codehalf<>+40(SB)/4, $0x3f000000
+DATA codehalf<>+44(SB)/4, $0x3f000000
+DATA codehalf<>+48(SB)/4, $0x3f000000
+DATA codehalf<>+52(SB)/4, $0x3f000000
+DATA codehalf<>+56(SB)/4, $0x3f000000
+DATA codehalf<>+60(SB)/4, $0x3f000000
+GLOBL codehalf<>(SB), RODATA|NOPTR, $64
 
 DATA expconst<>+0(SB)/4, $0xc2d00000
 DATA expconst<>+4(SB)/4, $0xc2d00000
@@ -11680,6 +11925,23 @@ blocks_end:
 	MOVQ         dst+0(FP), AX
 	VMOVUPS      X2, (AX)
 	VZEROUPPER
+	RET
+
+// func Fetch(p *byte, lines uintptr)
+// Requires: MMX+
+TEXT ·Fetch(SB), NOSPLIT, $0-16
+	MOVQ  p+0(FP), AX
+	MOVQ  lines+8(FP), CX
+	TESTQ CX, CX
+	JZ    lines_end
+
+lines:
+	PREFETCHT0 (AX)
+	ADDQ       $+64, AX
+	DECQ       CX
+	JNZ        lines
+
+lines_end:
 	RET
 
 // func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64

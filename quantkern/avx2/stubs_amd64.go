@@ -29,15 +29,15 @@ func TQ2x2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //go:noescape
 func Quantize(q *int8, x *float32, chunks uintptr, tail uintptr, s float32) int32
 
-// Screenx1 bounds the products of 4 rows of 8-bit codes with 1 rows of activations.
+// Screen6x1 bounds the products of 4 rows of 6-bit codes with a row of activations.
 //
 //go:noescape
-func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
-// Screenx2 bounds the products of 4 rows of 8-bit codes with 2 rows of activations.
+// Screen8x1 bounds the products of 4 rows of 8-bit codes with a row of activations.
 //
 //go:noescape
-func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //
@@ -79,10 +79,10 @@ func WeightedF16x1(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //go:noescape
 func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 
-// ScreenCodes rounds a row to codes and returns Σ(w−scale·q)² and Σq².
+// ScreenCodes rounds a row to codes and returns Σ(w−ŵ)² and Σv² of six and of eight bits.
 //
 //go:noescape
-func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
+func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss6 float64, miss8 float64, norm6 int32, norm8 int32)
 
 // ExpSum replaces x by exp(x-max), 16 values a block, and returns their sum in float64 lanes.
 //
@@ -243,6 +243,11 @@ func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *ui
 //
 //go:noescape
 func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)
+
+// Fetch fetches so many lines of 64 bytes to the first cache.
+//
+//go:noescape
+func Fetch(p *byte, lines uintptr)
 
 // ReadProbe returns the exclusive or of the 64-bit words of blocks of 512 bytes, prefetched ahead bytes before they are read.
 //

@@ -4279,564 +4279,72 @@ done:
 	VZEROUPPER
 	RET
 
-// func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+// func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Screenx1(SB), NOSPLIT, $0-64
-	MOVQ   codes+16(FP), AX
-	MOVQ   y+24(FP), CX
-	MOVQ   ldy+32(FP), DX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   chunks+40(FP), DX
-	TESTQ  DX, DX
-	JZ     chunks_end
-
-chunks:
-	PREFETCHNTA 4096(AX)
-	PREFETCHNTA 4160(AX)
-	PREFETCHNTA 4224(AX)
-	PREFETCHNTA 4288(AX)
-	VMOVDQU32   (CX), Z4
-	VPMOVSXBW   (AX), Z5
-	VPDPWSSD    Z4, Z5, Z0
-	VPMOVSXBW   64(AX), Z5
-	VPDPWSSD    Z4, Z5, Z1
-	VPMOVSXBW   128(AX), Z5
-	VPDPWSSD    Z4, Z5, Z2
-	VPMOVSXBW   192(AX), Z5
-	VPDPWSSD    Z4, Z5, Z3
-	VMOVDQU32   64(CX), Z4
-	VPMOVSXBW   32(AX), Z5
-	VPDPWSSD    Z4, Z5, Z0
-	VPMOVSXBW   96(AX), Z5
-	VPDPWSSD    Z4, Z5, Z1
-	VPMOVSXBW   160(AX), Z5
-	VPDPWSSD    Z4, Z5, Z2
-	VPMOVSXBW   224(AX), Z5
-	VPDPWSSD    Z4, Z5, Z3
-	ADDQ        $+256, AX
-	ADDQ        $+128, CX
-	DECQ        DX
-	JNZ         chunks
-
-chunks_end:
-	MOVQ          dst+0(FP), AX
-	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+48(FP), CX
-	MOVQ          widths+56(FP), DX
-	VPUNPCKLDQ    Z1, Z0, Z4
-	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z4, Z0, Z4
-	VPUNPCKLDQ    Z3, Z2, Z1
-	VPUNPCKHDQ    Z3, Z2, Z0
-	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z4, Z0
-	VPUNPCKHQDQ   Z1, Z4, Z4
-	VPADDD        Z4, Z0, Z4
-	VEXTRACTI64X4 $0x01, Z4, Y0
-	VPADDD        Y0, Y4, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VMULPS        (CX), X1, X1
-	VBROADCASTSS  (DX), X0
-	VMULPS        16(CX), X0, X0
-	VBROADCASTSS  4(DX), X2
-	VMULPS        32(CX), X2, X2
-	VADDPS        X2, X0, X0
-	VADDPS        X0, X1, X1
-	VMOVUPS       X1, (AX)
-	VZEROUPPER
-	RET
-
-// func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Screenx2(SB), NOSPLIT, $0-64
-	MOVQ   codes+16(FP), AX
-	MOVQ   y+24(FP), CX
-	MOVQ   ldy+32(FP), DX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   chunks+40(FP), BX
-	TESTQ  BX, BX
-	JZ     chunks_end
-
-chunks:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	VMOVDQU32  (CX), Z8
-	VMOVDQU32  (CX)(DX*1), Z9
-	VPMOVSXBW  (AX), Z10
-	VPDPWSSD   Z8, Z10, Z0
-	VPDPWSSD   Z9, Z10, Z4
-	VPMOVSXBW  64(AX), Z10
-	VPDPWSSD   Z8, Z10, Z1
-	VPDPWSSD   Z9, Z10, Z5
-	VPMOVSXBW  128(AX), Z10
-	VPDPWSSD   Z8, Z10, Z2
-	VPDPWSSD   Z9, Z10, Z6
-	VPMOVSXBW  192(AX), Z10
-	VPDPWSSD   Z8, Z10, Z3
-	VPDPWSSD   Z9, Z10, Z7
-	VMOVDQU32  64(CX), Z8
-	VMOVDQU32  64(CX)(DX*1), Z9
-	VPMOVSXBW  32(AX), Z10
-	VPDPWSSD   Z8, Z10, Z0
-	VPDPWSSD   Z9, Z10, Z4
-	VPMOVSXBW  96(AX), Z10
-	VPDPWSSD   Z8, Z10, Z1
-	VPDPWSSD   Z9, Z10, Z5
-	VPMOVSXBW  160(AX), Z10
-	VPDPWSSD   Z8, Z10, Z2
-	VPDPWSSD   Z9, Z10, Z6
-	VPMOVSXBW  224(AX), Z10
-	VPDPWSSD   Z8, Z10, Z3
-	VPDPWSSD   Z9, Z10, Z7
-	ADDQ       $+256, AX
-	ADDQ       $+128, CX
-	DECQ       BX
-	JNZ        chunks
-
-chunks_end:
-	MOVQ          dst+0(FP), AX
-	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+48(FP), DX
-	MOVQ          widths+56(FP), BX
-	VPUNPCKLDQ    Z1, Z0, Z8
-	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z8, Z0, Z8
-	VPUNPCKLDQ    Z3, Z2, Z1
-	VPUNPCKHDQ    Z3, Z2, Z0
-	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z8, Z0
-	VPUNPCKHQDQ   Z1, Z8, Z8
-	VPADDD        Z8, Z0, Z8
-	VEXTRACTI64X4 $0x01, Z8, Y0
-	VPADDD        Y0, Y8, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VMULPS        (DX), X1, X1
-	VBROADCASTSS  (BX), X0
-	VMULPS        16(DX), X0, X0
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X0, X0
-	VADDPS        X0, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z5, Z4, Z0
-	VPUNPCKHDQ    Z5, Z4, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z7, Z6, Z2
-	VPUNPCKHDQ    Z7, Z6, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	VZEROUPPER
-	RET
-
-// func Screenx3(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Screenx3(SB), NOSPLIT, $0-64
-	MOVQ   codes+16(FP), AX
-	MOVQ   y+24(FP), CX
-	MOVQ   ldy+32(FP), DX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   chunks+40(FP), BX
-	TESTQ  BX, BX
-	JZ     chunks_end
-
-chunks:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	VMOVDQU32  (CX), Z12
-	VMOVDQU32  (CX)(DX*1), Z13
-	VMOVDQU32  (CX)(DX*2), Z14
-	VPMOVSXBW  (AX), Z15
-	VPDPWSSD   Z12, Z15, Z0
-	VPDPWSSD   Z13, Z15, Z4
-	VPDPWSSD   Z14, Z15, Z8
-	VPMOVSXBW  64(AX), Z15
-	VPDPWSSD   Z12, Z15, Z1
-	VPDPWSSD   Z13, Z15, Z5
-	VPDPWSSD   Z14, Z15, Z9
-	VPMOVSXBW  128(AX), Z15
-	VPDPWSSD   Z12, Z15, Z2
-	VPDPWSSD   Z13, Z15, Z6
-	VPDPWSSD   Z14, Z15, Z10
-	VPMOVSXBW  192(AX), Z15
-	VPDPWSSD   Z12, Z15, Z3
-	VPDPWSSD   Z13, Z15, Z7
-	VPDPWSSD   Z14, Z15, Z11
-	VMOVDQU32  64(CX), Z12
-	VMOVDQU32  64(CX)(DX*1), Z13
-	VMOVDQU32  64(CX)(DX*2), Z14
-	VPMOVSXBW  32(AX), Z15
-	VPDPWSSD   Z12, Z15, Z0
-	VPDPWSSD   Z13, Z15, Z4
-	VPDPWSSD   Z14, Z15, Z8
-	VPMOVSXBW  96(AX), Z15
-	VPDPWSSD   Z12, Z15, Z1
-	VPDPWSSD   Z13, Z15, Z5
-	VPDPWSSD   Z14, Z15, Z9
-	VPMOVSXBW  160(AX), Z15
-	VPDPWSSD   Z12, Z15, Z2
-	VPDPWSSD   Z13, Z15, Z6
-	VPDPWSSD   Z14, Z15, Z10
-	VPMOVSXBW  224(AX), Z15
-	VPDPWSSD   Z12, Z15, Z3
-	VPDPWSSD   Z13, Z15, Z7
-	VPDPWSSD   Z14, Z15, Z11
-	ADDQ       $+256, AX
-	ADDQ       $+128, CX
-	DECQ       BX
-	JNZ        chunks
-
-chunks_end:
-	MOVQ          dst+0(FP), AX
-	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+48(FP), DX
-	MOVQ          widths+56(FP), BX
-	VPUNPCKLDQ    Z1, Z0, Z12
-	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z12, Z0, Z12
-	VPUNPCKLDQ    Z3, Z2, Z1
-	VPUNPCKHDQ    Z3, Z2, Z0
-	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z12, Z0
-	VPUNPCKHQDQ   Z1, Z12, Z12
-	VPADDD        Z12, Z0, Z12
-	VEXTRACTI64X4 $0x01, Z12, Y0
-	VPADDD        Y0, Y12, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VMULPS        (DX), X1, X1
-	VBROADCASTSS  (BX), X0
-	VMULPS        16(DX), X0, X0
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X0, X0
-	VADDPS        X0, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z5, Z4, Z0
-	VPUNPCKHDQ    Z5, Z4, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z7, Z6, Z2
-	VPUNPCKHDQ    Z7, Z6, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	VZEROUPPER
-	RET
-
-// func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Screenx4(SB), NOSPLIT, $0-64
-	MOVQ   codes+16(FP), AX
-	MOVQ   y+24(FP), CX
-	MOVQ   ldy+32(FP), DX
-	LEAQ   (DX)(DX*2), BX
-	ADDQ   CX, BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   chunks+40(FP), SI
-	TESTQ  SI, SI
-	JZ     chunks_end
-
-chunks:
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	VMOVDQU32  (CX), Z16
-	VMOVDQU32  (CX)(DX*1), Z17
-	VMOVDQU32  (CX)(DX*2), Z18
-	VMOVDQU32  (BX), Z19
-	VPMOVSXBW  (AX), Z20
-	VPDPWSSD   Z16, Z20, Z0
-	VPDPWSSD   Z17, Z20, Z4
-	VPDPWSSD   Z18, Z20, Z8
-	VPDPWSSD   Z19, Z20, Z12
-	VPMOVSXBW  64(AX), Z20
-	VPDPWSSD   Z16, Z20, Z1
-	VPDPWSSD   Z17, Z20, Z5
-	VPDPWSSD   Z18, Z20, Z9
-	VPDPWSSD   Z19, Z20, Z13
-	VPMOVSXBW  128(AX), Z20
-	VPDPWSSD   Z16, Z20, Z2
-	VPDPWSSD   Z17, Z20, Z6
-	VPDPWSSD   Z18, Z20, Z10
-	VPDPWSSD   Z19, Z20, Z14
-	VPMOVSXBW  192(AX), Z20
-	VPDPWSSD   Z16, Z20, Z3
-	VPDPWSSD   Z17, Z20, Z7
-	VPDPWSSD   Z18, Z20, Z11
-	VPDPWSSD   Z19, Z20, Z15
-	VMOVDQU32  64(CX), Z16
-	VMOVDQU32  64(CX)(DX*1), Z17
-	VMOVDQU32  64(CX)(DX*2), Z18
-	VMOVDQU32  64(BX), Z19
-	VPMOVSXBW  32(AX), Z20
-	VPDPWSSD   Z16, Z20, Z0
-	VPDPWSSD   Z17, Z20, Z4
-	VPDPWSSD   Z18, Z20, Z8
-	VPDPWSSD   Z19, Z20, Z12
-	VPMOVSXBW  96(AX), Z20
-	VPDPWSSD   Z16, Z20, Z1
-	VPDPWSSD   Z17, Z20, Z5
-	VPDPWSSD   Z18, Z20, Z9
-	VPDPWSSD   Z19, Z20, Z13
-	VPMOVSXBW  160(AX), Z20
-	VPDPWSSD   Z16, Z20, Z2
-	VPDPWSSD   Z17, Z20, Z6
-	VPDPWSSD   Z18, Z20, Z10
-	VPDPWSSD   Z19, Z20, Z14
-	VPMOVSXBW  224(AX), Z20
-	VPDPWSSD   Z16, Z20, Z3
-	VPDPWSSD   Z17, Z20, Z7
-	VPDPWSSD   Z18, Z20, Z11
-	VPDPWSSD   Z19, Z20, Z15
-	ADDQ       $+256, AX
-	ADDQ       $+128, CX
-	ADDQ       $+128, BX
-	DECQ       SI
-	JNZ        chunks
-
-chunks_end:
-	MOVQ          dst+0(FP), AX
-	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+48(FP), DX
-	MOVQ          widths+56(FP), BX
-	VPUNPCKLDQ    Z1, Z0, Z16
-	VPUNPCKHDQ    Z1, Z0, Z0
-	VPADDD        Z16, Z0, Z16
-	VPUNPCKLDQ    Z3, Z2, Z1
-	VPUNPCKHDQ    Z3, Z2, Z0
-	VPADDD        Z1, Z0, Z1
-	VPUNPCKLQDQ   Z1, Z16, Z0
-	VPUNPCKHQDQ   Z1, Z16, Z16
-	VPADDD        Z16, Z0, Z16
-	VEXTRACTI64X4 $0x01, Z16, Y0
-	VPADDD        Y0, Y16, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VPADDD        X0, X1, X1
-	VCVTDQ2PS     X1, X1
-	VMULPS        (DX), X1, X1
-	VBROADCASTSS  (BX), X0
-	VMULPS        16(DX), X0, X0
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X0, X0
-	VADDPS        X0, X1, X1
-	VMOVUPS       X1, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z5, Z4, Z0
-	VPUNPCKHDQ    Z5, Z4, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z7, Z6, Z2
-	VPUNPCKHDQ    Z7, Z6, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z9, Z8, Z0
-	VPUNPCKHDQ    Z9, Z8, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z11, Z10, Z2
-	VPUNPCKHDQ    Z11, Z10, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	ADDQ          CX, AX
-	VPUNPCKLDQ    Z13, Z12, Z0
-	VPUNPCKHDQ    Z13, Z12, Z1
-	VPADDD        Z0, Z1, Z0
-	VPUNPCKLDQ    Z15, Z14, Z2
-	VPUNPCKHDQ    Z15, Z14, Z1
-	VPADDD        Z2, Z1, Z2
-	VPUNPCKLQDQ   Z2, Z0, Z1
-	VPUNPCKHQDQ   Z2, Z0, Z0
-	VPADDD        Z0, Z1, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y1
-	VPADDD        Y1, Y0, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VPADDD        X1, X0, X0
-	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
-	VADDPS        X2, X1, X1
-	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (AX)
-	VZEROUPPER
-	RET
-
-// func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex1(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X0
+TEXT ·Screen6x1(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X5
+	VPBROADCASTD X5, Z5
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
 	VPXORD       Z4, Z4, Z4
-	MOVQ         chunks+40(FP), SI
-	TESTQ        SI, SI
+	MOVQ         chunks+48(FP), DX
+	TESTQ        DX, DX
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z5
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z6
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z7
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z8
-	VMOVDQU32  (BX), Z9
-	VPDPBUSD   Z9, Z5, Z1
-	VPDPBUSD   Z9, Z6, Z2
-	VPDPBUSD   Z9, Z7, Z3
-	VPDPBUSD   Z9, Z8, Z4
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	DECQ       SI
-	JNZ        chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	VMOVDQU32       (AX), Z6
+	VMOVDQU32       64(AX), Z7
+	VMOVDQU32       128(AX), Z8
+	VPSLLD          $0x06, Z6, Z9
+	VPSLLD          $0x04, Z7, Z10
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z10, Z9
+	VPSLLD          $0x02, Z8, Z10
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z10, Z9
+	VPANDD          Z0, Z6, Z6
+	VPANDD          Z5, Z6, Z10
+	VPSRLW          $0x08, Z6, Z6
+	VPANDD          Z0, Z7, Z7
+	VPANDD          Z5, Z7, Z11
+	VPSRLW          $0x08, Z7, Z7
+	VPANDD          Z0, Z8, Z8
+	VPANDD          Z5, Z8, Z12
+	VPSRLW          $0x08, Z8, Z8
+	VPANDD          Z0, Z9, Z9
+	VPANDD          Z5, Z9, Z13
+	VPSRLW          $0x08, Z9, Z9
+	VMOVDQU32       (CX), Z14
+	VPDPWSSD        Z14, Z10, Z1
+	VPDPWSSD        Z14, Z11, Z2
+	VPDPWSSD        Z14, Z12, Z3
+	VPDPWSSD        Z14, Z13, Z4
+	VMOVDQU32       64(CX), Z14
+	VPDPWSSD        Z14, Z6, Z1
+	VPDPWSSD        Z14, Z7, Z2
+	VPDPWSSD        Z14, Z8, Z3
+	VPDPWSSD        Z14, Z9, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            DX
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), CX
-	MOVQ          widths+80(FP), DX
-	MOVQ          sums+64(FP), BX
+	MOVQ          bases+56(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -4850,65 +4358,99 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (BX), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (CX), X0, X0
-	VBROADCASTSS  (DX), X1
-	VMULPS        16(CX), X1, X1
-	VBROADCASTSS  4(DX), X2
-	VMULPS        32(CX), X2, X2
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx1(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X0
+DATA toptwo<>+0(SB)/4, $0xc0c0c0c0
+GLOBL toptwo<>(SB), RODATA|NOPTR, $4
+
+DATA topfour<>+0(SB)/4, $0xf0f0f0f0
+GLOBL topfour<>(SB), RODATA|NOPTR, $4
+
+// func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x1(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X5
+	VPBROADCASTD X5, Z5
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
 	VPXORD       Z4, Z4, Z4
-	MOVQ         chunks+40(FP), SI
-	TESTQ        SI, SI
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z5
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z6
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z7
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z8
-	VMOVDQU32   (BX), Z9
-	VPDPBUSD    Z9, Z5, Z1
-	VPDPBUSD    Z9, Z6, Z2
-	VPDPBUSD    Z9, Z7, Z3
-	VPDPBUSD    Z9, Z8, Z4
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	DECQ        SI
-	JNZ         chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	PREFETCHNTA     2560(CX)
+	VMOVDQU32       (AX), Z6
+	VMOVDQU32       64(AX), Z7
+	VMOVDQU32       128(AX), Z8
+	VPSLLD          $0x06, Z6, Z9
+	VPSLLD          $0x04, Z7, Z10
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z10, Z9
+	VPSLLD          $0x02, Z8, Z10
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z10, Z9
+	VMOVDQU32       (CX), Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z6
+	VPANDD          Z5, Z6, Z11
+	VPSRLW          $0x08, Z6, Z6
+	VPSRLD          $0x02, Z10, Z12
+	VPTERNLOGD      $0xe4, Z0, Z12, Z7
+	VPANDD          Z5, Z7, Z12
+	VPSRLW          $0x08, Z7, Z7
+	VPSRLD          $0x04, Z10, Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z8
+	VPANDD          Z5, Z8, Z13
+	VPSRLW          $0x08, Z8, Z8
+	VPSRLD          $0x06, Z10, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z9
+	VPANDD          Z5, Z9, Z10
+	VPSRLW          $0x08, Z9, Z9
+	VMOVDQU32       (DX), Z14
+	VPDPWSSD        Z14, Z11, Z1
+	VPDPWSSD        Z14, Z12, Z2
+	VPDPWSSD        Z14, Z13, Z3
+	VPDPWSSD        Z14, Z10, Z4
+	VMOVDQU32       64(DX), Z14
+	VPDPWSSD        Z14, Z6, Z1
+	VPDPWSSD        Z14, Z7, Z2
+	VPDPWSSD        Z14, Z8, Z3
+	VPDPWSSD        Z14, Z9, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            BX
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), CX
-	MOVQ          widths+80(FP), DX
-	MOVQ          sums+64(FP), BX
+	MOVQ          bases+56(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -4922,31 +4464,33 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (BX), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (CX), X0, X0
-	VBROADCASTSS  (DX), X1
-	VMULPS        16(CX), X1, X1
-	VBROADCASTSS  4(DX), X2
-	VMULPS        32(CX), X2, X2
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex2(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+// func Screen6x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x2(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X9
+	VPBROADCASTD X9, Z9
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -4955,41 +4499,65 @@ TEXT ·Coarsex2(SB), NOSPLIT, $0-88
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z9
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z10
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z11
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z12
-	VMOVDQU32  (BX), Z13
-	VPDPBUSD   Z13, Z9, Z1
-	VPDPBUSD   Z13, Z10, Z2
-	VPDPBUSD   Z13, Z11, Z3
-	VPDPBUSD   Z13, Z12, Z4
-	VMOVDQU32  (BX)(SI*1), Z13
-	VPDPBUSD   Z13, Z9, Z5
-	VPDPBUSD   Z13, Z10, Z6
-	VPDPBUSD   Z13, Z11, Z7
-	VPDPBUSD   Z13, Z12, Z8
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	DECQ       DI
-	JNZ        chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	VMOVDQU32       (AX), Z10
+	VMOVDQU32       64(AX), Z11
+	VMOVDQU32       128(AX), Z12
+	VPSLLD          $0x06, Z10, Z13
+	VPSLLD          $0x04, Z11, Z14
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z14, Z13
+	VPSLLD          $0x02, Z12, Z14
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z14, Z13
+	VPANDD          Z0, Z10, Z10
+	VPANDD          Z9, Z10, Z14
+	VPSRLW          $0x08, Z10, Z10
+	VPANDD          Z0, Z11, Z11
+	VPANDD          Z9, Z11, Z15
+	VPSRLW          $0x08, Z11, Z11
+	VPANDD          Z0, Z12, Z12
+	VPANDD          Z9, Z12, Z16
+	VPSRLW          $0x08, Z12, Z12
+	VPANDD          Z0, Z13, Z13
+	VPANDD          Z9, Z13, Z17
+	VPSRLW          $0x08, Z13, Z13
+	VMOVDQU32       (CX), Z18
+	VPDPWSSD        Z18, Z14, Z1
+	VPDPWSSD        Z18, Z15, Z2
+	VPDPWSSD        Z18, Z16, Z3
+	VPDPWSSD        Z18, Z17, Z4
+	VMOVDQU32       64(CX), Z18
+	VPDPWSSD        Z18, Z10, Z1
+	VPDPWSSD        Z18, Z11, Z2
+	VPDPWSSD        Z18, Z12, Z3
+	VPDPWSSD        Z18, Z13, Z4
+	VMOVDQU32       (CX)(DX*1), Z18
+	VPDPWSSD        Z18, Z14, Z5
+	VPDPWSSD        Z18, Z15, Z6
+	VPDPWSSD        Z18, Z16, Z7
+	VPDPWSSD        Z18, Z17, Z8
+	VMOVDQU32       64(CX)(DX*1), Z18
+	VPDPWSSD        Z18, Z10, Z5
+	VPDPWSSD        Z18, Z11, Z6
+	VPDPWSSD        Z18, Z12, Z7
+	VPDPWSSD        Z18, Z13, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            BX
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5003,14 +4571,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5028,31 +4597,34 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx2(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+// func Screen8x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x2(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X9
+	VPBROADCASTD X9, Z9
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5061,41 +4633,71 @@ TEXT ·CoarseNearx2(SB), NOSPLIT, $0-88
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z9
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z10
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z11
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z12
-	VMOVDQU32   (BX), Z13
-	VPDPBUSD    Z13, Z9, Z1
-	VPDPBUSD    Z13, Z10, Z2
-	VPDPBUSD    Z13, Z11, Z3
-	VPDPBUSD    Z13, Z12, Z4
-	VMOVDQU32   (BX)(SI*1), Z13
-	VPDPBUSD    Z13, Z9, Z5
-	VPDPBUSD    Z13, Z10, Z6
-	VPDPBUSD    Z13, Z11, Z7
-	VPDPBUSD    Z13, Z12, Z8
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	DECQ        DI
-	JNZ         chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	PREFETCHNTA     2560(CX)
+	VMOVDQU32       (AX), Z10
+	VMOVDQU32       64(AX), Z11
+	VMOVDQU32       128(AX), Z12
+	VPSLLD          $0x06, Z10, Z13
+	VPSLLD          $0x04, Z11, Z14
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z14, Z13
+	VPSLLD          $0x02, Z12, Z14
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z14, Z13
+	VMOVDQU32       (CX), Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z10
+	VPANDD          Z9, Z10, Z15
+	VPSRLW          $0x08, Z10, Z10
+	VPSRLD          $0x02, Z14, Z16
+	VPTERNLOGD      $0xe4, Z0, Z16, Z11
+	VPANDD          Z9, Z11, Z16
+	VPSRLW          $0x08, Z11, Z11
+	VPSRLD          $0x04, Z14, Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z12
+	VPANDD          Z9, Z12, Z17
+	VPSRLW          $0x08, Z12, Z12
+	VPSRLD          $0x06, Z14, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z13
+	VPANDD          Z9, Z13, Z14
+	VPSRLW          $0x08, Z13, Z13
+	VMOVDQU32       (DX), Z18
+	VPDPWSSD        Z18, Z15, Z1
+	VPDPWSSD        Z18, Z16, Z2
+	VPDPWSSD        Z18, Z17, Z3
+	VPDPWSSD        Z18, Z14, Z4
+	VMOVDQU32       64(DX), Z18
+	VPDPWSSD        Z18, Z10, Z1
+	VPDPWSSD        Z18, Z11, Z2
+	VPDPWSSD        Z18, Z12, Z3
+	VPDPWSSD        Z18, Z13, Z4
+	VMOVDQU32       (DX)(BX*1), Z18
+	VPDPWSSD        Z18, Z15, Z5
+	VPDPWSSD        Z18, Z16, Z6
+	VPDPWSSD        Z18, Z17, Z7
+	VPDPWSSD        Z18, Z14, Z8
+	VMOVDQU32       64(DX)(BX*1), Z18
+	VPDPWSSD        Z18, Z10, Z5
+	VPDPWSSD        Z18, Z11, Z6
+	VPDPWSSD        Z18, Z12, Z7
+	VPDPWSSD        Z18, Z13, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            SI
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5109,14 +4711,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5134,31 +4736,33 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex3(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+// func Screen6x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x3(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X13
+	VPBROADCASTD X13, Z13
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5171,46 +4775,75 @@ TEXT ·Coarsex3(SB), NOSPLIT, $0-88
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
 	VPXORD       Z12, Z12, Z12
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z13
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z14
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z15
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z16
-	VMOVDQU32  (BX), Z17
-	VPDPBUSD   Z17, Z13, Z1
-	VPDPBUSD   Z17, Z14, Z2
-	VPDPBUSD   Z17, Z15, Z3
-	VPDPBUSD   Z17, Z16, Z4
-	VMOVDQU32  (BX)(SI*1), Z17
-	VPDPBUSD   Z17, Z13, Z5
-	VPDPBUSD   Z17, Z14, Z6
-	VPDPBUSD   Z17, Z15, Z7
-	VPDPBUSD   Z17, Z16, Z8
-	VMOVDQU32  (BX)(SI*2), Z17
-	VPDPBUSD   Z17, Z13, Z9
-	VPDPBUSD   Z17, Z14, Z10
-	VPDPBUSD   Z17, Z15, Z11
-	VPDPBUSD   Z17, Z16, Z12
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	DECQ       DI
-	JNZ        chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	VMOVDQU32       (AX), Z14
+	VMOVDQU32       64(AX), Z15
+	VMOVDQU32       128(AX), Z16
+	VPSLLD          $0x06, Z14, Z17
+	VPSLLD          $0x04, Z15, Z18
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z18, Z17
+	VPSLLD          $0x02, Z16, Z18
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z18, Z17
+	VPANDD          Z0, Z14, Z14
+	VPANDD          Z13, Z14, Z18
+	VPSRLW          $0x08, Z14, Z14
+	VPANDD          Z0, Z15, Z15
+	VPANDD          Z13, Z15, Z19
+	VPSRLW          $0x08, Z15, Z15
+	VPANDD          Z0, Z16, Z16
+	VPANDD          Z13, Z16, Z20
+	VPSRLW          $0x08, Z16, Z16
+	VPANDD          Z0, Z17, Z17
+	VPANDD          Z13, Z17, Z21
+	VPSRLW          $0x08, Z17, Z17
+	VMOVDQU32       (CX), Z22
+	VPDPWSSD        Z22, Z18, Z1
+	VPDPWSSD        Z22, Z19, Z2
+	VPDPWSSD        Z22, Z20, Z3
+	VPDPWSSD        Z22, Z21, Z4
+	VMOVDQU32       64(CX), Z22
+	VPDPWSSD        Z22, Z14, Z1
+	VPDPWSSD        Z22, Z15, Z2
+	VPDPWSSD        Z22, Z16, Z3
+	VPDPWSSD        Z22, Z17, Z4
+	VMOVDQU32       (CX)(DX*1), Z22
+	VPDPWSSD        Z22, Z18, Z5
+	VPDPWSSD        Z22, Z19, Z6
+	VPDPWSSD        Z22, Z20, Z7
+	VPDPWSSD        Z22, Z21, Z8
+	VMOVDQU32       64(CX)(DX*1), Z22
+	VPDPWSSD        Z22, Z14, Z5
+	VPDPWSSD        Z22, Z15, Z6
+	VPDPWSSD        Z22, Z16, Z7
+	VPDPWSSD        Z22, Z17, Z8
+	VMOVDQU32       (CX)(DX*2), Z22
+	VPDPWSSD        Z22, Z18, Z9
+	VPDPWSSD        Z22, Z19, Z10
+	VPDPWSSD        Z22, Z20, Z11
+	VPDPWSSD        Z22, Z21, Z12
+	VMOVDQU32       64(CX)(DX*2), Z22
+	VPDPWSSD        Z22, Z14, Z9
+	VPDPWSSD        Z22, Z15, Z10
+	VPDPWSSD        Z22, Z16, Z11
+	VPDPWSSD        Z22, Z17, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            BX
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5224,14 +4857,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5249,14 +4883,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5274,31 +4909,34 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx3(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	MOVL         $0x80808080, DI
-	VMOVD        DI, X0
+// func Screen8x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x3(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X13
+	VPBROADCASTD X13, Z13
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5311,46 +4949,81 @@ TEXT ·CoarseNearx3(SB), NOSPLIT, $0-88
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
 	VPXORD       Z12, Z12, Z12
-	MOVQ         chunks+40(FP), DI
-	TESTQ        DI, DI
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z13
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z14
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z15
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z16
-	VMOVDQU32   (BX), Z17
-	VPDPBUSD    Z17, Z13, Z1
-	VPDPBUSD    Z17, Z14, Z2
-	VPDPBUSD    Z17, Z15, Z3
-	VPDPBUSD    Z17, Z16, Z4
-	VMOVDQU32   (BX)(SI*1), Z17
-	VPDPBUSD    Z17, Z13, Z5
-	VPDPBUSD    Z17, Z14, Z6
-	VPDPBUSD    Z17, Z15, Z7
-	VPDPBUSD    Z17, Z16, Z8
-	VMOVDQU32   (BX)(SI*2), Z17
-	VPDPBUSD    Z17, Z13, Z9
-	VPDPBUSD    Z17, Z14, Z10
-	VPDPBUSD    Z17, Z15, Z11
-	VPDPBUSD    Z17, Z16, Z12
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	DECQ        DI
-	JNZ         chunks
+	PREFETCHNTA     7680(AX)
+	PREFETCHNTA     7744(AX)
+	PREFETCHNTA     7808(AX)
+	PREFETCHNTA     2560(CX)
+	VMOVDQU32       (AX), Z14
+	VMOVDQU32       64(AX), Z15
+	VMOVDQU32       128(AX), Z16
+	VPSLLD          $0x06, Z14, Z17
+	VPSLLD          $0x04, Z15, Z18
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z18, Z17
+	VPSLLD          $0x02, Z16, Z18
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z18, Z17
+	VMOVDQU32       (CX), Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z14
+	VPANDD          Z13, Z14, Z19
+	VPSRLW          $0x08, Z14, Z14
+	VPSRLD          $0x02, Z18, Z20
+	VPTERNLOGD      $0xe4, Z0, Z20, Z15
+	VPANDD          Z13, Z15, Z20
+	VPSRLW          $0x08, Z15, Z15
+	VPSRLD          $0x04, Z18, Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z16
+	VPANDD          Z13, Z16, Z21
+	VPSRLW          $0x08, Z16, Z16
+	VPSRLD          $0x06, Z18, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z17
+	VPANDD          Z13, Z17, Z18
+	VPSRLW          $0x08, Z17, Z17
+	VMOVDQU32       (DX), Z22
+	VPDPWSSD        Z22, Z19, Z1
+	VPDPWSSD        Z22, Z20, Z2
+	VPDPWSSD        Z22, Z21, Z3
+	VPDPWSSD        Z22, Z18, Z4
+	VMOVDQU32       64(DX), Z22
+	VPDPWSSD        Z22, Z14, Z1
+	VPDPWSSD        Z22, Z15, Z2
+	VPDPWSSD        Z22, Z16, Z3
+	VPDPWSSD        Z22, Z17, Z4
+	VMOVDQU32       (DX)(BX*1), Z22
+	VPDPWSSD        Z22, Z19, Z5
+	VPDPWSSD        Z22, Z20, Z6
+	VPDPWSSD        Z22, Z21, Z7
+	VPDPWSSD        Z22, Z18, Z8
+	VMOVDQU32       64(DX)(BX*1), Z22
+	VPDPWSSD        Z22, Z14, Z5
+	VPDPWSSD        Z22, Z15, Z6
+	VPDPWSSD        Z22, Z16, Z7
+	VPDPWSSD        Z22, Z17, Z8
+	VMOVDQU32       (DX)(BX*2), Z22
+	VPDPWSSD        Z22, Z19, Z9
+	VPDPWSSD        Z22, Z20, Z10
+	VPDPWSSD        Z22, Z21, Z11
+	VPDPWSSD        Z22, Z18, Z12
+	VMOVDQU32       64(DX)(BX*2), Z22
+	VPDPWSSD        Z22, Z14, Z9
+	VPDPWSSD        Z22, Z15, Z10
+	VPDPWSSD        Z22, Z16, Z11
+	VPDPWSSD        Z22, Z17, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            SI
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5364,14 +5037,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5389,14 +5062,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5414,33 +5087,35 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex4(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+// func Screen6x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x4(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X17
+	VPBROADCASTD X17, Z17
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	ADDQ         CX, BX
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5457,52 +5132,86 @@ TEXT ·Coarsex4(SB), NOSPLIT, $0-88
 	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
 	VPXORD       Z16, Z16, Z16
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z17
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z18
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z19
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z20
-	VMOVDQU32  (BX), Z21
-	VPDPBUSD   Z21, Z17, Z1
-	VPDPBUSD   Z21, Z18, Z2
-	VPDPBUSD   Z21, Z19, Z3
-	VPDPBUSD   Z21, Z20, Z4
-	VMOVDQU32  (BX)(SI*1), Z21
-	VPDPBUSD   Z21, Z17, Z5
-	VPDPBUSD   Z21, Z18, Z6
-	VPDPBUSD   Z21, Z19, Z7
-	VPDPBUSD   Z21, Z20, Z8
-	VMOVDQU32  (BX)(SI*2), Z21
-	VPDPBUSD   Z21, Z17, Z9
-	VPDPBUSD   Z21, Z18, Z10
-	VPDPBUSD   Z21, Z19, Z11
-	VPDPBUSD   Z21, Z20, Z12
-	VMOVDQU32  (DI), Z21
-	VPDPBUSD   Z21, Z17, Z13
-	VPDPBUSD   Z21, Z18, Z14
-	VPDPBUSD   Z21, Z19, Z15
-	VPDPBUSD   Z21, Z20, Z16
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	ADDQ       $+64, DI
-	DECQ       R8
-	JNZ        chunks
+	PREFETCHNTA     12288(AX)
+	PREFETCHNTA     12352(AX)
+	PREFETCHNTA     12416(AX)
+	VMOVDQU32       (AX), Z18
+	VMOVDQU32       64(AX), Z19
+	VMOVDQU32       128(AX), Z20
+	VPSLLD          $0x06, Z18, Z21
+	VPSLLD          $0x04, Z19, Z22
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z22, Z21
+	VPSLLD          $0x02, Z20, Z22
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z22, Z21
+	VPANDD          Z0, Z18, Z18
+	VPANDD          Z17, Z18, Z22
+	VPSRLW          $0x08, Z18, Z18
+	VPANDD          Z0, Z19, Z19
+	VPANDD          Z17, Z19, Z23
+	VPSRLW          $0x08, Z19, Z19
+	VPANDD          Z0, Z20, Z20
+	VPANDD          Z17, Z20, Z24
+	VPSRLW          $0x08, Z20, Z20
+	VPANDD          Z0, Z21, Z21
+	VPANDD          Z17, Z21, Z25
+	VPSRLW          $0x08, Z21, Z21
+	VMOVDQU32       (CX), Z26
+	VPDPWSSD        Z26, Z22, Z1
+	VPDPWSSD        Z26, Z23, Z2
+	VPDPWSSD        Z26, Z24, Z3
+	VPDPWSSD        Z26, Z25, Z4
+	VMOVDQU32       64(CX), Z26
+	VPDPWSSD        Z26, Z18, Z1
+	VPDPWSSD        Z26, Z19, Z2
+	VPDPWSSD        Z26, Z20, Z3
+	VPDPWSSD        Z26, Z21, Z4
+	VMOVDQU32       (CX)(DX*1), Z26
+	VPDPWSSD        Z26, Z22, Z5
+	VPDPWSSD        Z26, Z23, Z6
+	VPDPWSSD        Z26, Z24, Z7
+	VPDPWSSD        Z26, Z25, Z8
+	VMOVDQU32       64(CX)(DX*1), Z26
+	VPDPWSSD        Z26, Z18, Z5
+	VPDPWSSD        Z26, Z19, Z6
+	VPDPWSSD        Z26, Z20, Z7
+	VPDPWSSD        Z26, Z21, Z8
+	VMOVDQU32       (CX)(DX*2), Z26
+	VPDPWSSD        Z26, Z22, Z9
+	VPDPWSSD        Z26, Z23, Z10
+	VPDPWSSD        Z26, Z24, Z11
+	VPDPWSSD        Z26, Z25, Z12
+	VMOVDQU32       64(CX)(DX*2), Z26
+	VPDPWSSD        Z26, Z18, Z9
+	VPDPWSSD        Z26, Z19, Z10
+	VPDPWSSD        Z26, Z20, Z11
+	VPDPWSSD        Z26, Z21, Z12
+	VMOVDQU32       (BX), Z26
+	VPDPWSSD        Z26, Z22, Z13
+	VPDPWSSD        Z26, Z23, Z14
+	VPDPWSSD        Z26, Z24, Z15
+	VPDPWSSD        Z26, Z25, Z16
+	VMOVDQU32       64(BX), Z26
+	VPDPWSSD        Z26, Z18, Z13
+	VPDPWSSD        Z26, Z19, Z14
+	VPDPWSSD        Z26, Z20, Z15
+	VPDPWSSD        Z26, Z21, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	ADDQ            $+128, BX
+	DECQ            SI
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5516,14 +5225,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5541,14 +5251,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5566,14 +5277,15 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5591,33 +5303,36 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
-// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx4(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+// func Screen8x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x4(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X17
+	VPBROADCASTD X17, Z17
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	ADDQ         DX, SI
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5634,52 +5349,92 @@ TEXT ·CoarseNearx4(SB), NOSPLIT, $0-88
 	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
 	VPXORD       Z16, Z16, Z16
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), DI
+	TESTQ        DI, DI
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z17
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z18
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z19
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z20
-	VMOVDQU32   (BX), Z21
-	VPDPBUSD    Z21, Z17, Z1
-	VPDPBUSD    Z21, Z18, Z2
-	VPDPBUSD    Z21, Z19, Z3
-	VPDPBUSD    Z21, Z20, Z4
-	VMOVDQU32   (BX)(SI*1), Z21
-	VPDPBUSD    Z21, Z17, Z5
-	VPDPBUSD    Z21, Z18, Z6
-	VPDPBUSD    Z21, Z19, Z7
-	VPDPBUSD    Z21, Z20, Z8
-	VMOVDQU32   (BX)(SI*2), Z21
-	VPDPBUSD    Z21, Z17, Z9
-	VPDPBUSD    Z21, Z18, Z10
-	VPDPBUSD    Z21, Z19, Z11
-	VPDPBUSD    Z21, Z20, Z12
-	VMOVDQU32   (DI), Z21
-	VPDPBUSD    Z21, Z17, Z13
-	VPDPBUSD    Z21, Z18, Z14
-	VPDPBUSD    Z21, Z19, Z15
-	VPDPBUSD    Z21, Z20, Z16
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	ADDQ        $+64, DI
-	DECQ        R8
-	JNZ         chunks
+	PREFETCHNTA     12288(AX)
+	PREFETCHNTA     12352(AX)
+	PREFETCHNTA     12416(AX)
+	PREFETCHNTA     4096(CX)
+	VMOVDQU32       (AX), Z18
+	VMOVDQU32       64(AX), Z19
+	VMOVDQU32       128(AX), Z20
+	VPSLLD          $0x06, Z18, Z21
+	VPSLLD          $0x04, Z19, Z22
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z22, Z21
+	VPSLLD          $0x02, Z20, Z22
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z22, Z21
+	VMOVDQU32       (CX), Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z18
+	VPANDD          Z17, Z18, Z23
+	VPSRLW          $0x08, Z18, Z18
+	VPSRLD          $0x02, Z22, Z24
+	VPTERNLOGD      $0xe4, Z0, Z24, Z19
+	VPANDD          Z17, Z19, Z24
+	VPSRLW          $0x08, Z19, Z19
+	VPSRLD          $0x04, Z22, Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z20
+	VPANDD          Z17, Z20, Z25
+	VPSRLW          $0x08, Z20, Z20
+	VPSRLD          $0x06, Z22, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z21
+	VPANDD          Z17, Z21, Z22
+	VPSRLW          $0x08, Z21, Z21
+	VMOVDQU32       (DX), Z26
+	VPDPWSSD        Z26, Z23, Z1
+	VPDPWSSD        Z26, Z24, Z2
+	VPDPWSSD        Z26, Z25, Z3
+	VPDPWSSD        Z26, Z22, Z4
+	VMOVDQU32       64(DX), Z26
+	VPDPWSSD        Z26, Z18, Z1
+	VPDPWSSD        Z26, Z19, Z2
+	VPDPWSSD        Z26, Z20, Z3
+	VPDPWSSD        Z26, Z21, Z4
+	VMOVDQU32       (DX)(BX*1), Z26
+	VPDPWSSD        Z26, Z23, Z5
+	VPDPWSSD        Z26, Z24, Z6
+	VPDPWSSD        Z26, Z25, Z7
+	VPDPWSSD        Z26, Z22, Z8
+	VMOVDQU32       64(DX)(BX*1), Z26
+	VPDPWSSD        Z26, Z18, Z5
+	VPDPWSSD        Z26, Z19, Z6
+	VPDPWSSD        Z26, Z20, Z7
+	VPDPWSSD        Z26, Z21, Z8
+	VMOVDQU32       (DX)(BX*2), Z26
+	VPDPWSSD        Z26, Z23, Z9
+	VPDPWSSD        Z26, Z24, Z10
+	VPDPWSSD        Z26, Z25, Z11
+	VPDPWSSD        Z26, Z22, Z12
+	VMOVDQU32       64(DX)(BX*2), Z26
+	VPDPWSSD        Z26, Z18, Z9
+	VPDPWSSD        Z26, Z19, Z10
+	VPDPWSSD        Z26, Z20, Z11
+	VPDPWSSD        Z26, Z21, Z12
+	VMOVDQU32       (SI), Z26
+	VPDPWSSD        Z26, Z23, Z13
+	VPDPWSSD        Z26, Z24, Z14
+	VPDPWSSD        Z26, Z25, Z15
+	VPDPWSSD        Z26, Z22, Z16
+	VMOVDQU32       64(SI), Z26
+	VPDPWSSD        Z26, Z18, Z13
+	VPDPWSSD        Z26, Z19, Z14
+	VPDPWSSD        Z26, Z20, Z15
+	VPDPWSSD        Z26, Z21, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	ADDQ            $+128, SI
+	DECQ            DI
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5693,14 +5448,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5718,14 +5473,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5743,14 +5498,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5768,13 +5523,102 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex1(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex1(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z5
+	VMOVDQU32       64(AX), Z6
+	VMOVDQU32       128(AX), Z7
+	VPSLLD          $0x06, Z5, Z8
+	VPSLLD          $0x04, Z6, Z9
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z9, Z8
+	VPSLLD          $0x02, Z7, Z9
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z9, Z8
+	VMOVDQU32       (CX), Z9
+	VPTERNLOGD      $0xe4, Z0, Z9, Z5
+	VPSRLD          $0x02, Z9, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z6
+	VPSRLD          $0x04, Z9, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z7
+	VPSRLD          $0x06, Z9, Z9
+	VPTERNLOGD      $0xe4, Z0, Z9, Z8
+	VMOVDQU32       (R8), Z9
+	VPDPBUSD        Z9, Z5, Z1
+	VPDPBUSD        Z9, Z6, Z2
+	VPDPBUSD        Z9, Z7, Z3
+	VPDPBUSD        Z9, Z8, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R9
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), CX
+	MOVQ          coefs+88(FP), DX
+	MOVQ          widths+96(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
 	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
+	VBROADCASTSS  (BX), X1
 	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
+	VBROADCASTSS  4(BX), X2
 	VMULPS        32(DX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
@@ -5782,19 +5626,1059 @@ chunks_end:
 	VZEROUPPER
 	RET
 
-// func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// func CoarseNearx1(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex5(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+TEXT ·CoarseNearx1(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+48(FP), R9
+	TESTQ        R9, R9
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z5
+	VMOVDQU32       64(AX), Z6
+	VMOVDQU32       128(AX), Z7
+	VPSLLD          $0x06, Z5, Z8
+	VPSLLD          $0x04, Z6, Z9
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z9, Z8
+	VPSLLD          $0x02, Z7, Z9
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z9, Z8
+	VMOVDQU32       (CX), Z9
+	VPTERNLOGD      $0xe4, Z0, Z9, Z5
+	VPSRLD          $0x02, Z9, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z6
+	VPSRLD          $0x04, Z9, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z7
+	VPSRLD          $0x06, Z9, Z9
+	VPTERNLOGD      $0xe4, Z0, Z9, Z8
+	VMOVDQU32       (R8), Z9
+	VPDPBUSD        Z9, Z5, Z1
+	VPDPBUSD        Z9, Z6, Z2
+	VPDPBUSD        Z9, Z7, Z3
+	VPDPBUSD        Z9, Z8, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R9
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), CX
+	MOVQ          coefs+88(FP), DX
+	MOVQ          widths+96(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex2(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex2(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z9
+	VMOVDQU32       64(AX), Z10
+	VMOVDQU32       128(AX), Z11
+	VPSLLD          $0x06, Z9, Z12
+	VPSLLD          $0x04, Z10, Z13
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z13, Z12
+	VPSLLD          $0x02, Z11, Z13
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z13, Z12
+	VMOVDQU32       (CX), Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z9
+	VPSRLD          $0x02, Z13, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z10
+	VPSRLD          $0x04, Z13, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z11
+	VPSRLD          $0x06, Z13, Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z12
+	VMOVDQU32       (R8), Z13
+	VPDPBUSD        Z13, Z9, Z1
+	VPDPBUSD        Z13, Z10, Z2
+	VPDPBUSD        Z13, Z11, Z3
+	VPDPBUSD        Z13, Z12, Z4
+	VMOVDQU32       (R8)(R9*1), Z13
+	VPDPBUSD        Z13, Z9, Z5
+	VPDPBUSD        Z13, Z10, Z6
+	VPDPBUSD        Z13, Z11, Z7
+	VPDPBUSD        Z13, Z12, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R10
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx2(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx2(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z9
+	VMOVDQU32       64(AX), Z10
+	VMOVDQU32       128(AX), Z11
+	VPSLLD          $0x06, Z9, Z12
+	VPSLLD          $0x04, Z10, Z13
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z13, Z12
+	VPSLLD          $0x02, Z11, Z13
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z13, Z12
+	VMOVDQU32       (CX), Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z9
+	VPSRLD          $0x02, Z13, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z10
+	VPSRLD          $0x04, Z13, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z11
+	VPSRLD          $0x06, Z13, Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z12
+	VMOVDQU32       (R8), Z13
+	VPDPBUSD        Z13, Z9, Z1
+	VPDPBUSD        Z13, Z10, Z2
+	VPDPBUSD        Z13, Z11, Z3
+	VPDPBUSD        Z13, Z12, Z4
+	VMOVDQU32       (R8)(R9*1), Z13
+	VPDPBUSD        Z13, Z9, Z5
+	VPDPBUSD        Z13, Z10, Z6
+	VPDPBUSD        Z13, Z11, Z7
+	VPDPBUSD        Z13, Z12, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R10
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex3(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex3(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z13
+	VMOVDQU32       64(AX), Z14
+	VMOVDQU32       128(AX), Z15
+	VPSLLD          $0x06, Z13, Z16
+	VPSLLD          $0x04, Z14, Z17
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z17, Z16
+	VPSLLD          $0x02, Z15, Z17
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z17, Z16
+	VMOVDQU32       (CX), Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z13
+	VPSRLD          $0x02, Z17, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z14
+	VPSRLD          $0x04, Z17, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z15
+	VPSRLD          $0x06, Z17, Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z16
+	VMOVDQU32       (R8), Z17
+	VPDPBUSD        Z17, Z13, Z1
+	VPDPBUSD        Z17, Z14, Z2
+	VPDPBUSD        Z17, Z15, Z3
+	VPDPBUSD        Z17, Z16, Z4
+	VMOVDQU32       (R8)(R9*1), Z17
+	VPDPBUSD        Z17, Z13, Z5
+	VPDPBUSD        Z17, Z14, Z6
+	VPDPBUSD        Z17, Z15, Z7
+	VPDPBUSD        Z17, Z16, Z8
+	VMOVDQU32       (R8)(R9*2), Z17
+	VPDPBUSD        Z17, Z13, Z9
+	VPDPBUSD        Z17, Z14, Z10
+	VPDPBUSD        Z17, Z15, Z11
+	VPDPBUSD        Z17, Z16, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R10
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx3(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx3(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+48(FP), R10
+	TESTQ        R10, R10
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z13
+	VMOVDQU32       64(AX), Z14
+	VMOVDQU32       128(AX), Z15
+	VPSLLD          $0x06, Z13, Z16
+	VPSLLD          $0x04, Z14, Z17
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z17, Z16
+	VPSLLD          $0x02, Z15, Z17
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z17, Z16
+	VMOVDQU32       (CX), Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z13
+	VPSRLD          $0x02, Z17, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z14
+	VPSRLD          $0x04, Z17, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z15
+	VPSRLD          $0x06, Z17, Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z16
+	VMOVDQU32       (R8), Z17
+	VPDPBUSD        Z17, Z13, Z1
+	VPDPBUSD        Z17, Z14, Z2
+	VPDPBUSD        Z17, Z15, Z3
+	VPDPBUSD        Z17, Z16, Z4
+	VMOVDQU32       (R8)(R9*1), Z17
+	VPDPBUSD        Z17, Z13, Z5
+	VPDPBUSD        Z17, Z14, Z6
+	VPDPBUSD        Z17, Z15, Z7
+	VPDPBUSD        Z17, Z16, Z8
+	VMOVDQU32       (R8)(R9*2), Z17
+	VPDPBUSD        Z17, Z13, Z9
+	VPDPBUSD        Z17, Z14, Z10
+	VPDPBUSD        Z17, Z15, Z11
+	VPDPBUSD        Z17, Z16, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	DECQ            R10
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex4(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex4(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z17
+	VMOVDQU32       64(AX), Z18
+	VMOVDQU32       128(AX), Z19
+	VPSLLD          $0x06, Z17, Z20
+	VPSLLD          $0x04, Z18, Z21
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z21, Z20
+	VPSLLD          $0x02, Z19, Z21
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z21, Z20
+	VMOVDQU32       (CX), Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z17
+	VPSRLD          $0x02, Z21, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z18
+	VPSRLD          $0x04, Z21, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z19
+	VPSRLD          $0x06, Z21, Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z20
+	VMOVDQU32       (R8), Z21
+	VPDPBUSD        Z21, Z17, Z1
+	VPDPBUSD        Z21, Z18, Z2
+	VPDPBUSD        Z21, Z19, Z3
+	VPDPBUSD        Z21, Z20, Z4
+	VMOVDQU32       (R8)(R9*1), Z21
+	VPDPBUSD        Z21, Z17, Z5
+	VPDPBUSD        Z21, Z18, Z6
+	VPDPBUSD        Z21, Z19, Z7
+	VPDPBUSD        Z21, Z20, Z8
+	VMOVDQU32       (R8)(R9*2), Z21
+	VPDPBUSD        Z21, Z17, Z9
+	VPDPBUSD        Z21, Z18, Z10
+	VPDPBUSD        Z21, Z19, Z11
+	VPDPBUSD        Z21, Z20, Z12
+	VMOVDQU32       (R10), Z21
+	VPDPBUSD        Z21, Z17, Z13
+	VPDPBUSD        Z21, Z18, Z14
+	VPDPBUSD        Z21, Z19, Z15
+	VPDPBUSD        Z21, Z20, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func CoarseNearx4(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·CoarseNearx4(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
+	JZ           chunks_end
+
+chunks:
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z17
+	VMOVDQU32       64(AX), Z18
+	VMOVDQU32       128(AX), Z19
+	VPSLLD          $0x06, Z17, Z20
+	VPSLLD          $0x04, Z18, Z21
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z21, Z20
+	VPSLLD          $0x02, Z19, Z21
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z21, Z20
+	VMOVDQU32       (CX), Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z17
+	VPSRLD          $0x02, Z21, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z18
+	VPSRLD          $0x04, Z21, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z19
+	VPSRLD          $0x06, Z21, Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z20
+	VMOVDQU32       (R8), Z21
+	VPDPBUSD        Z21, Z17, Z1
+	VPDPBUSD        Z21, Z18, Z2
+	VPDPBUSD        Z21, Z19, Z3
+	VPDPBUSD        Z21, Z20, Z4
+	VMOVDQU32       (R8)(R9*1), Z21
+	VPDPBUSD        Z21, Z17, Z5
+	VPDPBUSD        Z21, Z18, Z6
+	VPDPBUSD        Z21, Z19, Z7
+	VPDPBUSD        Z21, Z20, Z8
+	VMOVDQU32       (R8)(R9*2), Z21
+	VPDPBUSD        Z21, Z17, Z9
+	VPDPBUSD        Z21, Z18, Z10
+	VPDPBUSD        Z21, Z19, Z11
+	VPDPBUSD        Z21, Z20, Z12
+	VMOVDQU32       (R10), Z21
+	VPDPBUSD        Z21, Z17, Z13
+	VPDPBUSD        Z21, Z18, Z14
+	VPDPBUSD        Z21, Z19, Z15
+	VPDPBUSD        Z21, Z20, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Coarsex5(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Coarsex5(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -5815,57 +6699,71 @@ TEXT ·Coarsex5(SB), NOSPLIT, $0-88
 	VPXORD       Z18, Z18, Z18
 	VPXORD       Z19, Z19, Z19
 	VPXORD       Z20, Z20, Z20
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z21
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z22
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z23
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z24
-	VMOVDQU32  (BX), Z25
-	VPDPBUSD   Z25, Z21, Z1
-	VPDPBUSD   Z25, Z22, Z2
-	VPDPBUSD   Z25, Z23, Z3
-	VPDPBUSD   Z25, Z24, Z4
-	VMOVDQU32  (BX)(SI*1), Z25
-	VPDPBUSD   Z25, Z21, Z5
-	VPDPBUSD   Z25, Z22, Z6
-	VPDPBUSD   Z25, Z23, Z7
-	VPDPBUSD   Z25, Z24, Z8
-	VMOVDQU32  (BX)(SI*2), Z25
-	VPDPBUSD   Z25, Z21, Z9
-	VPDPBUSD   Z25, Z22, Z10
-	VPDPBUSD   Z25, Z23, Z11
-	VPDPBUSD   Z25, Z24, Z12
-	VMOVDQU32  (DI), Z25
-	VPDPBUSD   Z25, Z21, Z13
-	VPDPBUSD   Z25, Z22, Z14
-	VPDPBUSD   Z25, Z23, Z15
-	VPDPBUSD   Z25, Z24, Z16
-	VMOVDQU32  (DI)(SI*1), Z25
-	VPDPBUSD   Z25, Z21, Z17
-	VPDPBUSD   Z25, Z22, Z18
-	VPDPBUSD   Z25, Z23, Z19
-	VPDPBUSD   Z25, Z24, Z20
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	ADDQ       $+64, DI
-	DECQ       R8
-	JNZ        chunks
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z21
+	VMOVDQU32       64(AX), Z22
+	VMOVDQU32       128(AX), Z23
+	VPSLLD          $0x06, Z21, Z24
+	VPSLLD          $0x04, Z22, Z25
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z25, Z24
+	VPSLLD          $0x02, Z23, Z25
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z25, Z24
+	VMOVDQU32       (CX), Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z21
+	VPSRLD          $0x02, Z25, Z26
+	VPTERNLOGD      $0xe4, Z0, Z26, Z22
+	VPSRLD          $0x04, Z25, Z26
+	VPTERNLOGD      $0xe4, Z0, Z26, Z23
+	VPSRLD          $0x06, Z25, Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z24
+	VMOVDQU32       (R8), Z25
+	VPDPBUSD        Z25, Z21, Z1
+	VPDPBUSD        Z25, Z22, Z2
+	VPDPBUSD        Z25, Z23, Z3
+	VPDPBUSD        Z25, Z24, Z4
+	VMOVDQU32       (R8)(R9*1), Z25
+	VPDPBUSD        Z25, Z21, Z5
+	VPDPBUSD        Z25, Z22, Z6
+	VPDPBUSD        Z25, Z23, Z7
+	VPDPBUSD        Z25, Z24, Z8
+	VMOVDQU32       (R8)(R9*2), Z25
+	VPDPBUSD        Z25, Z21, Z9
+	VPDPBUSD        Z25, Z22, Z10
+	VPDPBUSD        Z25, Z23, Z11
+	VPDPBUSD        Z25, Z24, Z12
+	VMOVDQU32       (R10), Z25
+	VPDPBUSD        Z25, Z21, Z13
+	VPDPBUSD        Z25, Z22, Z14
+	VPDPBUSD        Z25, Z23, Z15
+	VPDPBUSD        Z25, Z24, Z16
+	VMOVDQU32       (R10)(R9*1), Z25
+	VPDPBUSD        Z25, Z21, Z17
+	VPDPBUSD        Z25, Z22, Z18
+	VPDPBUSD        Z25, Z23, Z19
+	VPDPBUSD        Z25, Z24, Z20
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -5879,14 +6777,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5904,14 +6802,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5929,14 +6827,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5954,14 +6852,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -5979,33 +6877,36 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  16(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  32(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  36(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  32(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  36(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// func CoarseNearx5(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx5(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+TEXT ·CoarseNearx5(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6026,57 +6927,71 @@ TEXT ·CoarseNearx5(SB), NOSPLIT, $0-88
 	VPXORD       Z18, Z18, Z18
 	VPXORD       Z19, Z19, Z19
 	VPXORD       Z20, Z20, Z20
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z21
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z22
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z23
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z24
-	VMOVDQU32   (BX), Z25
-	VPDPBUSD    Z25, Z21, Z1
-	VPDPBUSD    Z25, Z22, Z2
-	VPDPBUSD    Z25, Z23, Z3
-	VPDPBUSD    Z25, Z24, Z4
-	VMOVDQU32   (BX)(SI*1), Z25
-	VPDPBUSD    Z25, Z21, Z5
-	VPDPBUSD    Z25, Z22, Z6
-	VPDPBUSD    Z25, Z23, Z7
-	VPDPBUSD    Z25, Z24, Z8
-	VMOVDQU32   (BX)(SI*2), Z25
-	VPDPBUSD    Z25, Z21, Z9
-	VPDPBUSD    Z25, Z22, Z10
-	VPDPBUSD    Z25, Z23, Z11
-	VPDPBUSD    Z25, Z24, Z12
-	VMOVDQU32   (DI), Z25
-	VPDPBUSD    Z25, Z21, Z13
-	VPDPBUSD    Z25, Z22, Z14
-	VPDPBUSD    Z25, Z23, Z15
-	VPDPBUSD    Z25, Z24, Z16
-	VMOVDQU32   (DI)(SI*1), Z25
-	VPDPBUSD    Z25, Z21, Z17
-	VPDPBUSD    Z25, Z22, Z18
-	VPDPBUSD    Z25, Z23, Z19
-	VPDPBUSD    Z25, Z24, Z20
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	ADDQ        $+64, DI
-	DECQ        R8
-	JNZ         chunks
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z21
+	VMOVDQU32       64(AX), Z22
+	VMOVDQU32       128(AX), Z23
+	VPSLLD          $0x06, Z21, Z24
+	VPSLLD          $0x04, Z22, Z25
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z25, Z24
+	VPSLLD          $0x02, Z23, Z25
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z25, Z24
+	VMOVDQU32       (CX), Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z21
+	VPSRLD          $0x02, Z25, Z26
+	VPTERNLOGD      $0xe4, Z0, Z26, Z22
+	VPSRLD          $0x04, Z25, Z26
+	VPTERNLOGD      $0xe4, Z0, Z26, Z23
+	VPSRLD          $0x06, Z25, Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z24
+	VMOVDQU32       (R8), Z25
+	VPDPBUSD        Z25, Z21, Z1
+	VPDPBUSD        Z25, Z22, Z2
+	VPDPBUSD        Z25, Z23, Z3
+	VPDPBUSD        Z25, Z24, Z4
+	VMOVDQU32       (R8)(R9*1), Z25
+	VPDPBUSD        Z25, Z21, Z5
+	VPDPBUSD        Z25, Z22, Z6
+	VPDPBUSD        Z25, Z23, Z7
+	VPDPBUSD        Z25, Z24, Z8
+	VMOVDQU32       (R8)(R9*2), Z25
+	VPDPBUSD        Z25, Z21, Z9
+	VPDPBUSD        Z25, Z22, Z10
+	VPDPBUSD        Z25, Z23, Z11
+	VPDPBUSD        Z25, Z24, Z12
+	VMOVDQU32       (R10), Z25
+	VPDPBUSD        Z25, Z21, Z13
+	VPDPBUSD        Z25, Z22, Z14
+	VPDPBUSD        Z25, Z23, Z15
+	VPDPBUSD        Z25, Z24, Z16
+	VMOVDQU32       (R10)(R9*1), Z25
+	VPDPBUSD        Z25, Z21, Z17
+	VPDPBUSD        Z25, Z22, Z18
+	VPDPBUSD        Z25, Z23, Z19
+	VPDPBUSD        Z25, Z24, Z20
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -6090,14 +7005,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6115,14 +7030,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6140,14 +7055,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6165,14 +7080,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6190,33 +7105,36 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  16(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  32(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  36(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  32(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  36(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// func Coarsex6(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·Coarsex6(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+TEXT ·Coarsex6(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6241,62 +7159,76 @@ TEXT ·Coarsex6(SB), NOSPLIT, $0-88
 	VPXORD       Z22, Z22, Z22
 	VPXORD       Z23, Z23, Z23
 	VPXORD       Z24, Z24, Z24
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
 	JZ           chunks_end
 
 chunks:
-	PREFETCHT1 (CX)
-	VPXORD     (AX), Z0, Z25
-	PREFETCHT1 64(CX)
-	VPXORD     64(AX), Z0, Z26
-	PREFETCHT1 128(CX)
-	VPXORD     128(AX), Z0, Z27
-	PREFETCHT1 192(CX)
-	VPXORD     192(AX), Z0, Z28
-	VMOVDQU32  (BX), Z29
-	VPDPBUSD   Z29, Z25, Z1
-	VPDPBUSD   Z29, Z26, Z2
-	VPDPBUSD   Z29, Z27, Z3
-	VPDPBUSD   Z29, Z28, Z4
-	VMOVDQU32  (BX)(SI*1), Z29
-	VPDPBUSD   Z29, Z25, Z5
-	VPDPBUSD   Z29, Z26, Z6
-	VPDPBUSD   Z29, Z27, Z7
-	VPDPBUSD   Z29, Z28, Z8
-	VMOVDQU32  (BX)(SI*2), Z29
-	VPDPBUSD   Z29, Z25, Z9
-	VPDPBUSD   Z29, Z26, Z10
-	VPDPBUSD   Z29, Z27, Z11
-	VPDPBUSD   Z29, Z28, Z12
-	VMOVDQU32  (DI), Z29
-	VPDPBUSD   Z29, Z25, Z13
-	VPDPBUSD   Z29, Z26, Z14
-	VPDPBUSD   Z29, Z27, Z15
-	VPDPBUSD   Z29, Z28, Z16
-	VMOVDQU32  (DI)(SI*1), Z29
-	VPDPBUSD   Z29, Z25, Z17
-	VPDPBUSD   Z29, Z26, Z18
-	VPDPBUSD   Z29, Z27, Z19
-	VPDPBUSD   Z29, Z28, Z20
-	VMOVDQU32  (DI)(SI*2), Z29
-	VPDPBUSD   Z29, Z25, Z21
-	VPDPBUSD   Z29, Z26, Z22
-	VPDPBUSD   Z29, Z27, Z23
-	VPDPBUSD   Z29, Z28, Z24
-	ADDQ       $+256, AX
-	ADDQ       DX, CX
-	ADDQ       $+64, BX
-	ADDQ       $+64, DI
-	DECQ       R8
-	JNZ        chunks
+	PREFETCHT1      (DX)
+	PREFETCHT1      64(DX)
+	PREFETCHT1      128(DX)
+	PREFETCHT1      (BX)
+	VMOVDQU32       (AX), Z25
+	VMOVDQU32       64(AX), Z26
+	VMOVDQU32       128(AX), Z27
+	VPSLLD          $0x06, Z25, Z28
+	VPSLLD          $0x04, Z26, Z29
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z29, Z28
+	VPSLLD          $0x02, Z27, Z29
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z29, Z28
+	VMOVDQU32       (CX), Z29
+	VPTERNLOGD      $0xe4, Z0, Z29, Z25
+	VPSRLD          $0x02, Z29, Z30
+	VPTERNLOGD      $0xe4, Z0, Z30, Z26
+	VPSRLD          $0x04, Z29, Z30
+	VPTERNLOGD      $0xe4, Z0, Z30, Z27
+	VPSRLD          $0x06, Z29, Z29
+	VPTERNLOGD      $0xe4, Z0, Z29, Z28
+	VMOVDQU32       (R8), Z29
+	VPDPBUSD        Z29, Z25, Z1
+	VPDPBUSD        Z29, Z26, Z2
+	VPDPBUSD        Z29, Z27, Z3
+	VPDPBUSD        Z29, Z28, Z4
+	VMOVDQU32       (R8)(R9*1), Z29
+	VPDPBUSD        Z29, Z25, Z5
+	VPDPBUSD        Z29, Z26, Z6
+	VPDPBUSD        Z29, Z27, Z7
+	VPDPBUSD        Z29, Z28, Z8
+	VMOVDQU32       (R8)(R9*2), Z29
+	VPDPBUSD        Z29, Z25, Z9
+	VPDPBUSD        Z29, Z26, Z10
+	VPDPBUSD        Z29, Z27, Z11
+	VPDPBUSD        Z29, Z28, Z12
+	VMOVDQU32       (R10), Z29
+	VPDPBUSD        Z29, Z25, Z13
+	VPDPBUSD        Z29, Z26, Z14
+	VPDPBUSD        Z29, Z27, Z15
+	VPDPBUSD        Z29, Z28, Z16
+	VMOVDQU32       (R10)(R9*1), Z29
+	VPDPBUSD        Z29, Z25, Z17
+	VPDPBUSD        Z29, Z26, Z18
+	VPDPBUSD        Z29, Z27, Z19
+	VPDPBUSD        Z29, Z28, Z20
+	VMOVDQU32       (R10)(R9*2), Z29
+	VPDPBUSD        Z29, Z25, Z21
+	VPDPBUSD        Z29, Z26, Z22
+	VPDPBUSD        Z29, Z27, Z23
+	VPDPBUSD        Z29, Z28, Z24
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -6310,14 +7242,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6335,14 +7267,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6360,14 +7292,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6385,14 +7317,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6410,14 +7342,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  16(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  32(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  36(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  32(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  36(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6435,33 +7367,36 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  20(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  20(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  40(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  44(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  40(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  44(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
 	VZEROUPPER
 	RET
 
-// func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+// func CoarseNearx6(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·CoarseNearx6(SB), NOSPLIT, $0-88
-	MOVQ         codes+16(FP), AX
-	MOVQ         next+48(FP), CX
-	MOVQ         step+56(FP), DX
-	MOVQ         y+24(FP), BX
-	MOVQ         ldy+32(FP), SI
-	LEAQ         (SI)(SI*2), DI
-	ADDQ         BX, DI
-	MOVL         $0x80808080, R8
-	VMOVD        R8, X0
+TEXT ·CoarseNearx6(SB), NOSPLIT, $0-104
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
 	VPBROADCASTD X0, Z0
+	MOVQ         nextSix+56(FP), DX
+	MOVQ         nextLow+64(FP), BX
+	MOVQ         step+72(FP), SI
+	LEAQ         (SI)(SI*2), DI
+	MOVQ         y+32(FP), R8
+	MOVQ         ldy+40(FP), R9
+	LEAQ         (R9)(R9*2), R10
+	ADDQ         R8, R10
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6486,62 +7421,76 @@ TEXT ·CoarseNearx6(SB), NOSPLIT, $0-88
 	VPXORD       Z22, Z22, Z22
 	VPXORD       Z23, Z23, Z23
 	VPXORD       Z24, Z24, Z24
-	MOVQ         chunks+40(FP), R8
-	TESTQ        R8, R8
+	MOVQ         chunks+48(FP), R11
+	TESTQ        R11, R11
 	JZ           chunks_end
 
 chunks:
-	PREFETCHNTA (CX)
-	VPXORD      (AX), Z0, Z25
-	PREFETCHNTA 64(CX)
-	VPXORD      64(AX), Z0, Z26
-	PREFETCHNTA 128(CX)
-	VPXORD      128(AX), Z0, Z27
-	PREFETCHNTA 192(CX)
-	VPXORD      192(AX), Z0, Z28
-	VMOVDQU32   (BX), Z29
-	VPDPBUSD    Z29, Z25, Z1
-	VPDPBUSD    Z29, Z26, Z2
-	VPDPBUSD    Z29, Z27, Z3
-	VPDPBUSD    Z29, Z28, Z4
-	VMOVDQU32   (BX)(SI*1), Z29
-	VPDPBUSD    Z29, Z25, Z5
-	VPDPBUSD    Z29, Z26, Z6
-	VPDPBUSD    Z29, Z27, Z7
-	VPDPBUSD    Z29, Z28, Z8
-	VMOVDQU32   (BX)(SI*2), Z29
-	VPDPBUSD    Z29, Z25, Z9
-	VPDPBUSD    Z29, Z26, Z10
-	VPDPBUSD    Z29, Z27, Z11
-	VPDPBUSD    Z29, Z28, Z12
-	VMOVDQU32   (DI), Z29
-	VPDPBUSD    Z29, Z25, Z13
-	VPDPBUSD    Z29, Z26, Z14
-	VPDPBUSD    Z29, Z27, Z15
-	VPDPBUSD    Z29, Z28, Z16
-	VMOVDQU32   (DI)(SI*1), Z29
-	VPDPBUSD    Z29, Z25, Z17
-	VPDPBUSD    Z29, Z26, Z18
-	VPDPBUSD    Z29, Z27, Z19
-	VPDPBUSD    Z29, Z28, Z20
-	VMOVDQU32   (DI)(SI*2), Z29
-	VPDPBUSD    Z29, Z25, Z21
-	VPDPBUSD    Z29, Z26, Z22
-	VPDPBUSD    Z29, Z27, Z23
-	VPDPBUSD    Z29, Z28, Z24
-	ADDQ        $+256, AX
-	ADDQ        DX, CX
-	ADDQ        $+64, BX
-	ADDQ        $+64, DI
-	DECQ        R8
-	JNZ         chunks
+	PREFETCHNTA     (DX)
+	PREFETCHNTA     64(DX)
+	PREFETCHNTA     128(DX)
+	PREFETCHNTA     (BX)
+	VMOVDQU32       (AX), Z25
+	VMOVDQU32       64(AX), Z26
+	VMOVDQU32       128(AX), Z27
+	VPSLLD          $0x06, Z25, Z28
+	VPSLLD          $0x04, Z26, Z29
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z29, Z28
+	VPSLLD          $0x02, Z27, Z29
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z29, Z28
+	VMOVDQU32       (CX), Z29
+	VPTERNLOGD      $0xe4, Z0, Z29, Z25
+	VPSRLD          $0x02, Z29, Z30
+	VPTERNLOGD      $0xe4, Z0, Z30, Z26
+	VPSRLD          $0x04, Z29, Z30
+	VPTERNLOGD      $0xe4, Z0, Z30, Z27
+	VPSRLD          $0x06, Z29, Z29
+	VPTERNLOGD      $0xe4, Z0, Z29, Z28
+	VMOVDQU32       (R8), Z29
+	VPDPBUSD        Z29, Z25, Z1
+	VPDPBUSD        Z29, Z26, Z2
+	VPDPBUSD        Z29, Z27, Z3
+	VPDPBUSD        Z29, Z28, Z4
+	VMOVDQU32       (R8)(R9*1), Z29
+	VPDPBUSD        Z29, Z25, Z5
+	VPDPBUSD        Z29, Z26, Z6
+	VPDPBUSD        Z29, Z27, Z7
+	VPDPBUSD        Z29, Z28, Z8
+	VMOVDQU32       (R8)(R9*2), Z29
+	VPDPBUSD        Z29, Z25, Z9
+	VPDPBUSD        Z29, Z26, Z10
+	VPDPBUSD        Z29, Z27, Z11
+	VPDPBUSD        Z29, Z28, Z12
+	VMOVDQU32       (R10), Z29
+	VPDPBUSD        Z29, Z25, Z13
+	VPDPBUSD        Z29, Z26, Z14
+	VPDPBUSD        Z29, Z27, Z15
+	VPDPBUSD        Z29, Z28, Z16
+	VMOVDQU32       (R10)(R9*1), Z29
+	VPDPBUSD        Z29, Z25, Z17
+	VPDPBUSD        Z29, Z26, Z18
+	VPDPBUSD        Z29, Z27, Z19
+	VPDPBUSD        Z29, Z28, Z20
+	VMOVDQU32       (R10)(R9*2), Z29
+	VPDPBUSD        Z29, Z25, Z21
+	VPDPBUSD        Z29, Z26, Z22
+	VPDPBUSD        Z29, Z27, Z23
+	VPDPBUSD        Z29, Z28, Z24
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            DI, DX
+	ADDQ            SI, BX
+	ADDQ            $+64, R8
+	ADDQ            $+64, R10
+	DECQ            R11
+	JNZ             chunks
 
 chunks_end:
 	MOVQ          dst+0(FP), AX
 	MOVQ          ldd+8(FP), CX
-	MOVQ          coefs+72(FP), DX
-	MOVQ          widths+80(FP), BX
-	MOVQ          sums+64(FP), SI
+	MOVQ          bases+80(FP), DX
+	MOVQ          coefs+88(FP), BX
+	MOVQ          widths+96(FP), SI
 	VPUNPCKLDQ    Z2, Z1, Z0
 	VPUNPCKHDQ    Z2, Z1, Z1
 	VPADDD        Z0, Z1, Z0
@@ -6555,14 +7504,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  (SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  (BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  4(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6580,14 +7529,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  4(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  8(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  12(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6605,14 +7554,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  8(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  16(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  20(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6630,14 +7579,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  12(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  24(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  28(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6655,14 +7604,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  16(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  16(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  32(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  36(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  32(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  36(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -6680,14 +7629,14 @@ chunks_end:
 	VPADDD        Y1, Y0, Y1
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VPADDD        X1, X0, X0
-	VPBROADCASTD  20(SI), X1
-	VPSUBD        X1, X0, X0
+	VPBROADCASTD  20(DX), X2
+	VPSUBD        X2, X0, X0
 	VCVTDQ2PS     X0, X0
-	VMULPS        (DX), X0, X0
-	VBROADCASTSS  40(BX), X1
-	VMULPS        16(DX), X1, X1
-	VBROADCASTSS  44(BX), X2
-	VMULPS        32(DX), X2, X2
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  40(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  44(SI), X2
+	VMULPS        32(BX), X2, X2
 	VADDPS        X2, X1, X1
 	VADDPS        X1, X0, X0
 	VMOVUPS       X0, (AX)
@@ -8550,104 +9499,160 @@ rows_end:
 	VZEROUPPER
 	RET
 
-// func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
+// func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss6 float64, miss8 float64, norm6 int32, norm8 int32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, SSE2
-TEXT ·ScreenCodes(SB), NOSPLIT, $0-44
+TEXT ·ScreenCodes(SB), NOSPLIT, $0-56
 	MOVQ         codes+0(FP), AX
 	MOVQ         w+8(FP), CX
-	MOVL         $0x4b400000, DX
-	VMOVD        DX, X0
-	VPBROADCASTD X0, Z2
 	VBROADCASTSS scale+24(FP), Z0
 	VBROADCASTSS inverse+28(FP), Z1
+	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
 	VPXORD       Z4, Z4, Z4
 	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
 	MOVQ         chunks+16(FP), DX
 	TESTQ        DX, DX
 	JZ           chunks_end
 
 chunks:
-	VMOVUPS       (CX), Z6
-	VMULPS        Z1, Z6, Z8
-	VADDPS        Z2, Z8, Z8
-	VPSUBD        Z2, Z8, Z8
-	VCVTDQ2PS     Z8, Z7
-	VMULPS        Z0, Z7, Z7
-	VSUBPS        Z7, Z6, Z7
-	VMULPS        Z7, Z7, Z7
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z7, Y6
-	VCVTPS2PD     Y6, Z6
-	VADDPD        Z6, Z4, Z4
-	VPMULLD       Z8, Z8, Z6
-	VPADDD        Z6, Z5, Z5
-	VPMOVDB       Z8, (AX)
-	VMOVUPS       64(CX), Z6
-	VMULPS        Z1, Z6, Z8
-	VADDPS        Z2, Z8, Z8
-	VPSUBD        Z2, Z8, Z8
-	VCVTDQ2PS     Z8, Z7
-	VMULPS        Z0, Z7, Z7
-	VSUBPS        Z7, Z6, Z7
-	VMULPS        Z7, Z7, Z7
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z7, Y6
-	VCVTPS2PD     Y6, Z6
-	VADDPD        Z6, Z4, Z4
-	VPMULLD       Z8, Z8, Z6
-	VPADDD        Z6, Z5, Z5
-	VPMOVDB       Z8, 16(AX)
-	VMOVUPS       128(CX), Z6
-	VMULPS        Z1, Z6, Z8
-	VADDPS        Z2, Z8, Z8
-	VPSUBD        Z2, Z8, Z8
-	VCVTDQ2PS     Z8, Z7
-	VMULPS        Z0, Z7, Z7
-	VSUBPS        Z7, Z6, Z7
-	VMULPS        Z7, Z7, Z7
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z7, Y6
-	VCVTPS2PD     Y6, Z6
-	VADDPD        Z6, Z4, Z4
-	VPMULLD       Z8, Z8, Z6
-	VPADDD        Z6, Z5, Z5
-	VPMOVDB       Z8, 32(AX)
-	VMOVUPS       192(CX), Z6
-	VMULPS        Z1, Z6, Z8
-	VADDPS        Z2, Z8, Z8
-	VPSUBD        Z2, Z8, Z8
-	VCVTDQ2PS     Z8, Z7
-	VMULPS        Z0, Z7, Z7
-	VSUBPS        Z7, Z6, Z7
-	VMULPS        Z7, Z7, Z7
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z7, Y6
-	VCVTPS2PD     Y6, Z6
-	VADDPD        Z6, Z4, Z4
-	VPMULLD       Z8, Z8, Z6
-	VPADDD        Z6, Z5, Z5
-	VPMOVDB       Z8, 48(AX)
+	VMULPS        (CX), Z1, Z10
+	VADDPS        codemagic<>+0(SB), Z10, Z10
+	VPSUBD        codemagic<>+0(SB), Z10, Z10
+	VPMULLD       Z10, Z10, Z9
+	VPADDD        Z9, Z7, Z7
+	VCVTDQ2PS     Z10, Z9
+	VMULPS        Z0, Z9, Z9
+	VSUBPS        (CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z5, Z5
+	VPANDD        codesix<>+0(SB), Z10, Z8
+	VPADDD        Z8, Z8, Z8
+	VPADDD        codemiddle<>+0(SB), Z8, Z8
+	VPMULLD       Z8, Z8, Z9
+	VPADDD        Z9, Z6, Z6
+	VCVTDQ2PS     Z8, Z9
+	VMULPS        Z0, Z9, Z9
+	VMULPS        codehalf<>+0(SB), Z9, Z9
+	VSUBPS        (CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z3, Z3
+	VPMOVDB       Z10, (AX)
+	VMULPS        64(CX), Z1, Z10
+	VADDPS        codemagic<>+0(SB), Z10, Z10
+	VPSUBD        codemagic<>+0(SB), Z10, Z10
+	VPMULLD       Z10, Z10, Z9
+	VPADDD        Z9, Z7, Z7
+	VCVTDQ2PS     Z10, Z9
+	VMULPS        Z0, Z9, Z9
+	VSUBPS        64(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z5, Z5
+	VPANDD        codesix<>+0(SB), Z10, Z8
+	VPADDD        Z8, Z8, Z8
+	VPADDD        codemiddle<>+0(SB), Z8, Z8
+	VPMULLD       Z8, Z8, Z9
+	VPADDD        Z9, Z6, Z6
+	VCVTDQ2PS     Z8, Z9
+	VMULPS        Z0, Z9, Z9
+	VMULPS        codehalf<>+0(SB), Z9, Z9
+	VSUBPS        64(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z3, Z3
+	VPMOVDB       Z10, 16(AX)
+	VMULPS        128(CX), Z1, Z10
+	VADDPS        codemagic<>+0(SB), Z10, Z10
+	VPSUBD        codemagic<>+0(SB), Z10, Z10
+	VPMULLD       Z10, Z10, Z9
+	VPADDD        Z9, Z7, Z7
+	VCVTDQ2PS     Z10, Z9
+	VMULPS        Z0, Z9, Z9
+	VSUBPS        128(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z5, Z5
+	VPANDD        codesix<>+0(SB), Z10, Z8
+	VPADDD        Z8, Z8, Z8
+	VPADDD        codemiddle<>+0(SB), Z8, Z8
+	VPMULLD       Z8, Z8, Z9
+	VPADDD        Z9, Z6, Z6
+	VCVTDQ2PS     Z8, Z9
+	VMULPS        Z0, Z9, Z9
+	VMULPS        codehalf<>+0(SB), Z9, Z9
+	VSUBPS        128(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z3, Z3
+	VPMOVDB       Z10, 32(AX)
+	VMULPS        192(CX), Z1, Z10
+	VADDPS        codemagic<>+0(SB), Z10, Z10
+	VPSUBD        codemagic<>+0(SB), Z10, Z10
+	VPMULLD       Z10, Z10, Z9
+	VPADDD        Z9, Z7, Z7
+	VCVTDQ2PS     Z10, Z9
+	VMULPS        Z0, Z9, Z9
+	VSUBPS        192(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z5, Z5
+	VPANDD        codesix<>+0(SB), Z10, Z8
+	VPADDD        Z8, Z8, Z8
+	VPADDD        codemiddle<>+0(SB), Z8, Z8
+	VPMULLD       Z8, Z8, Z9
+	VPADDD        Z9, Z6, Z6
+	VCVTDQ2PS     Z8, Z9
+	VMULPS        Z0, Z9, Z9
+	VMULPS        codehalf<>+0(SB), Z9, Z9
+	VSUBPS        192(CX), Z9, Z9
+	VMULPS        Z9, Z9, Z9
+	VCVTPS2PD     Y9, Z8
+	VADDPD        Z8, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z9, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z8, Z3, Z3
+	VPMOVDB       Z10, 48(AX)
 	ADDQ          $+256, AX
 	ADDQ          $+256, CX
 	DECQ          DX
 	JNZ           chunks
 
 chunks_end:
-	VADDPD        Z4, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VADDPD        Y0, Y3, Y0
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPD        Y0, Y2, Y0
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VADDPD        X0, X1, X1
 	VUNPCKHPD     X1, X1, X0
 	VADDSD        X0, X1, X1
-	MOVSD         X1, miss+32(FP)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VPADDD        Y0, Y5, Y0
+	MOVSD         X1, miss6+32(FP)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VPADDD        Y0, Y6, Y0
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VPADDD        X0, X1, X1
 	VPSHUFD       $0x4e, X1, X0
@@ -8655,9 +9660,99 @@ chunks_end:
 	VPSHUFD       $0xb1, X1, X0
 	VPADDD        X0, X1, X1
 	VMOVD         X1, AX
-	MOVL          AX, norm+40(FP)
+	MOVL          AX, norm6+48(FP)
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPD        Y0, Y4, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPD        X0, X1, X1
+	VUNPCKHPD     X1, X1, X0
+	VADDSD        X0, X1, X1
+	MOVSD         X1, miss8+40(FP)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VPADDD        Y0, Y7, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VPADDD        X0, X1, X1
+	VPSHUFD       $0x4e, X1, X0
+	VPADDD        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VPADDD        X0, X1, X1
+	VMOVD         X1, AX
+	MOVL          AX, norm8+52(FP)
 	VZEROUPPER
 	RET
+
+DATA codemagic<>+0(SB)/4, $0x4b400000
+DATA codemagic<>+4(SB)/4, $0x4b400000
+DATA codemagic<>+8(SB)/4, $0x4b400000
+DATA codemagic<>+12(SB)/4, $0x4b400000
+DATA codemagic<>+16(SB)/4, $0x4b400000
+DATA codemagic<>+20(SB)/4, $0x4b400000
+DATA codemagic<>+24(SB)/4, $0x4b400000
+DATA codemagic<>+28(SB)/4, $0x4b400000
+DATA codemagic<>+32(SB)/4, $0x4b400000
+DATA codemagic<>+36(SB)/4, $0x4b400000
+DATA codemagic<>+40(SB)/4, $0x4b400000
+DATA codemagic<>+44(SB)/4, $0x4b400000
+DATA codemagic<>+48(SB)/4, $0x4b400000
+DATA codemagic<>+52(SB)/4, $0x4b400000
+DATA codemagic<>+56(SB)/4, $0x4b400000
+DATA codemagic<>+60(SB)/4, $0x4b400000
+GLOBL codemagic<>(SB), RODATA|NOPTR, $64
+
+DATA codesix<>+0(SB)/4, $0xfffffffc
+DATA codesix<>+4(SB)/4, $0xfffffffc
+DATA codesix<>+8(SB)/4, $0xfffffffc
+DATA codesix<>+12(SB)/4, $0xfffffffc
+DATA codesix<>+16(SB)/4, $0xfffffffc
+DATA codesix<>+20(SB)/4, $0xfffffffc
+DATA codesix<>+24(SB)/4, $0xfffffffc
+DATA codesix<>+28(SB)/4, $0xfffffffc
+DATA codesix<>+32(SB)/4, $0xfffffffc
+DATA codesix<>+36(SB)/4, $0xfffffffc
+DATA codesix<>+40(SB)/4, $0xfffffffc
+DATA codesix<>+44(SB)/4, $0xfffffffc
+DATA codesix<>+48(SB)/4, $0xfffffffc
+DATA codesix<>+52(SB)/4, $0xfffffffc
+DATA codesix<>+56(SB)/4, $0xfffffffc
+DATA codesix<>+60(SB)/4, $0xfffffffc
+GLOBL codesix<>(SB), RODATA|NOPTR, $64
+
+DATA codemiddle<>+0(SB)/4, $0x00000003
+DATA codemiddle<>+4(SB)/4, $0x00000003
+DATA codemiddle<>+8(SB)/4, $0x00000003
+DATA codemiddle<>+12(SB)/4, $0x00000003
+DATA codemiddle<>+16(SB)/4, $0x00000003
+DATA codemiddle<>+20(SB)/4, $0x00000003
+DATA codemiddle<>+24(SB)/4, $0x00000003
+DATA codemiddle<>+28(SB)/4, $0x00000003
+DATA codemiddle<>+32(SB)/4, $0x00000003
+DATA codemiddle<>+36(SB)/4, $0x00000003
+DATA codemiddle<>+40(SB)/4, $0x00000003
+DATA codemiddle<>+44(SB)/4, $0x00000003
+DATA codemiddle<>+48(SB)/4, $0x00000003
+DATA codemiddle<>+52(SB)/4, $0x00000003
+DATA codemiddle<>+56(SB)/4, $0x00000003
+DATA codemiddle<>+60(SB)/4, $0x00000003
+GLOBL codemiddle<>(SB), RODATA|NOPTR, $64
+
+DATA codehalf<>+0(SB)/4, $0x3f000000
+DATA codehalf<>+4(SB)/4, $0x3f000000
+DATA codehalf<>+8(SB)/4, $0x3f000000
+DATA codehalf<>+12(SB)/4, $0x3f000000
+DATA codehalf<>+16(SB)/4, $0x3f000000
+DATA codehalf<>+20(SB)/4, $0x3f000000
+DATA codehalf<>+24(SB)/4, $0x3f000000
+DATA codehalf<>+28(SB)/4, $0x3f000000
+DATA codehalf<>+32(SB)/4, $0x3f000000
+DATA codehalf<>+36(SB)/4, $0x3f000000
+DATA codehalf<>+40(SB)/4, $0x3f000000
+DATA codehalf<>+44(SB)/4, $0x3f000000
+DATA codehalf<>+48(SB)/4, $0x3f000000
+DATA codehalf<>+52(SB)/4, $0x3f000000
+DATA codehalf<>+56(SB)/4, $0x3f000000
+DATA codehalf<>+60(SB)/4, $0x3f000000
+GLOBL codehalf<>(SB), RODATA|NOPTR, $64
 
 // func WeightedF16h4(dst *float32, ldd uintptr, v *uint16, ldv uintptr, p *float32, ldp uintptr, n uintptr, ahead uintptr)
 // Requires: AVX, AVX512F, MMX+
@@ -14354,6 +15449,23 @@ blocks_end:
 	MOVQ          dst+0(FP), AX
 	VMOVUPS       X1, (AX)
 	VZEROUPPER
+	RET
+
+// func Fetch(p *byte, lines uintptr)
+// Requires: MMX+
+TEXT ·Fetch(SB), NOSPLIT, $0-16
+	MOVQ  p+0(FP), AX
+	MOVQ  lines+8(FP), CX
+	TESTQ CX, CX
+	JZ    lines_end
+
+lines:
+	PREFETCHT0 (AX)
+	ADDQ       $+64, AX
+	DECQ       CX
+	JNZ        lines
+
+lines_end:
 	RET
 
 // func ReadProbe(p *byte, blocks uintptr, ahead uintptr) uint64

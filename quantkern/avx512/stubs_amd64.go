@@ -79,85 +79,105 @@ func TQ2x6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //go:noescape
 func Quantize(q *int8, x *float32, chunks uintptr, tail uintptr, s float32) int32
 
-// Screenx1 bounds the products of 4 rows of 8-bit codes with 1 rows of activations.
+// Screen6x1 bounds the products of 4 rows of 6-bit codes with 1 rows of activations.
 //
 //go:noescape
-func Screenx1(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
-// Screenx2 bounds the products of 4 rows of 8-bit codes with 2 rows of activations.
+// Screen8x1 bounds the products of 4 rows of 8-bit codes with 1 rows of activations.
 //
 //go:noescape
-func Screenx2(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
-// Screenx3 bounds the products of 4 rows of 8-bit codes with 3 rows of activations.
+// Screen6x2 bounds the products of 4 rows of 6-bit codes with 2 rows of activations.
 //
 //go:noescape
-func Screenx3(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen6x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
-// Screenx4 bounds the products of 4 rows of 8-bit codes with 4 rows of activations.
+// Screen8x2 bounds the products of 4 rows of 8-bit codes with 2 rows of activations.
 //
 //go:noescape
-func Screenx4(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs *float32, widths *float32)
+func Screen8x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen6x3 bounds the products of 4 rows of 6-bit codes with 3 rows of activations.
+//
+//go:noescape
+func Screen6x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x3 bounds the products of 4 rows of 8-bit codes with 3 rows of activations.
+//
+//go:noescape
+func Screen8x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen6x4 bounds the products of 4 rows of 6-bit codes with 4 rows of activations.
+//
+//go:noescape
+func Screen6x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x4 bounds the products of 4 rows of 8-bit codes with 4 rows of activations.
+//
+//go:noescape
+func Screen8x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex1(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx1(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx1(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex2(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx2 bounds the products of 4 rows of 8-bit codes with 2 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx2(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx2(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex3(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx3 bounds the products of 4 rows of 8-bit codes with 3 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx3(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx3(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex4(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx4 bounds the products of 4 rows of 8-bit codes with 4 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx4(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx4(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex5(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx5 bounds the products of 4 rows of 8-bit codes with 5 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx5(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx5(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
 //
 //go:noescape
-func Coarsex6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func Coarsex6(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // CoarseNearx6 bounds the products of 4 rows of 8-bit codes with 6 rows of 8-bit activations.
 //
 //go:noescape
-func CoarseNearx6(dst *float32, ldd uintptr, codes *int8, y *int8, ldy uintptr, chunks uintptr, next *int8, step uintptr, sums *int32, coefs *float32, widths *float32)
+func CoarseNearx6(dst *float32, ldd uintptr, six *byte, low *byte, y *int8, ldy uintptr, chunks uintptr, nextSix *byte, nextLow *byte, step uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Nibblesx1 bounds the products of 4 rows of Q4_0 with 1 rows of activations.
 //
@@ -229,10 +249,10 @@ func WeightedF16x1(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 //go:noescape
 func WeightedF16x4(dst *float32, v *uint16, ldv uintptr, p *float32, n uintptr)
 
-// ScreenCodes rounds a row to codes and returns Σ(w−scale·q)² and Σq².
+// ScreenCodes rounds a row to codes and returns Σ(w−ŵ)² and Σv² of six and of eight bits.
 //
 //go:noescape
-func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss float64, norm int32)
+func ScreenCodes(codes *int8, w *float32, chunks uintptr, scale float32, inverse float32) (miss6 float64, miss8 float64, norm6 int32, norm8 int32)
 
 // WeightedF16h4 adds n rows of 32 values of uint16 to dst, weighted for each of 4 heads, and fetches what lies ahead of them.
 //
@@ -413,6 +433,11 @@ func DecodeIQ2S(dst *float32, src *byte, blocks uintptr, ahead uintptr, grid *ui
 //
 //go:noescape
 func StreamIQ2S(dst *float32, ldd uintptr, w *byte, ldw uintptr, x *float32, ldx uintptr, blocks uintptr, grid *uint16)
+
+// Fetch fetches so many lines of 64 bytes to the first cache.
+//
+//go:noescape
+func Fetch(p *byte, lines uintptr)
 
 // ReadProbe returns the exclusive or of the 64-bit words of blocks of 512 bytes, prefetched ahead bytes before they are read.
 //

@@ -49,6 +49,16 @@ func TQ2Dotx2(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uint
 //go:noescape
 func Quantize(q *int8, x *float32, chunks uintptr, tail uintptr, s float32) int32
 
+// Screen6x1 bounds the products of 4 rows of 6-bit codes with a row of activations.
+//
+//go:noescape
+func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x1 bounds the products of 4 rows of 8-bit codes with a row of activations.
+//
+//go:noescape
+func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
 // DotF32 multiplies 1 of float32 with activations, 16 values a block, products rounded.
 //
 //go:noescape

@@ -175,3 +175,14 @@ func weightedHeads() {
 	VZEROUPPER()
 	RET()
 }
+
+// fetch asks for lines of memory that a product will read next.
+func fetch() {
+	function("Fetch", "func(p *byte, lines uintptr)", "Fetch fetches so many lines of 64 bytes to the first cache.")
+	p := arg("p")
+	loop("lines", arg("lines"), func() {
+		PREFETCHT0(Mem{Base: p})
+		ADDQ(I32(64), p)
+	})
+	RET()
+}

@@ -26,7 +26,8 @@ func main() {
 		}
 		quantize512()
 		for n := 1; n <= 4; n++ {
-			screenTile(n)
+			screenTile(n, 6)
+			screenTile(n, 8)
 		}
 		for n := 1; n <= 6; n++ {
 			coarseTile(n, false)
@@ -41,8 +42,8 @@ func main() {
 			ternaryTile256(l, 2)
 		}
 		quantize256()
-		screenTile(1)
-		screenTile(2)
+		screenTile256(6)
+		screenTile256(8)
 	default:
 		fmt.Fprintln(os.Stderr, "TIER must be avx2 or avx512")
 		os.Exit(2)
@@ -76,6 +77,7 @@ func main() {
 		p.decode()
 		p.stream()
 	}
+	fetch()
 	readProbe()
 	int8Probe()
 	Generate()

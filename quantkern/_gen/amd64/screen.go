@@ -8,65 +8,148 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// screenTile emits the upper bounds of a group of 4 rows of 8-bit codes, 64 of
-// each row in turn, with n rows of 16-bit activations:
-//
-//	dst[i*ldd + r] = float32(Σ q[r]·y[i])·coefs[r] + (coefs[4+r]·widths[2i] + coefs[8+r]·widths[2i+1])
-//
-// Codes are widened and multiplied in pairs, which no sum overflows as long as
-// Σ|y| is bounded.
-func screenTile(n int) {
-	const rows, chunk = 4, 64
-	name := fmt.Sprintf("Screenx%d", n)
-	function(name, "func(dst *float32, ldd uintptr, codes *int8, y *int16, ldy uintptr, chunks uintptr, coefs, widths *float32)",
-		fmt.Sprintf("%s bounds the products of 4 rows of 8-bit codes with %d rows of activations.", name, n))
-	codes := arg("codes")
-	y := newRowsAt(arg("y"), arg("ldy"), n)
+const (
+	screenRows = 4
+	chunkSix   = 192 // bytes of a chunk of a group: six bits of each code
+	chunkLow   = 64  // the two below
+)
+
+// planes unpacks codes (see quantkern's putPlanes). With AVX-512 a register has a row's
+// codes of a chunk, as bytes, the bits that are not read zero.
+type planes struct {
+	bits            int
+	six, low        reg.Register
+	topTwo, topFour Mem // one word each: there are no registers for them
+	topSix          reg.VecVirtual
+}
+
+func newPlanes(bits int) planes {
+	return planes{bits, arg("six"), arg("low"), global("toptwo", 4, 0xc0c0c0c0), global("topfour", 4, 0xf0f0f0f0), constant(0xfcfcfcfc)[0]}
+}
+
+// choose is VPTERNLOGD's table for a where the mask is set and b elsewhere, of mask, b, a.
+const choose = U8(0xe4)
+
+// load gives the bytes of the first three rows, and below the top six bits of the last one's
+// what is not to be used.
+func (p planes) load() (u [screenRows]reg.VecVirtual) {
+	for r := range 3 {
+		u[r] = ZMM()
+		VMOVDQU32(Mem{Base: p.six, Disp: 64 * r}, u[r])
+	}
+	u[3] = ZMM()
+	t := ZMM()
+	VPSLLD(U8(6), u[0], u[3])
+	VPSLLD(U8(4), u[1], t)
+	VPTERNLOGD_BCST(choose, p.topTwo, t, u[3])
+	VPSLLD(U8(2), u[2], t)
+	VPTERNLOGD_BCST(choose, p.topFour, t, u[3])
+	return u
+}
+
+// lower puts the two lower bits of row r, if they are read, where load has others.
+func (p planes) lower(r int, low, u reg.VecVirtual) {
+	switch {
+	case p.bits == 6:
+		VPANDD(p.topSix, u, u)
+	case r == 0:
+		VPTERNLOGD(choose, p.topSix, low, u)
+	default:
+		t := ZMM()
+		VPSRLD(U8(2*r), low, t)
+		VPTERNLOGD(choose, p.topSix, t, u)
+	}
+}
+
+// loadLow gives the plane of lower bits, if they are read.
+func (p planes) loadLow() reg.VecVirtual {
+	if p.bits == 6 {
+		return nil
+	}
+	low := ZMM()
+	VMOVDQU32(Mem{Base: p.low}, low)
+	return low
+}
+
+func (p planes) unpack() [screenRows]reg.VecVirtual {
+	u, low := p.load(), p.loadLow()
+	for r := range u {
+		p.lower(r, low, u[r])
+	}
+	return u
+}
+
+// fetch fetches the lines of a chunk.
+func (p planes) fetch(with func(Op), six, low Mem) {
+	for line := range chunkSix / 64 {
+		with(six.Offset(64 * line))
+	}
+	if p.bits == 8 {
+		with(low)
+	}
+}
+
+func (p planes) advance() {
+	ADDQ(I32(chunkSix), p.six)
+	if p.bits == 8 {
+		ADDQ(I32(chunkLow), p.low)
+	}
+}
+
+// dots4 are the sums of products with n activation rows.
+func dots4(n int) [][]reg.VecVirtual {
 	acc := make([][]reg.VecVirtual, n)
 	for i := range acc {
-		acc[i] = make([]reg.VecVirtual, rows)
+		acc[i] = make([]reg.VecVirtual, screenRows)
 		for r := range acc[i] {
 			acc[i][r] = vreg()
 			zeroReg(acc[i][r])
 		}
 	}
-	fetch := PREFETCHT0
-	if wide && n == 1 {
-		fetch = PREFETCHNTA // see ternaryStream
+	return acc
+}
+
+// screenTile emits, in AVX-512, the upper bounds of a group of 4 rows with n rows of
+// activations of 16 bits, of which 32 of even places come before 32 of odd ones:
+//
+//	dst[i*ldd + r] = float32(Σ v[r]·y[i])·coefs[r] + (coefs[4+r]·widths[2i] + coefs[8+r]·widths[2i+1])
+//
+// Codes are multiplied as they are stored, 128 above what they mean: bases[i] is what
+// is too much. Sums go modulo 2^32, the result does not exceed it.
+func screenTile(n, bits int) {
+	name := fmt.Sprintf("Screen%dx%d", bits, n)
+	function(name, "func(dst *float32, ldd uintptr, six, low *byte, y *int16, ldy, chunks uintptr, bases *int32, coefs, widths *float32)",
+		fmt.Sprintf("%s bounds the products of 4 rows of %d-bit codes with %d rows of activations.", name, bits, n))
+	p, bytes := newPlanes(bits), constant(0x00ff00ff)[0]
+	y := newRowsAt(arg("y"), arg("ldy"), n)
+	acc := dots4(n)
+	ahead := 40 // chunks
+	if n > 3 {
+		ahead = 64
 	}
-	values := bytesPerPart() / 2 // of a register
-	loop("chunks", arg("chunks"), func() {
-		for r := range rows {
-			fetch(Mem{Base: codes, Disp: 4096 + chunk*r})
+	loop("chunks", arg("chunks"), func() { // past the larger caches: see ternaryStream
+		p.fetch(PREFETCHNTA, Mem{Base: p.six, Disp: ahead * chunkSix}, Mem{Base: p.low, Disp: ahead * chunkLow})
+		u, low := p.load(), p.loadLow()
+		var even [screenRows]reg.VecVirtual
+		for r := range u {
+			even[r] = ZMM()
+			p.lower(r, low, u[r])
+			VPANDD(bytes, u[r], even[r])
+			VPSRLW(U8(8), u[r], u[r])
 		}
-		for off := 0; off < chunk; off += values {
-			yv := make([]reg.VecVirtual, n)
-			for i := range yv {
-				yv[i] = vreg()
-				if wide {
-					VMOVDQU32(y.row(i, 2*off), yv[i])
-				} else {
-					VMOVDQU(y.row(i, 2*off), yv[i])
-				}
-			}
-			for r := range rows {
-				q := vreg()
-				VPMOVSXBW(Mem{Base: codes, Disp: chunk*r + off}, q)
-				for i := range acc {
-					if wide {
-						VPDPWSSD(yv[i], q, acc[i][r])
-						continue
-					}
-					t := vreg()
-					VPMADDWD(yv[i], q, t)
-					VPADDD(t, acc[i][r], acc[i][r])
+		v := ZMM()
+		for i := range acc {
+			for half, words := range [][screenRows]reg.VecVirtual{even, u} {
+				VMOVDQU32(y.row(i, 64*half), v)
+				for r := range words {
+					VPDPWSSD(v, words[r], acc[i][r])
 				}
 			}
 		}
-		ADDQ(I32(rows*chunk), codes)
-		y.advance(2 * chunk)
+		p.advance()
+		y.advance(128)
 	})
-	b := newBounds()
+	b := newBounds(bits)
 	for i := range acc {
 		b.put(i, sumInts(acc[i]), i+1 == n)
 	}
@@ -74,13 +157,23 @@ func screenTile(n int) {
 	RET()
 }
 
-// bounds turns the dots of a group with activation row i into upper bounds.
-type bounds struct{ dst, ldd, coefs, widths reg.Register }
+// bounds turns the sums of a group with activation row i into upper bounds.
+type bounds struct {
+	bits                           int
+	dst, ldd, bases, coefs, widths reg.Register
+}
 
-func newBounds() bounds { return bounds{arg("dst"), arg("ldd"), arg("coefs"), arg("widths")} }
+func newBounds(bits int) bounds {
+	return bounds{bits, arg("dst"), arg("ldd"), arg("bases"), arg("coefs"), arg("widths")}
+}
 
 func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
 	e, t := XMM(), XMM()
+	if b.bits == 6 {
+		VPADDD(dots, dots, dots)
+	}
+	VPBROADCASTD(Mem{Base: b.bases, Disp: 4 * i}, t)
+	VPSUBD(t, dots, dots)
 	VCVTDQ2PS(dots, dots)
 	VMULPS(Mem{Base: b.coefs}, dots, dots)
 	VBROADCASTSS(Mem{Base: b.widths, Disp: 8 * i}, e)
@@ -95,36 +188,25 @@ func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
 	}
 }
 
-// coarseTile emits screenTile for activations of 8 bits, in AVX-512: VPDPBUSD
-// takes the codes with their sign bits flipped, 128 more than they are, as the
-// unsigned operand; sums[i] is 128·Σy[i]. With each chunk four lines from next on
-// are fetched to the second cache, or past it to the first (near), and next grows
-// by step.
+// coarseTile emits screenTile for activations of 8 bits. With each chunk the lines of
+// one from nextSix and nextLow on are fetched to the second cache, or past it to the first
+// (near), and these grow by 3·step and step.
 func coarseTile(n int, near bool) {
-	const rows, chunk = 4, 64
+	const bits = 8
 	name, fetch := fmt.Sprintf("Coarsex%d", n), PREFETCHT1
 	if near {
 		name, fetch = fmt.Sprintf("CoarseNearx%d", n), PREFETCHNTA
 	}
-	function(name, "func(dst *float32, ldd uintptr, codes, y *int8, ldy, chunks uintptr, next *int8, step uintptr, sums *int32, coefs, widths *float32)",
+	function(name, "func(dst *float32, ldd uintptr, six, low *byte, y *int8, ldy, chunks uintptr, nextSix, nextLow *byte, step uintptr, bases *int32, coefs, widths *float32)",
 		fmt.Sprintf("%s bounds the products of 4 rows of 8-bit codes with %d rows of 8-bit activations.", name, n))
-	codes, next, step := arg("codes"), arg("next"), arg("step")
+	p := newPlanes(bits)
+	nextSix, nextLow, step, triple := arg("nextSix"), arg("nextLow"), arg("step"), GP64()
+	LEAQ(Mem{Base: step, Index: step, Scale: 2}, triple)
 	y := newRowsAt(arg("y"), arg("ldy"), n)
-	sign := constant(0x80808080)[0]
-	acc := make([][rows]reg.VecVirtual, n)
-	for i := range acc {
-		for r := range acc[i] {
-			acc[i][r] = ZMM()
-			zeroReg(acc[i][r])
-		}
-	}
+	acc := dots4(n)
 	loop("chunks", arg("chunks"), func() {
-		var u [rows]reg.VecVirtual
-		for r := range u {
-			fetch(Mem{Base: next, Disp: chunk * r})
-			u[r] = ZMM()
-			VPXORD(Mem{Base: codes, Disp: chunk * r}, sign, u[r])
-		}
+		p.fetch(fetch, Mem{Base: nextSix}, Mem{Base: nextLow})
+		u := p.unpack()
 		v := ZMM()
 		for i := range acc {
 			VMOVDQU32(y.row(i, 0), v)
@@ -132,79 +214,15 @@ func coarseTile(n int, near bool) {
 				VPDPBUSD(v, u[r], acc[i][r])
 			}
 		}
-		ADDQ(I32(rows*chunk), codes)
-		ADDQ(step, next)
-		y.advance(chunk)
+		p.advance()
+		ADDQ(triple, nextSix)
+		ADDQ(step, nextLow)
+		y.advance(64)
 	})
-	b, sums := newBounds(), arg("sums")
+	b := newBounds(bits)
 	for i := range acc {
-		dots := sumInts(acc[i][:])
-		t := XMM()
-		VPBROADCASTD(Mem{Base: sums, Disp: 4 * i}, t)
-		VPSUBD(t, dots, dots)
-		b.put(i, dots, i+1 == n)
+		b.put(i, sumInts(acc[i]), i+1 == n)
 	}
-	VZEROUPPER()
-	RET()
-}
-
-// screenCodes emits the rounding of a row to codes, 64 values a chunk and 256
-// bytes to the next: q = round(w·inverse), and the sums of the float32 squares
-// of the differences w − scale·q, in float64 lanes, and of q².
-func screenCodes() {
-	const chunk, step = 64, 256
-	var order Mem
-	if !wide {
-		order = GLOBL("codeorder", RODATA|NOPTR)
-		for i, v := range []uint32{0, 4, 1, 5, 0, 4, 1, 5} {
-			DATA(4*i, U32(v))
-		}
-	}
-	function("ScreenCodes", "func(codes *int8, w *float32, chunks uintptr, scale, inverse float32) (miss float64, norm int32)",
-		"ScreenCodes rounds a row to codes and returns Σ(w−scale·q)² and Σq².")
-	codes, w := arg("codes"), arg("w")
-	scale, inverse, magic := vreg(), vreg(), constant(roundMagic)[0]
-	VBROADCASTSS(argMem("scale"), scale)
-	VBROADCASTSS(argMem("inverse"), inverse)
-	miss, norm := newSums(), vreg()
-	zeroReg(norm)
-	part := bytesPerPart()
-	loop("chunks", arg("chunks"), func() {
-		for off := 0; off < chunk; off += 16 {
-			q := make([]reg.VecVirtual, 64/part)
-			for i := range q {
-				v, d := vreg(), vreg()
-				q[i] = vreg()
-				VMOVUPS(Mem{Base: w, Disp: 4*off + part*i}, v)
-				VMULPS(inverse, v, q[i])
-				VADDPS(magic, q[i], q[i])
-				VPSUBD(magic, q[i], q[i])
-				VCVTDQ2PS(q[i], d)
-				VMULPS(scale, d, d)
-				VSUBPS(d, v, d)
-				VMULPS(d, d, d)
-				miss.add(i, d)
-				VPMULLD(q[i], q[i], v)
-				VPADDD(v, norm, norm)
-			}
-			if wide {
-				VPMOVDB(q[0], Mem{Base: codes, Disp: off})
-				continue
-			}
-			VPACKSSDW(q[1], q[0], q[0]) // 0-3 8-11 | 4-7 12-15
-			VPACKSSWB(q[0], q[0], q[0]) // each half twice
-			perm := YMM()
-			VMOVDQU(order, perm)
-			VPERMD(q[0], perm, q[0])
-			VMOVDQU(q[0].AsX(), Mem{Base: codes, Disp: off})
-		}
-		ADDQ(I32(step), codes)
-		ADDQ(I32(4*chunk), w)
-	})
-	Store(miss.total(), ReturnIndex(0))
-	r := GP32()
-	VMOVD(foldPart(norm, addInts), r)
-	Store(r, ReturnIndex(1))
 	VZEROUPPER()
 	RET()
 }

@@ -60,11 +60,13 @@ var (
 
 // Integers.
 var (
-	smull  = three(0x0e20c000, "smull v%d.8h, v%d.8b, v%d.8b")
-	smlal  = three(0x0e208000, "smlal v%d.8h, v%d.8b, v%d.8b")
-	smlal2 = three(0x4e208000, "smlal2 v%d.8h, v%d.16b, v%d.16b")
-	sadalp = two(0x4e606800, "sadalp v%d.4s, v%d.8h")
-	sdot   = three(0x4e809400, "sdot v%d.4s, v%d.16b, v%d.16b")
+	smull    = three(0x0e20c000, "smull v%d.8h, v%d.8b, v%d.8b")
+	smlal    = three(0x0e208000, "smlal v%d.8h, v%d.8b, v%d.8b")
+	smlal2   = three(0x4e208000, "smlal2 v%d.8h, v%d.16b, v%d.16b")
+	smlal16  = three(0x0e608000, "smlal v%d.4s, v%d.4h, v%d.4h")
+	smlal16h = three(0x4e608000, "smlal2 v%d.4s, v%d.8h, v%d.8h")
+	sadalp   = two(0x4e606800, "sadalp v%d.4s, v%d.8h")
+	sdot     = three(0x4e809400, "sdot v%d.4s, v%d.16b, v%d.16b")
 )
 
 // Widenings of signed integers; those with an h read the upper half.

@@ -18,6 +18,8 @@ func generate(pkg string) (asm, stubs string) {
 	f.stubs.WriteString(header + "package " + pkg + "\n")
 	f.ternaryAll()
 	f.quantize()
+	f.screen(6)
+	f.screen(8)
 	f.dotAll()
 	f.expTable()
 	f.expSum()

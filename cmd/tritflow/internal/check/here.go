@@ -76,12 +76,12 @@ func here(ctx context.Context, f *gguf.File, opt Options) (*Here, error) {
 	return h, h.speed(ctx, opt, forecast)
 }
 
-// screened is what a greedy answer reads of the head: the 8-bit copy that finds
-// the largest logits, where the device makes one.
+// screened is what a greedy answer reads of the head: six bits of the 8-bit copy that
+// finds the largest logits, where the device makes one.
 func screened(l *stages.Layout, device int, head uint64) uint64 {
 	if device < len(l.Memory.Devices) {
 		if copied := l.Memory.Devices[device].Screening; copied > 0 && copied < head {
-			return copied
+			return copied / 8 * 6
 		}
 	}
 	return head
