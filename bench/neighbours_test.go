@@ -20,7 +20,7 @@ const modelVariable = "TRITFLOW_BENCH_MODEL"
 // BenchmarkNeighbours: decode beside other processes that spin, one a core
 // first, and what part of the quiet speed is left. Quiet and busy rounds take
 // turns, because the machine's own speed moves. Each begins with tokens that are not
-// counted: it takes a moment to notice that a neighbour has come, and that it has left.
+// counted, until the scheduler has placed everybody.
 func BenchmarkNeighbours(b *testing.B) {
 	const answer, settling = 120, 72
 	e := openModel(b, os.Getenv(modelVariable), 512)

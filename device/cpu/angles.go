@@ -86,7 +86,7 @@ func (w *workspace) turns(ctx context.Context) error {
 	if w.turn, fresh = t.find(rope); !fresh {
 		return nil
 	}
-	err := w.runRows(ctx, w.jobs.angle)
+	err := w.runRows(ctx, &w.jobs.angle)
 	if err != nil {
 		w.turn.drop()
 	}

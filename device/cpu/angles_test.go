@@ -38,7 +38,7 @@ func TestAngles(t *testing.T) {
 			w.rows.at = append(w.rows.at, int32(2*i+1))
 		}
 		before := w.angles.uses
-		if err := w.turns(context.Background()); err != nil {
+		if err := d.team.do(context.Background(), w.turns); err != nil {
 			t.Fatal(err)
 		}
 		half := rope.Dims / 2
@@ -68,14 +68,14 @@ func TestAngles(t *testing.T) {
 	other := ropes[0]
 	other.Kind = graph.RopeNormal
 	w.block.spec.Rope = other
-	if err := w.turns(context.Background()); err != nil || w.turn != first || first.cos[0] != 42 {
+	if err := d.team.do(context.Background(), w.turns); err != nil || w.turn != first || first.cos[0] != 42 {
 		t.Errorf("angles were computed twice (%v)", err)
 	}
 	// What a cancelled call began is not found by the next one.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	w.block.spec.Rope.Base = 77
-	if err := w.turns(ctx); err == nil {
+	if err := d.team.do(ctx, w.turns); err == nil {
 		t.Fatal("a cancelled call computed")
 	}
 	turn(w.block.spec.Rope, batches[2])

@@ -47,7 +47,7 @@ func (w *workspace) expandApart(ctx context.Context) error {
 	if err := w.mulApart(ctx, separate{b.up, w.up, ffn}); err != nil {
 		return err
 	}
-	return w.runRows(ctx, w.jobs.combine)
+	return w.runRows(ctx, &w.jobs.combine)
 }
 
 // mulApart multiplies the rows of w.norm, normalized once more.
@@ -55,10 +55,10 @@ func (w *workspace) mulApart(ctx context.Context, s separate) error {
 	w.apart = s
 	n := len(w.rows.at)
 	w.feed(w.floats(&w.pre, n*w.block.spec.Hidden), n, w.block.spec.Hidden, s.linear.ternary != nil)
-	if err := w.runRows(ctx, w.jobs.preNorm); err != nil {
+	if err := w.runRows(ctx, &w.jobs.preNorm); err != nil {
 		return err
 	}
-	return w.runOutputs(ctx, s.linear.rows, w.jobs.single)
+	return w.multiply(ctx, product{stacked: [3]*linear{s.linear}, dst: s.dst, stride: s.stride})
 }
 
 // preNorm makes rows [lo, hi) of the input of the linear at hand.
@@ -69,11 +69,6 @@ func (w *workspace) preNorm(_, lo, hi int) {
 		}
 		w.normalize(i, w.row(w.norm, i), w.apart.linear.pre)
 	}
-}
-
-// single computes outputs [lo, hi) of the linear at hand.
-func (w *workspace) single(worker, lo, hi int) {
-	w.apart.linear.mul(w.apart.dst, w.apart.stride, lo, hi, &w.in, &w.workers[worker].kernels)
 }
 
 // combine applies the gates of rows [lo, hi).

@@ -92,14 +92,6 @@ func (b *block) plan(all *weights, kv device.KV) error {
 	return nil
 }
 
-// bytes of all matrices.
-func (b *block) bytes() (n int64) {
-	for _, l := range [...]*linear{b.q, b.k, b.v, b.o, b.gate, b.up, b.down} {
-		n += int64(len(l.data))
-	}
-	return n
-}
-
 // widths of the rows of the qkv buffer: queries, keys, values.
 func (b *block) widths() (queries, keys, values int) {
 	return b.spec.Heads * b.spec.KeyDim, b.spec.KVHeads * b.spec.KeyDim, b.spec.KVHeads * b.spec.ValueDim

@@ -17,7 +17,6 @@ type blocks struct {
 	held holding
 	kv   device.KV
 	list []*block
-	size int64                           // bytes of their weights
 	call func(ctx context.Context) error // run, bound once
 }
 
@@ -44,7 +43,6 @@ func (d *cpuDevice) LoadBlocks(ctx context.Context, list []graph.Block, kv devic
 					return err
 				}
 				p.list = append(p.list, b)
-				p.size += b.bytes()
 			}
 			return nil
 		})
@@ -99,15 +97,13 @@ func (p *blocks) forward(ctx context.Context, b *device.Batch, h *hidden, done d
 	w := &p.dev.work
 	w.rows.take(b)
 	w.x, w.width = h.data, h.width
-	p.dev.staff(len(w.rows.at), p.size)
-	if err := p.dev.lead.do(ctx, p.call); err != nil {
-		p.dev.reads.bytes = 0 // not all of it was done
+	if err := p.dev.team.do(ctx, p.call); err != nil {
 		return err
 	}
 	return nil
 }
 
-// run works through the blocks, on the lead.
+// run works through the blocks.
 func (p *blocks) run(ctx context.Context) error {
 	w := &p.dev.work
 	b := w.rows.batch

@@ -18,8 +18,6 @@ type cpuDevice struct {
 	ledger device.Ledger
 	pool   pool // Hidden and logits buffers
 	team   *team
-	crew   *crew
-	lead   *lead               // runs what has turn
 	turn   *semaphore.Weighted // held by the one call that works; first come, first served
 	work   workspace           // guarded by turn
 
@@ -28,12 +26,8 @@ type cpuDevice struct {
 	working  atomic.Bool   // one of them has the turn
 
 	// Guarded by turn.
-	closed  bool
-	weights weights
-	reads   struct { // the call at hand: staff
-		rows  int
-		bytes int64
-	}
+	closed     bool
+	weights    weights
 	parts      map[closer]struct{}
 	screenMode string
 	screenBits int // that every pass reads of a copy; 0: chosen
@@ -48,8 +42,6 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 	d := &cpuDevice{
 		info:  describe(name, tier, workers),
 		team:  newTeam(name, workers),
-		crew:  newCrew(workers, processorTime()),
-		lead:  newLead(name),
 		turn:  semaphore.NewWeighted(1),
 		parts: map[closer]struct{}{},
 	}
@@ -57,7 +49,8 @@ func newDevice(name, tier, screening string, workers int) *cpuDevice {
 	d.pool.ledger = &d.ledger
 	d.weights.device, d.weights.ledger, d.weights.mapped = name, &d.ledger, map[*gguf.Tensor]int{}
 	d.weights.each = func(n int, fn func(lo, hi int)) error {
-		return d.team.Run(n, grain(n, 1, workers), func(_, lo, hi int) { fn(lo, hi) })
+		each := task{do: func(_, lo, hi int) { fn(lo, hi) }}
+		return d.team.do(context.Background(), func(context.Context) error { return d.team.Run(n, grain(n, 1, workers), &each) })
 	}
 	d.work.init(d)
 	return d
@@ -109,12 +102,11 @@ func (d *cpuDevice) Close() error {
 	}
 	defer d.turn.Release(1)
 	d.closed = true
+	d.team.Close()
 	for p := range d.parts {
 		p.free()
 	}
 	clear(d.parts)
-	d.lead.close()
-	d.team.Close()
 	d.work.free()
 	d.pool.close()
 	return nil
@@ -155,19 +147,10 @@ func (d *cpuDevice) begin(ctx context.Context, p closer) (time.Time, error) {
 	return start, nil
 }
 
-// staff chooses who does the call at hand: it multiplies so many rows of
-// activations with weights of so many bytes (0: that is not known).
-func (d *cpuDevice) staff(rows int, bytes int64) {
-	d.team.enlist(d.crew.workers(rows))
-	d.reads.rows, d.reads.bytes = rows, bytes
-}
-
 // end ends what begin began, with nothing of the call left behind, and tells done, if any, of the interval.
 func (d *cpuDevice) end(start time.Time, done device.Worked) {
 	now := time.Now()
 	d.work.settle()
-	d.crew.note(now, now.Sub(start), d.team.limit, d.reads.rows, d.reads.bytes)
-	d.staff(0, 0)
 	d.working.Store(false)
 	d.turn.Release(1)
 	if done != nil {
@@ -199,6 +182,7 @@ func (d *cpuDevice) unload(p closer) error {
 	defer d.turn.Release(1)
 	if _, ok := d.parts[p]; ok {
 		delete(d.parts, p)
+		d.team.settle() // a worker that is late may still read the weights
 		p.free()
 	}
 	return nil

@@ -2,19 +2,22 @@
 // that executes parts of a model, weights read in place from the mapped file.
 // Importing it registers the kind "cpu" ("cpu", "cpu:4").
 //
-//	stage goroutines                 device                         workers
+//	stage goroutines                 device                        workers
 //	Embed.Forward  ─┐
-//	Blocks.Forward ─┼─▶ turn (one at a time, fair) ─▶ job, job … ─▶ 0 (the caller)
-//	Head.Forward   ─┘                                   │           1 ─┐
-//	                                                    └─ pieces ──▶  … ├ parked between jobs
-//	                                                       (a share  W-1 ┘
-//	                                                         each)
+//	Blocks.Forward ─┼─▶ turn (one at a time, fair) ─▶ control ◀──▶ 0 … W-1, watching
+//	Head.Forward   ─┘                                   │            ▲     or asleep
+//	                                                    └─ job ──────┘
+//	                                                       (pieces; a share each)
 //
 // A Forward call is a short list of jobs; a job is a parallel loop over output
 // rows of matrices, batch rows or attention heads. Each worker has a share of it,
 // indices that follow each other, takes that in pieces, and then pieces of what
-// others have left. Beside processes that take a core, fewer workers take part in what
-// memory bounds (crew.go). Jobs of one block:
+// others have left. What is done between jobs belongs to no worker: whoever sees a job end
+// goes on with the call (control.go).
+//
+// Another process may take a worker's core in the middle of a piece. In jobs that memory bounds the others
+// then do the piece again, and go on without that worker (job.go, work.go, watch.go); workers
+// that the scheduler left on one core part (spread.go). Jobs of one block:
 //
 //	norm+quantize → Q,K,V → QK-norm, RoPE, keep K,V → attention → sub-norm+quantize → O
 //	→ add, norm+quantize → gate,up,activation → sub-norm+quantize → down → add, check

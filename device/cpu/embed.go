@@ -54,7 +54,7 @@ func (p *embed) Forward(ctx context.Context, b *device.Batch, done device.Worked
 	if len(w.rows.at) < len(b.Rows) {
 		clear(h.data) // rows that nobody computes must not hold another batch's values
 	}
-	if err := p.dev.lead.do(ctx, w.calls.embed); err != nil {
+	if err := p.dev.team.do(ctx, w.calls.embed); err != nil {
 		h.Release()
 		return nil, err
 	}

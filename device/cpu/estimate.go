@@ -20,7 +20,7 @@ const (
 func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, error) {
 	f := device.Footprint{Activations: teamBytes + uint64(d.info.Workers)*workerBytes}
 	err := gguf.Guard(func() error {
-		width, rowValues := 0, 0 // of the residual stream; of all buffers of a row together
+		width, rowValues, own := 0, 0, 0 // of the residual stream; of all buffers of a row together; of a worker's own
 		if p.Embed != nil {
 			width = p.Embed.Hidden
 		}
@@ -35,6 +35,7 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 			qkv := b.Heads*b.KeyDim + b.KVHeads*(b.KeyDim+b.ValueDim)
 			// norm and pre, qkv, att, out, gate, up, angles, and the largest as int8
 			rowValues = max(rowValues, 3*b.Hidden+qkv+b.Heads*b.ValueDim+2*b.FFN+4*b.KeyDim+max(b.FFN, b.Hidden)/4)
+			own = max(own, qkv, b.Hidden, 2*b.FFN)
 			group := b.Heads / max(b.KVHeads, 1)
 			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*(workerBytes+uint64(4*group*s.Positions)))
 		}
@@ -49,9 +50,13 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 				}
 				f.Copies += copies
 				f.Screening = d.screenBytes(&p.Head.Out)
+				own = max(own, p.Head.Width())
 			}
 		}
 		f.Activations += 4 * uint64(s.Rows) * uint64(rowValues+width*(s.Batches+1))
+		if d.info.Workers > 1 {
+			f.Activations += 4 * uint64(d.info.Workers) * uint64(min(s.Rows, memoryRows)*own)
+		}
 		return nil
 	})
 	return f, err

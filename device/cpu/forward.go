@@ -25,53 +25,53 @@ func (w *workspace) forward(ctx context.Context, b *block) error {
 
 	apart := anyPre(b.q, b.k, b.v)
 	w.feed(w.norm, n, g.Hidden, !apart && anyTernary(b.q, b.k, b.v))
-	if err := w.runRows(ctx, w.jobs.attnNorm); err != nil {
+	if err := w.runRows(ctx, &w.jobs.attnNorm); err != nil {
 		return err
 	}
 	if apart {
 		if err := w.projectApart(ctx); err != nil {
 			return err
 		}
-	} else if err := w.runOutputs(ctx, queries+keys+values, w.jobs.project); err != nil {
+	} else if err := w.multiply(ctx, product{stacked: [3]*linear{b.q, b.k, b.v}, dst: w.qkv, stride: queries + keys + values}); err != nil {
 		return err
 	}
 	if err := w.turns(ctx); err != nil {
 		return err
 	}
-	if err := w.runRows(ctx, w.jobs.position); err != nil {
+	if err := w.runRows(ctx, &w.jobs.position); err != nil {
 		return err
 	}
 	w.rows.attendTogether()
-	if err := w.run(ctx, len(w.rows.spans)*g.KVHeads, 1, w.jobs.attend); err != nil {
+	if err := w.run(ctx, len(w.rows.spans)*g.KVHeads, 1, &w.jobs.attend); err != nil {
 		return err
 	}
 	w.feed(w.att, n, g.Heads*g.ValueDim, anyTernary(b.o))
-	if err := w.runRows(ctx, w.jobs.attnSub); err != nil {
+	if err := w.runRows(ctx, &w.jobs.attnSub); err != nil {
 		return err
 	}
-	if err := w.runOutputs(ctx, g.Hidden, w.jobs.output); err != nil {
+	if err := w.multiply(ctx, product{stacked: [3]*linear{b.o}, dst: w.out, stride: g.Hidden}); err != nil {
 		return err
 	}
 	apart = anyPre(b.gate, b.up)
 	w.feed(w.norm, n, g.Hidden, !apart && anyTernary(b.gate, b.up))
-	if err := w.runRows(ctx, w.jobs.ffnNorm); err != nil {
+	if err := w.runRows(ctx, &w.jobs.ffnNorm); err != nil {
 		return err
 	}
 	if apart {
 		if err := w.expandApart(ctx); err != nil {
 			return err
 		}
-	} else if err := w.runOutputs(ctx, g.FFN, w.jobs.expand); err != nil {
+	} else if err := w.multiply(ctx, product{stacked: [3]*linear{b.gate}, up: b.up, activate: b.activate, dst: w.gate, upDst: w.up, stride: g.FFN}); err != nil {
 		return err
 	}
 	w.feed(w.gate, n, g.FFN, anyTernary(b.down))
-	if err := w.runRows(ctx, w.jobs.ffnSub); err != nil {
+	if err := w.runRows(ctx, &w.jobs.ffnSub); err != nil {
 		return err
 	}
-	if err := w.runOutputs(ctx, g.Hidden, w.jobs.contract); err != nil {
+	if err := w.multiply(ctx, product{stacked: [3]*linear{b.down}, dst: w.out, stride: g.Hidden}); err != nil {
 		return err
 	}
-	return w.runRows(ctx, w.jobs.finish)
+	return w.runRows(ctx, &w.jobs.finish)
 }
 
 // normalize applies a norm (nil: none) to compact row i of the input, in place
@@ -95,20 +95,6 @@ func (w *workspace) row(x []float32, i int) []float32 {
 func (w *workspace) attnNorm(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		w.normalize(i, w.residual(i), w.block.attnNorm)
-	}
-}
-
-// project computes queries, keys and values side by side: outputs [lo, hi) of
-// the three matrices as if they were stacked.
-func (w *workspace) project(worker, lo, hi int) {
-	b := w.block
-	queries, keys, values := b.widths()
-	off := 0
-	for _, l := range [...]*linear{b.q, b.k, b.v} {
-		if r0, r1 := max(lo-off, 0), min(hi-off, l.rows); r0 < r1 {
-			l.mul(w.qkv[off:], queries+keys+values, r0, r1, &w.in, &w.workers[worker].kernels)
-		}
-		off += l.rows
 	}
 }
 
@@ -167,11 +153,6 @@ func (w *workspace) attnSub(_, lo, hi int) {
 	}
 }
 
-// output projects the heads back onto the residual width.
-func (w *workspace) output(worker, lo, hi int) {
-	w.block.o.mul(w.out, w.width, lo, hi, &w.in, &w.workers[worker].kernels)
-}
-
 // ffnNorm adds the attention's result to the residual stream and normalizes
 // that for the feed-forward layer.
 func (w *workspace) ffnNorm(_, lo, hi int) {
@@ -179,17 +160,6 @@ func (w *workspace) ffnNorm(_, lo, hi int) {
 		x := w.residual(i)
 		w.add(x, w.row(w.out, i), w.block.attnPost)
 		w.normalize(i, x, w.block.ffnNorm)
-	}
-}
-
-// expand computes gate and up side by side and combines them.
-func (w *workspace) expand(worker, lo, hi int) {
-	b, ffn := w.block, w.block.spec.FFN
-	b.gate.mul(w.gate, ffn, lo, hi, &w.in, &w.workers[worker].kernels)
-	b.up.mul(w.up, ffn, lo, hi, &w.in, &w.workers[worker].kernels)
-	for i := range w.in.n {
-		gate := w.gate[i*ffn+lo : i*ffn+hi]
-		b.activate(gate, gate, w.up[i*ffn+lo:i*ffn+hi])
 	}
 }
 
@@ -206,11 +176,6 @@ func (w *workspace) add(x, out []float32, post *norm) {
 		quantkern.RMSNorm(out, out, post.weight, post.eps)
 	}
 	quantkern.Add(x, out)
-}
-
-// contract projects back onto the residual width.
-func (w *workspace) contract(worker, lo, hi int) {
-	w.block.down.mul(w.out, w.width, lo, hi, &w.in, &w.workers[worker].kernels)
 }
 
 // finish adds the feed-forward result to the residual stream and looks for

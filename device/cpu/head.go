@@ -70,8 +70,7 @@ func (p *head) Forward(ctx context.Context, b *device.Batch, x device.Hidden, do
 	w.rows.takeOutputs(b, l.computed)
 	w.screen.copy = p.screenable(b, l.computed)
 	w.head, w.logits, w.x, w.width = p, l, h.data, h.width
-	p.dev.staff(len(w.rows.at), 0) // how much is read depends on the screening
-	if err := p.dev.lead.do(ctx, w.calls.score); err != nil {
+	if err := p.dev.team.do(ctx, w.calls.score); err != nil {
 		l.Release()
 		return nil, err
 	}
@@ -111,7 +110,7 @@ func (w *workspace) score(ctx context.Context) error {
 		w.screen.acts.ResetFor(w.screen.copy, n)
 		w.screen.able = grow(&w.dev.ledger, w.screen.able, n)
 	}
-	if err := w.runRows(ctx, w.jobs.headNorm); err != nil {
+	if err := w.runRows(ctx, &w.jobs.headNorm); err != nil {
 		return err
 	}
 	w.left = w.left[:0]
@@ -135,10 +134,10 @@ func (w *workspace) score(ctx context.Context) error {
 	}
 	w.dev.screened.full.Add(uint64(len(w.left)))
 	w.logits.room(w.left)
-	if err := w.runOutputs(ctx, p.width, w.jobs.vocabulary); err != nil {
+	if err := w.multiply(ctx, product{stacked: [3]*linear{p.out}, dst: w.logits.data, stride: p.width}); err != nil {
 		return err
 	}
-	return w.run(ctx, len(w.left), 1, w.jobs.answer)
+	return w.run(ctx, len(w.left), 1, &w.jobs.answer)
 }
 
 // pool answers with the normalized rows.
@@ -149,10 +148,10 @@ func (w *workspace) pool(ctx context.Context, n int) error {
 	}
 	w.logits.room(w.left)
 	w.feed(w.logits.data, n, w.head.hidden, false)
-	if err := w.runRows(ctx, w.jobs.headNorm); err != nil {
+	if err := w.runRows(ctx, &w.jobs.headNorm); err != nil {
 		return err
 	}
-	return w.run(ctx, n, 1, w.jobs.answer)
+	return w.run(ctx, n, 1, &w.jobs.answer)
 }
 
 // headNorm normalizes the rows that are asked for.
@@ -163,11 +162,6 @@ func (w *workspace) headNorm(_, lo, hi int) {
 			w.screen.able[i] = w.quantizeScreened(i)
 		}
 	}
-}
-
-// vocabulary computes logits [lo, hi) of every row.
-func (w *workspace) vocabulary(worker, lo, hi int) {
-	w.head.out.mul(w.logits.data, w.head.width, lo, hi, &w.in, &w.workers[worker].kernels)
 }
 
 // answer checks rows [lo, hi) of the full head and picks the largest logits.

@@ -9,7 +9,7 @@ import (
 	"tritflow/device/devtest"
 )
 
-// TestIdleTeamParks: soon after a request every helper sleeps; none watches
+// TestIdleTeamParks: soon after a request every worker sleeps; none watches
 // for work. The next request wakes them.
 func TestIdleTeamParks(t *testing.T) {
 	d := open(t, "4")
@@ -21,9 +21,9 @@ func TestIdleTeamParks(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Release()
-		eventually(t, "all helpers are parked", func() bool {
-			for _, h := range d.team.helpers {
-				if !h.parked.Load() {
+		eventually(t, "all workers sleep", func() bool {
+			for i := range d.team.workers {
+				if !d.team.workers[i].asleep.Load() {
 					return false
 				}
 			}

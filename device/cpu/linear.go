@@ -106,10 +106,13 @@ func anyTernary(ls ...*linear) bool {
 // feel, and whole cache lines of outputs, which two workers would otherwise write
 // in turns.
 func grain(n, rows, workers int) int {
-	const line, few = 16, 24
+	const few = 24
 	piecesPerWorker := 16
 	if rows > few {
 		piecesPerWorker = 8
 	}
-	return max(line, n/(piecesPerWorker*workers)&^(line-1))
+	return max(lineFloats, n/(piecesPerWorker*workers)&^(lineFloats-1))
 }
+
+// lineFloats are those of a cache line.
+const lineFloats = 16

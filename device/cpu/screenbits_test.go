@@ -22,7 +22,7 @@ func TestScreenBitsChosen(t *testing.T) {
 	c.init(0, &linear{matrix: &matrix{data: make([]byte, 2*rows*cols), rows: rows, cols: cols}})
 	few, many := 50, rows/4
 	pass := func(n, most, exact int, failed bool) quantkern.Bounds {
-		state := screenState{copy: s, bounds: c.choose(s, n, most)}
+		state := screenState{screenOperands: screenOperands{copy: s, bounds: c.choose(s, n, most)}}
 		c.learn(&state, exact, failed)
 		return state.bounds
 	}

@@ -22,9 +22,6 @@ import (
 // that this leaves long is gone through again with all bits of both.
 
 const (
-	// screenBatch is how many groups of rows a worker bounds before it looks
-	// at the bounds: they should not leave the first cache.
-	screenBatch = 16
 	// leftMost is the part of the vocabulary (one in so many) that rescoring
 	// may touch before the full head is the better choice, kMost the same for
 	// the number of candidates asked for.
@@ -42,6 +39,7 @@ const (
 type screenScratch struct {
 	upper []float32             // [outputs, groups of a batch × 4]
 	lists []quantkern.Shortlist // per output: rows that this worker left
+	own   screenOperands        // of bounds that may be made again
 }
 
 func (s *screenScratch) bytes() int {
@@ -54,15 +52,13 @@ func (s *screenScratch) bytes() int {
 
 // screenState is the workspace's part for screened outputs.
 type screenState struct {
-	copy   *quantkern.Screen // nil: the full head for all
-	bounds quantkern.Bounds
-	again  atomic.Bool // a list was so long that it was bounded again
-	acts   quantkern.ScreenActs
-	able   []bool    // per compact row: it has bounds
-	ids    [][]int32 // per compact row: what is left to rescore
-	start  []int32   // per compact row: its first place in exact; one more at the end
-	exact  []float32
-	rows   []int32 // output of each place in exact
+	screenOperands
+	again atomic.Bool // a list was so long that it was bounded again
+	able  []bool      // per compact row: it has bounds
+	ids   [][]int32   // per compact row: what is left to rescore
+	start []int32     // per compact row: its first place in exact; one more at the end
+	exact []float32
+	rows  []int32 // output of each place in exact
 }
 
 // screenable gives the copy that answers all outputs of a batch, or nil. Where
@@ -90,12 +86,9 @@ func (p *head) screenable(b *device.Batch, computed []int32) *quantkern.Screen {
 func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error) {
 	n, s := len(w.rows.at), &w.screen
 	s.again.Store(false)
-	stride := 4 * screenBatch
+	s.n = n
 	for i := range w.workers {
 		me := &w.workers[i].screen
-		if cap(me.upper) < n*stride {
-			me.upper = make([]float32, n*stride)
-		}
 		for len(me.lists) < n {
 			me.lists = append(me.lists, quantkern.Shortlist{})
 		}
@@ -103,11 +96,11 @@ func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error
 			me.lists[j].Reset(len(w.top(j)))
 		}
 	}
-	if err := w.runOutputs(ctx, s.copy.Groups(), w.jobs.screen); err != nil {
+	if err := w.bound(ctx); err != nil {
 		return nil, err
 	}
 	s.ids = grow(&w.dev.ledger, s.ids, n)
-	if err := w.runRows(ctx, w.jobs.shorten); err != nil {
+	if err := w.runRows(ctx, &w.jobs.shorten); err != nil {
 		return nil, err
 	}
 	s.start, s.rows = append(s.start[:0], 0), s.rows[:0]
@@ -123,7 +116,7 @@ func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error
 		s.start = append(s.start, int32(len(s.rows)))
 	}
 	w.floats(&s.exact, len(s.rows))
-	if err := w.run(ctx, len(s.rows), rescoreGrain, w.jobs.rescore); err != nil {
+	if err := w.run(ctx, len(s.rows), rescoreGrain, &w.jobs.rescore); err != nil {
 		return nil, err
 	}
 	c := &w.dev.screened
@@ -132,31 +125,12 @@ func (w *workspace) screenAll(ctx context.Context, left []int32) ([]int32, error
 	c.fallback.Add(uint64(len(left)))
 	c.spared.Add(uint64(n-len(left)) * uint64(w.head.screening.read-int64(s.copy.Reads(s.bounds))))
 	w.head.screening.bits.learn(s, len(s.rows), len(left) > 0 || s.again.Load())
-	return left, w.runRows(ctx, w.jobs.choose)
+	return left, w.runRows(ctx, &w.jobs.choose)
 }
 
 // top is where the candidates of compact row i go.
 func (w *workspace) top(i int) []device.Candidate {
 	return w.logits.answers[w.logits.computed[i]].top
-}
-
-// screenGroups bounds the logits of groups [lo, hi) of rows for every output.
-func (w *workspace) screenGroups(worker, lo, hi int) {
-	me, s := &w.workers[worker].screen, &w.screen
-	const stride = 4 * screenBatch
-	for g := lo; g < hi; g += screenBatch {
-		end := min(g+screenBatch, hi)
-		s.copy.Upper(me.upper, stride, g, end, &s.acts, s.bounds)
-		for i := range w.rows.at {
-			list := &me.lists[i]
-			list.Offer(s.copy, &s.acts, s.bounds, i, 4*g, me.upper[i*stride:][:4*(end-g)])
-			if s.bounds.Bits < quantkern.MostBits && s.able[i] && len(w.top(i)) == 1 {
-				if id, fresh := list.Leader(); fresh {
-					list.Know(w.exactly(worker, i, id), s.acts.Step(i, s.bounds))
-				}
-			}
-		}
-	}
 }
 
 // quantizeScreened rounds compact row i for the bounds; false: it has none.

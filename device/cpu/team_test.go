@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -11,8 +12,14 @@ import (
 	"tritflow/device"
 )
 
+// runJob is a call of one job.
+func runJob(team *team, n, grain int, fn func(worker, lo, hi int)) error {
+	each := task{do: fn}
+	return team.do(context.Background(), func(context.Context) error { return team.Run(n, grain, &each) })
+}
+
 // TestTeamCovers: whatever the sizes, each index is handed out once, in pieces
-// of at most grain, to workers that exist, take part and run one piece at a time.
+// of at most grain, to workers that exist and run one piece at a time.
 func TestTeamCovers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		workers := rapid.IntRange(1, 9).Draw(t, "workers")
@@ -21,13 +28,11 @@ func TestTeamCovers(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(t, "jobs") {
 			n := rapid.IntRange(0, 200).Draw(t, "n")
 			grain := rapid.IntRange(0, 50).Draw(t, "grain")
-			enlisted := rapid.IntRange(1, workers).Draw(t, "enlisted")
-			team.enlist(enlisted)
 			seen := make([]atomic.Int32, n)
 			busy := make([]atomic.Int32, workers)
 			var wrong atomic.Int32
-			err := team.Run(n, grain, func(worker, lo, hi int) {
-				if worker >= enlisted || busy[worker].Add(1) != 1 || lo >= hi || hi-lo > max(grain, 1) {
+			err := runJob(team, n, grain, func(worker, lo, hi int) {
+				if worker >= workers || busy[worker].Add(1) != 1 || lo >= hi || hi-lo > max(grain, 1) {
 					wrong.Add(1)
 				}
 				for i := lo; i < hi; i++ {
@@ -54,7 +59,7 @@ func TestTeamTogether(t *testing.T) {
 	defer team.Close()
 	var arrived atomic.Int32
 	all := make(chan struct{})
-	err := team.Run(workers, 1, func(_, _, _ int) {
+	err := runJob(team, workers, 1, func(_, _, _ int) {
 		if arrived.Add(1) == workers {
 			close(all)
 		}
@@ -76,7 +81,7 @@ func TestTeamPanic(t *testing.T) {
 		team := newTeam("cpu:7", workers)
 		defer team.Close()
 		for _, bad := range []int{0, 57, 99} {
-			err := team.Run(100, 1, func(_, lo, _ int) {
+			err := runJob(team, 100, 1, func(_, lo, _ int) {
 				if lo == bad {
 					explode()
 				}
@@ -86,7 +91,7 @@ func TestTeamPanic(t *testing.T) {
 				t.Fatalf("error %v", err)
 			}
 			var ran atomic.Int32
-			if err := team.Run(100, 3, func(_, lo, hi int) { ran.Add(int32(hi - lo)) }); err != nil || ran.Load() != 100 {
+			if err := runJob(team, 100, 3, func(_, lo, hi int) { ran.Add(int32(hi - lo)) }); err != nil || ran.Load() != 100 {
 				t.Fatalf("after a panic: %d indices, error %v", ran.Load(), err)
 			}
 		}
@@ -98,7 +103,7 @@ func TestTeamIndexPanic(t *testing.T) {
 	team := newTeam("cpu:0", 2)
 	defer team.Close()
 	var none []int
-	err := team.Run(10, 1, func(_, lo, _ int) { none[lo]++ })
+	err := runJob(team, 10, 1, func(_, lo, _ int) { none[lo]++ })
 	if _, ok := errors.AsType[*device.PanicError](err); !ok || !strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("error %v", err)
 	}
@@ -108,9 +113,10 @@ func TestTeamAllocatesNothing(t *testing.T) {
 	team := newTeam("cpu:0", 3)
 	defer team.Close()
 	var sum atomic.Int64
-	fn := func(_, lo, hi int) { sum.Add(int64(hi - lo)) }
+	add := task{do: func(_, lo, hi int) { sum.Add(int64(hi - lo)) }}
+	call := func(context.Context) error { return team.Run(1000, 10, &add) }
 	if n := testing.AllocsPerRun(100, func() {
-		if err := team.Run(1000, 10, fn); err != nil {
+		if err := team.do(t.Context(), call); err != nil {
 			t.Error(err)
 		}
 	}); n > 0 {

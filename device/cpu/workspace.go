@@ -36,11 +36,14 @@ type workspace struct {
 	acts quantkern.Acts
 	left []int32 // compact rows that the full head answers
 
-	apart  separate // the product that has its own input
-	screen screenState
+	product product
+	apart   separate // the product that has its own input
+	screen  screenState
 
 	angles angleTable
 	turn   *angles // of the block and batch at hand
+
+	leastPiece int // bytes
 
 	workers []worker
 	scratch int64 // bytes of acts and the workers' scratch that the ledger knows
@@ -54,44 +57,48 @@ type workspace struct {
 // worker is memory of one worker.
 type worker struct {
 	kernels quantkern.Scratch
+	own     own
 	ids     []int32
 	vals    []float32
 	screen  screenScratch
 }
 
-// job is what a team runs.
-type job func(worker, lo, hi int)
-
 type jobs struct {
-	embed                                                       job
-	attnNorm, project, angle, position, attend, attnSub, output job
-	ffnNorm, expand, ffnSub, contract, finish                   job
-	preNorm, single, combine                                    job
-	headNorm, vocabulary, answer                                job
-	screen, shorten, rescore, choose                            job
+	embed                                      task
+	attnNorm, angle, position, attend, attnSub task
+	ffnNorm, ffnSub, finish                    task
+	preNorm, combine                           task
+	multiply, multiplyAgain                    task
+	headNorm, answer                           task
+	screen, screenAgain                        task
+	shorten, rescore, choose                   task
 }
 
 func (w *workspace) init(d *cpuDevice) {
-	w.dev = d
+	w.dev, w.leastPiece = d, leastPiece
 	w.angles.ledger = &d.ledger
 	w.workers = make([]worker, d.team.Workers())
 	w.jobs = jobs{
-		embed:    w.embedRows,
-		attnNorm: w.attnNorm, project: w.project, angle: w.angle, position: w.position,
-		attend: w.attend, attnSub: w.attnSub, output: w.output,
-		ffnNorm: w.ffnNorm, expand: w.expand, ffnSub: w.ffnSub, contract: w.contract, finish: w.finish,
-		preNorm: w.preNorm, single: w.single, combine: w.combine,
-		headNorm: w.headNorm, vocabulary: w.vocabulary, answer: w.answer,
-		screen: w.screenGroups, shorten: w.shorten, rescore: w.rescore, choose: w.choose,
+		embed:    task{do: w.embedRows},
+		attnNorm: task{do: w.attnNorm}, angle: task{do: w.angle}, position: task{do: w.position},
+		attend: task{do: w.attend}, attnSub: task{do: w.attnSub},
+		ffnNorm: task{do: w.ffnNorm}, ffnSub: task{do: w.ffnSub}, finish: task{do: w.finish},
+		preNorm: task{do: w.preNorm}, combine: task{do: w.combine},
+		multiply:      task{do: w.mulShared},
+		multiplyAgain: task{take: w.takeProduct, do: w.mulOwn, keep: w.keepProduct},
+		headNorm:      task{do: w.headNorm}, answer: task{do: w.answer},
+		screen:      task{do: w.screenGroups},
+		screenAgain: task{take: w.takeScreen, do: w.screenOwn, keep: w.keepScreened},
+		shorten:     task{do: w.shorten}, rescore: task{do: w.rescore}, choose: task{do: w.choose},
 	}
 	w.calls.embed, w.calls.score = w.embedAll, w.score
 }
 
 // embedAll looks all rows up.
-func (w *workspace) embedAll(ctx context.Context) error { return w.runRows(ctx, w.jobs.embed) }
+func (w *workspace) embedAll(ctx context.Context) error { return w.runRows(ctx, &w.jobs.embed) }
 
 // run runs one job unless the call was cancelled.
-func (w *workspace) run(ctx context.Context, n, grain int, j job) error {
+func (w *workspace) run(ctx context.Context, n, grain int, j *task) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cpu: forward on %s: %w", w.dev.info.Name, err)
 	}
@@ -99,12 +106,12 @@ func (w *workspace) run(ctx context.Context, n, grain int, j job) error {
 }
 
 // runRows runs a job over the n compact rows.
-func (w *workspace) runRows(ctx context.Context, j job) error {
+func (w *workspace) runRows(ctx context.Context, j *task) error {
 	return w.run(ctx, len(w.rows.at), 1, j)
 }
 
 // runOutputs runs a job over n output rows of matrices.
-func (w *workspace) runOutputs(ctx context.Context, n int, j job) error {
+func (w *workspace) runOutputs(ctx context.Context, n int, j *task) error {
 	return w.run(ctx, n, grain(n, len(w.rows.at), len(w.workers)), j)
 }
 
@@ -127,10 +134,10 @@ func (w *workspace) feed(x []float32, n, width int, ternary bool) {
 // settle forgets the operands of a call and counts what scratch grew by.
 func (w *workspace) settle() {
 	w.rows.batch, w.embed, w.block, w.head, w.logits, w.x, w.turn = nil, nil, nil, nil, nil, nil, nil
-	w.screen.copy, w.apart = nil, separate{}
+	w.screen.copy, w.apart, w.product = nil, separate{}, product{}
 	bytes := int64(w.acts.Bytes() + w.screen.acts.Bytes())
 	for i := range w.workers {
-		bytes += int64(w.workers[i].kernels.Bytes() + w.workers[i].screen.bytes())
+		bytes += int64(w.workers[i].kernels.Bytes() + w.workers[i].screen.bytes() + w.workers[i].own.bytes())
 	}
 	w.dev.ledger.Add(device.Activations, bytes-w.scratch)
 	w.scratch = bytes
