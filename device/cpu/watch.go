@@ -45,6 +45,7 @@ func (t *team) live(m *member) {
 				watch = endTime
 				t.inCall.Store(false)
 				t.done <- struct{}{}
+				runtime.Gosched() // whoever waited for it has the next call
 			}
 		case join:
 			watch = spinTime
