@@ -27,7 +27,7 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer devtest.Close(parts) //nolint:errcheck // the benchmark is over
+	defer devtest.Close(parts)
 	ids := uint64(0)
 	for _, rows := range benchRows() {
 		chunks := make([]devtest.Chunk, rows)
