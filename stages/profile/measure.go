@@ -20,7 +20,7 @@ const (
 	cacheBytes = 96 << 20
 	fewRows    = 16 // up to so many rows it is not
 	pageSize   = 32
-	longPrompt = 256                    // rows of the largest Step
+	longPrompt = 256                    // rows of the largest Step, unless the device wishes for more
 	sweeps     = 2                      // times that everything is measured
 	patience   = 100 * time.Millisecond // for each number of rows
 	least      = 2                      // passes
@@ -124,7 +124,8 @@ func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
 	if t.screened != nil {
 		head, curve = t.screened, &p.Screened
 	}
-	for _, n := range rowCounts {
+	counts := t.rowCounts()
+	for _, n := range counts {
 		use := len(t.blocks)
 		if n > fewRows {
 			use = t.small
@@ -133,7 +134,7 @@ func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
 		if !own {
 			head = nil
 		}
-		took, err := t.tour(ctx, batchOf(vocab, n, !own), use, head)
+		took, err := t.tour(ctx, t.batchOf(vocab, n, !own), use, head)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +146,7 @@ func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
 	}
 	// The pages of the first sequence are full now, in the blocks that long
 	// prompts go through.
-	row := batchOf(vocab, 1, true)
+	row := t.batchOf(vocab, 1, true)
 	early, err := t.tour(ctx, row, t.small, nil)
 	if err != nil {
 		return nil, err
@@ -156,8 +157,10 @@ func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
 		return nil, err
 	}
 	p.Attend = max(0, late.blocks-early.blocks) / (longPrompt - 1)
-	for i, n := range rowCounts {
-		if n > sequences { // what a prompt spends on attention is not the rows' own
+	for i, n := range counts {
+		// What a prompt spends on attention is not the rows' own. A device that wishes for many rows has other ways for
+		// those than for a single one, and steps that carry them are prompts.
+		if n > sequences && n <= longPrompt {
 			p.Block.Seconds[i] = max(p.Block.Seconds[i]-p.Attend*float64(n*n)/2, p.Block.Seconds[i-1])
 		}
 	}
@@ -165,7 +168,7 @@ func (t *meter) sweep(ctx context.Context, vocab int) (*Profile, error) {
 		if t.screened == nil {
 			break
 		}
-		took, err := t.tour(ctx, batchOf(vocab, n, false), t.small, t.plain)
+		took, err := t.tour(ctx, t.batchOf(vocab, n, false), t.small, t.plain)
 		if err != nil {
 			return nil, err
 		}

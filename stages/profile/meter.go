@@ -17,6 +17,7 @@ type meter struct {
 	blocks   []device.Blocks
 	sizes    []float64 // of them, in blocks of average size
 	small    int       // so many of them are enough where arithmetic takes the time
+	most     int       // rows of the largest Step
 	plain    device.Head
 	screened device.Head // nil where the device makes no copy
 	held     []io.Closer
@@ -39,7 +40,8 @@ func (t *meter) load(ctx context.Context, m *graph.Model, d device.Device, kvTyp
 		}
 	}
 	average := float64(total) / float64(len(m.Blocks))
-	kv := device.KV{Type: kvType, PageSize: pageSize, Pages: longPrompt/pageSize + sequences}
+	t.most = max(longPrompt, min(d.Info().Rows, m.Context/pageSize*pageSize))
+	kv := device.KV{Type: kvType, PageSize: pageSize, Pages: t.promptPages() + sequences}
 	each := 1
 	if d.Info().FuseBlocks {
 		each = n
@@ -70,10 +72,20 @@ func sum(x []float64) float64 {
 	return s
 }
 
+// rowCounts are the numbers of rows that are measured.
+func (t *meter) rowCounts() []int {
+	if t.most == longPrompt {
+		return rowCounts
+	}
+	return append(slices.Clone(rowCounts), t.most)
+}
+
+// promptPages are the pages of the longest prompt.
+func (t *meter) promptPages() int { return (t.most + pageSize - 1) / pageSize }
+
 // batchOf makes a batch of n rows: one prompt, or the first rows of n sequences.
-func batchOf(vocab, n int, prompt bool) *device.Batch {
-	b := &device.Batch{}
-	const own = longPrompt / pageSize // pages of the prompt
+func (t *meter) batchOf(vocab, n int, prompt bool) *device.Batch {
+	b, own := &device.Batch{}, t.promptPages()
 	for i := range n {
 		row := device.Row{Token: int32((i*7919 + 13) % max(vocab, 1))}
 		if prompt {

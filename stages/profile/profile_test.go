@@ -35,6 +35,42 @@ func TestCurve(t *testing.T) {
 	}
 }
 
+// wishful is a device that wishes for many rows.
+type wishful struct {
+	device.Device
+	rows int
+}
+
+func (w wishful) Info() device.Info {
+	i := w.Device.Info()
+	i.Rows = w.rows
+	return i
+}
+
+// A device that wishes for many rows is measured with as many, as far as the model's context goes, so that steps of
+// that size are not foretold from small ones.
+func TestWishedRows(t *testing.T) {
+	m, err := graph.Bind(gguftest.Open(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	devs, err := device.OpenList("cpu:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer devs[0].Close()
+	for wish, most := range map[int]int{0: 256, 100: 256, 384: 384, 100000: m.Context} {
+		s, err := Measure(t.Context(), m, []device.Device{wishful{devs[0], wish}}, "f16")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.Alone[0].Block
+		if last := len(c.Rows) - 1; c.Rows[last] != most || len(c.Seconds) != len(c.Rows) || c.Seconds[last] < c.Seconds[last-1] {
+			t.Errorf("wish of %d rows: %+v", wish, c)
+		}
+	}
+}
+
 // TestStore: what was measured is found again; another model, other devices or
 // a damaged file are measured anew.
 func TestStore(t *testing.T) {

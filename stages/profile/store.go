@@ -17,7 +17,7 @@ import (
 )
 
 // version changes with what is measured and how.
-const version = 2
+const version = 3
 
 // Store keeps Sets in a directory, a file each. What is found there and cannot
 // be used is measured again.
