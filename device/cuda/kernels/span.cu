@@ -1,6 +1,7 @@
 // build: sm_90a
 // A row that decodes through a span of blocks in one kernel: see span.cuh.
 #include "span_attend.cuh"
+#include "span_bring.cuh"
 #include "span_mul.cuh"
 #include "span_norm.cuh"
 
@@ -8,29 +9,7 @@ __device__ __forceinline__ void load_block(SpanBlock &to, const SpanBlock *from)
     if (threadIdx.x < sizeof(SpanBlock) / 8) ((uint64_t *)&to)[threadIdx.x] = ((const uint64_t *)from)[threadIdx.x];
 }
 
-// begin_block lets the next block's words come. One warp calls it.
-__device__ __forceinline__ void begin_block(SpanBlock &to, const SpanBlock *from, int lane) {
-    for (int i = lane; i < (int)sizeof(SpanBlock) / 8; i += 32) copy8((uint64_t *)&to + i, (const uint64_t *)from + i);
-}
-
-// begin_scales lets the scales of a layer's tiles come. One warp calls it.
-__device__ __forceinline__ void begin_scales(SpanShared &sh, int block, int layer) {
-    const Way &w = sh.way[layer];
-    const SpanLayer &l = sh.block[block & 1].layer[layer];
-    const int lane = threadIdx.x & 31;
-    if (lane >= w.n) return;
-    int tile = w.first + lane * gridDim.x;
-    copy8(&sh.scales[block & 1][layer][lane], l.scale + 2 * tile);
-    if (l.factor)
-        copy8(&sh.factors[block & 1][layer][lane], l.factor + 2 * tile);
-    else
-        sh.factors[block & 1][layer][lane] = make_float2(1, 1);
-}
-
 constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
-
-constexpr int pieceChunks = 10, underWay = 2; // of weights: what is asked for at a time, and how often at once
-static_assert(underWay <= mostPieces);
 
 // bring_weights is the work of one thread: all tiles of all blocks.
 __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
@@ -110,12 +89,6 @@ struct Cleaner {
         if (here) barrier_arrive(&sh.posted), jobs++, waits = true;
     }
 };
-
-// share_of cuts a layer's products into equal pieces, one a warp.
-__device__ __forceinline__ int4 share_of(const Way &w, int warp) {
-    const int all = w.n * w.chunks, each = (all + spanWarps - 1) / spanWarps, first = min(all, warp * each), tile = first / w.chunks;
-    return make_int4(min(all, first + each) - first, tile, first - tile * w.chunks, first);
-}
 
 // ways prepares sh.way: where things lie in the room, and who does what.
 template <int D> __device__ __forceinline__ void ways(SpanShared &sh, const Span &a, uint4 *weights) {
@@ -201,7 +174,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     for (int i = 0; i < 4; i++) {
         const int tid = threadIdx.x, warp = tid >> 5;
         if ((tid & 31) == 0) sh.share[i][warp] = share_of(sh.way[i], warp);
-        if (warp == scaling) begin_scales(sh, 0, i);
+        if (warp == scaling) begin_scales(sh, 0, i, gridDim.x);
         const int32_t *map = sh.block[0].layer[i].map;
         for (int j = tid; j < 16 * sh.way[i].n; j += spanThreads) sh.columns[i][j] = (int16_t)map[16 * (sh.way[i].first + j / 16 * ctas) + j % 16];
     }
@@ -258,7 +231,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         } else {
             added_all(false);
         }
-        if (warp == scaling && !last) begin_scales(sh, block + 1, layer);
+        if (warp == scaling && !last) begin_scales(sh, block + 1, layer, gridDim.x);
         if (finisher == 0) barrier_arrive(&sh.used[layer]);
         if (layer != 0) continue;
 

@@ -1,29 +1,10 @@
 // build: sm_90a
 // A few rows that decode through a span of blocks in one kernel: see span_few.cuh.
+#include "span_bring.cuh"
 #include "span_few_mul.cuh"
 #include "span_few_norm.cuh"
 
 constexpr int scaling = spanWarps - spanTiles - 1; // the warp that lets scales come; those behind it finish a tile each
-constexpr int pieceChunks = 10, underWay = 2;      // of weights: what is asked for at a time, and how often at once
-
-// begin_block lets the next block's words come. One warp calls it.
-__device__ __forceinline__ void begin_block(SpanBlock &to, const SpanBlock *from, int lane) {
-    for (int i = lane; i < (int)sizeof(SpanBlock) / 8; i += 32) copy8((uint64_t *)&to + i, (const uint64_t *)from + i);
-}
-
-// begin_scales lets the scales of a layer's tiles come. One warp calls it.
-__device__ __forceinline__ void begin_scales(FewShared &sh, int block, int layer, int workers) {
-    const Way &w = sh.way[layer];
-    const SpanLayer &l = sh.block[block & 1].layer[layer];
-    const int lane = threadIdx.x & 31;
-    if (lane >= w.n) return;
-    int tile = w.first + lane * workers;
-    copy8(&sh.scales[block & 1][layer][lane], l.scale + 2 * tile);
-    if (l.factor)
-        copy8(&sh.factors[block & 1][layer][lane], l.factor + 2 * tile);
-    else
-        sh.factors[block & 1][layer][lane] = make_float2(1, 1);
-}
 
 // bring_weights is the work of one thread: all tiles of all blocks. Those of the down layer come when attention is over.
 __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int workers) {
@@ -59,12 +40,6 @@ __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int 
 // parts_of are the parts of attention of a row in a block: those of even and odd blocks stand behind the rows.
 template <int D> __device__ __forceinline__ uint32_t *parts_of(const FewShared &sh, const Span &a, int block, int row) {
     return sh.way[3].dst + fewMost * a.hidden + ((block & 1) * fewMost + row) * (int)a.shape.heads * (int)a.maxChunks * (D + partWords);
-}
-
-// share_of cuts a layer's products into equal pieces, one a warp.
-__device__ __forceinline__ int4 share_of(const Way &w, int warp) {
-    const int all = w.n * w.chunks, each = (all + spanWarps - 1) / spanWarps, first = min(all, warp * each), tile = first / w.chunks;
-    return make_int4(min(all, first + each) - first, tile, first - tile * w.chunks, first);
 }
 
 // ways prepares sh.way: where things lie in the room and in shared memory, and who does what.
