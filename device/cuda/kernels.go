@@ -190,24 +190,21 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 
 // norm picks the kernel for rows of so many values, and its threads.
 func (k *kernelSet) norm(cols int) (*kernel, int) {
-	if cols > 12*normLanes && cols <= mostNarrow {
-		return &k.norm16, midLanes
-	}
-	return byWidth(cols, &k.norm12, nil, &k.normWide)
+	return byWidth(cols, &k.norm12, &k.norm16, midLanes, &k.normWide)
 }
 
 // acts picks the kernel that rounds rows of so many values for screening, and its threads.
 func (k *kernelSet) acts(cols int) (*kernel, int) {
-	return byWidth(cols, &k.acts12, &k.acts32, &k.actsWide)
+	return byWidth(cols, &k.acts12, &k.acts32, normLanes, &k.actsWide)
 }
 
-// byWidth picks among kernels for rows of up to 12 and 32 values a lane, and of more lanes.
-func byWidth(cols int, upTo12, upTo32, wide *kernel) (k *kernel, lanes int) {
+// byWidth picks among kernels for rows of up to 12 values a lane, of up to mostNarrow with so many lanes, and of more.
+func byWidth(cols int, upTo12, narrow *kernel, narrowLanes int, wide *kernel) (k *kernel, lanes int) {
 	switch {
 	case cols <= 12*normLanes:
 		return upTo12, normLanes
 	case cols <= mostNarrow:
-		return upTo32, normLanes
+		return narrow, narrowLanes
 	}
 	return wide, wideLanes
 }

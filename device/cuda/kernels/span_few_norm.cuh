@@ -10,31 +10,10 @@ __device__ __forceinline__ void tell_codes(const int tid, FewShared &sh, const W
     const int warp = tid >> 5, lane = tid & 31, fours = w.cols / 4, quads = w.stride / 4;
     const uint4 *from = (const uint4 *)src + tid;
     float4 weight[V], v[V];
-    uint4 raw[V];
 #pragma unroll
     for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
-    each<V>([&](auto i) { raw[i] = tid + i * spanThreads < fours ? peek4<i * spanThreads>(from) : make_uint4(0, 0, 0, 0); });
-    Patience patience;
-    for (bool all = !awaited; !all; patience.lose()) {
-        all = true;
-        each<V>([&](auto i) {
-            if (any_empty(raw[i])) raw[i] = peek4<i * spanThreads>(from), all = false;
-        });
-    }
-#pragma unroll
-    for (int i = 0; i < V; i++) v[i] = make_float4(__uint_as_float(raw[i].x), __uint_as_float(raw[i].y), __uint_as_float(raw[i].z), __uint_as_float(raw[i].w));
-    if (n.weight) {
-        float squares[V];
-#pragma unroll
-        for (int i = 0; i < V; i++) squares[i] = square_of(v[i]);
-        const Part sum = warp_part(pairs_sum<V>(squares));
-        if (lane == 0) sh.norm.sums[warp] = sum;
-        meet();
-        const float factor = norm_scale(parts_total<spanWarps>(sh.norm.sums), w.inverse, n.eps);
-#pragma unroll
-        for (int i = 0; i < V; i++)
-            if (tid + i * spanThreads < fours) v[i] = scaled(v[i], factor, weight[i]);
-    }
+    read_quads(v, tid, fours, from, awaited);
+    norm_quads(v, weight, tid, fours, sh.norm, w, n);
     uint32_t top = 0;
 #pragma unroll
     for (int i = 0; i < V; i++) top = most_of(top, v[i]);
