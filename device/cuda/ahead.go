@@ -98,24 +98,43 @@ func (a *early) begin(next *device.Batch) error {
 		return err
 	}
 	a.h.embed, a.h.blocks = a.embed, a.blocks
-	w, sl, err := g.stow(a.t)
+	var w brought
+	var sl *slot
+	// The way to the host's memory takes longer than all else that the embedding does.
+	if n := len(a.t.words); n <= embedWords {
+		w.along, w.words = a.t.words, n
+		w.to, err = g.steps.room(g, a.t)
+	} else {
+		w, sl, err = g.stow(a.t)
+	}
 	if err != nil {
 		return err
 	}
-	if a.embedded, err = g.time(&interval{early: true}, true, func() error {
-		if err := a.embed.lookup(a.t, a.after.sp.ids, a.h, w); err != nil {
-			return err
-		}
-		return sl.sent(g)
-	}); err != nil {
-		return err
-	}
-	if a.passed, err = g.time(&interval{early: true}, true, func() error { return a.blocks.runAt(a.t, w.to, a.h) }); err != nil {
+	worked, err := g.timePieces(n,
+		func() error {
+			if err := a.embed.lookup(a.t, a.after.sp.ids, a.h, w); err != nil {
+				return err
+			}
+			if sl == nil {
+				return nil
+			}
+			return sl.sent(g)
+		},
+		func() error { return a.blocks.runAt(a.t, w.to, a.h) },
+		func() error {
+			ps, answer, err := a.head.pass(next, a.h, newLogits(next, a.head.vocab))
+			if err != nil {
+				return err
+			}
+			a.pass = ps
+			return answer()
+		})
+	if err != nil {
 		return err
 	}
 	a.ran = a.blocks.ran
-	a.pass, err = a.head.begin(next, a.h, newLogits(next, a.head.vocab), nil, &interval{early: true})
-	return err
+	a.embedded, a.passed, a.pass.worked = worked[0], worked[1], worked[2]
+	return nil
 }
 
 // forget lets the step go that nobody has asked for.

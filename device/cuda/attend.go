@@ -119,10 +119,25 @@ const (
 	clusterBlocks = 8
 )
 
-// clusterShared is the shared memory of a block of attn_cluster: with how many eights of heads that share a KV head, and
-// how many buffers for chunks and parts of them.
-func clusterShared(dim, eights, buffers int) int {
-	return 16 + eights*(3072+16*dim) + buffers*(256*dim+32*eights*dim)
+// clusterShared is the shared memory of a block of attn_cluster: with how many eights of heads that share a KV head,
+// how many buffers for chunks, and whether there is more than one round of these.
+func clusterShared(dim, eights, buffers int, rounds bool) int {
+	odd := 16
+	if rounds {
+		odd = 32
+	}
+	return buffers*256*dim + 16 + eights*(3072+(32+odd)*dim)
+}
+
+// clusterBuffers is how many buffers for chunks a block of attn_cluster has: two bring a chunk while another one is
+// computed, where all blocks are at work at once in spite of them.
+func (g *gpu) clusterBuffers(spec *graph.Block, rows, eights int) int {
+	const reserved = 1 << 10 // by the driver, for each block
+	at := g.props.SharedPerSM / (clusterShared(spec.KeyDim, eights, 2, true) + reserved)
+	if rows*spec.KVHeads*clusterBlocks <= at*g.props.SMs {
+		return 2
+	}
+	return 1
 }
 
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
@@ -180,9 +195,12 @@ func (g *gpu) attend(b *block, s *step) error {
 			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, spec.AttnScale, &c.shape))
 	}
 	if b.clusters(g, s) {
-		buffers := min(2, ceilDiv(sp.chunks, clusterBlocks))
+		eights, rounds, buffers := ceilDiv(spec.Heads/spec.KVHeads, 8), sp.chunks > clusterBlocks, 1
+		if rounds {
+			buffers = g.clusterBuffers(spec, t.rows, eights)
+		}
 		return g.fail("attention", k.cluster.run(g.stream, driver.Dim{X: clusterBlocks, Y: spec.KVHeads, Z: t.rows}, 128,
-			clusterShared(spec.KeyDim, ceilDiv(spec.Heads/spec.KVHeads, 8), buffers), true,
+			clusterShared(spec.KeyDim, eights, buffers, rounds), true,
 			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, buffers, spec.AttnScale, &c.shape))
 	}
 	if b.folds(g, s) {

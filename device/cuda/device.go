@@ -35,6 +35,7 @@ type gpu struct {
 	kern       *kernelSet
 	shared     map[tensorKey]*tensor // tables that two parts use
 	steps      steps
+	cuts       map[int]*cuts // by rows
 	pending    []*interval
 	waited     waited
 	events     []driver.Event
@@ -49,7 +50,7 @@ type gpu struct {
 	screenMode string // guarded by mu
 	screened   counters
 	moved      int // grows when memory that captured graphs know has moved
-
+	mates      *atomic.Int32
 }
 
 // part is something loaded; free gives back what it holds, on the queue.
@@ -64,6 +65,7 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 		parts:      map[part]struct{}{},
 		shared:     map[tensorKey]*tensor{},
 		reached:    map[int]bool{},
+		cuts:       map[int]*cuts{},
 		screenMode: device.ScreenAuto,
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
@@ -119,6 +121,8 @@ func (g *gpu) start() (err error) {
 	if g.kern, err = loadKernels(g.ctx, g.props); err != nil {
 		return errors.Join(unavailable(g.info.Name, err), g.stream.Destroy())
 	}
+	g.mates = matesOn(g.props.Ordinal)
+	g.mates.Add(1)
 	if free, _, err := g.ctx.MemInfo(); err == nil {
 		g.info.Memory = uint64(free)
 	}
@@ -226,6 +230,7 @@ func (g *gpu) Close() error {
 	g.parts = nil
 	g.mu.Unlock()
 	err := g.queue.do(func() error {
+		defer g.mates.Add(-1)
 		g.drain()
 		for p := range parts {
 			p.free()

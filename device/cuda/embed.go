@@ -137,9 +137,10 @@ func (p *embed) run(t *tables, h *hidden) error {
 }
 
 // lookup is run for few rows. With ids, the tokens of t are indices into these. The kernel also brings
-// words from the host's memory.
+// words, the tables of the step.
 func (p *embed) lookup(t *tables, ids driver.Ptr, h *hidden, w brought) error {
 	copy(bytesOf(p.few[:]), bytesOf(t.words[:t.rows*rowWords]))
+	copy(bytesOf(p.few[2*embedMost:]), bytesOf(w.along))
 	return p.g.fail("looking up embeddings", p.g.kern.embedFew.run(p.g.stream, driver.Dim{X: t.rows}, lookupThreads, 0, false,
 		&p.few, ids, p.vocab, w.from, w.to, w.words, p.table.mem.ptr, p.table.kind, h.values(), h.bad(), p.hidden))
 }

@@ -168,9 +168,13 @@ func (p *head) run(b *device.Batch, h *hidden, l *logits, done device.Worked) er
 	case len(l.computed) == 0:
 		return p.g.timed(done, func() error { return nil })
 	default:
-		err := h.own()
-		if err == nil {
-			ps, err = p.begin(b, h, l, done, nil)
+		if err := h.own(); err != nil {
+			return err
+		}
+		var work func() error
+		var err error
+		if ps, work, err = p.pass(b, h, l); err == nil {
+			ps.worked, err = p.g.time(&interval{done: done}, false, work)
 		}
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ type kernel struct {
 	args      *driver.Args
 	l         *driver.Launch
 	dependent bool // the GPU can start it before the kernel before it has ended
-	together  bool // its blocks wait for each other: all must run at the same time
+	together  bool // the driver sees to it that all blocks run at the same time: they wait for each other, and others do so too
 	cluster   int  // blocks of a cluster, 0: none
 }
 
@@ -26,14 +26,14 @@ type out [9]uint64
 // realOut are the words of the structure Real of kernels/dense.cu.
 type realOut [7]uint64
 
-// fewRowsOf are the words of the structure FewRows of kernels/lookup.cu: two a Row.
-type fewRowsOf [2 * embedMost]uint64
+// fewRowsOf are the words of the structure FewRows of kernels/lookup.cu: two a Row, then embedWords of the tables.
+type fewRowsOf [2*embedMost + embedWords/2]uint64
 
 // fewTaken are the words of the structure Few of kernels/screen_acts.cu: one a row.
 type fewTaken [screenRows]uint64
 
-// embedMost is how many rows of an embedding may come with the launch.
-const embedMost = 64
+// embedMost is how many rows of an embedding may come with the launch, embedWords how many words of a step's tables.
+const embedMost, embedWords = 64, 512
 
 // oneRow are the words of the structure One of kernels/ternary_one.cu.
 type oneRow [7]uint64
@@ -218,9 +218,6 @@ const (
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
-	for _, kn := range []*kernel{&k.span64, &k.span128, &k.spanFew64, &k.spanFew128} {
-		kn.together = true
-	}
 	for source, list := range k.named() {
 		m, _, err := loadModule(c, p, source)
 		if err != nil {
@@ -249,7 +246,7 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
 			a.cluster.cluster = clusterBlocks
-			if err := a.cluster.f.AllowShared(clusterShared(dim, 2, 2)); err != nil {
+			if err := a.cluster.f.AllowShared(clusterShared(dim, 2, 2, true)); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
 		}

@@ -26,30 +26,25 @@ const noRoom = -1
 // tooMany is the state of a row with too many left of its bounds (kernels/screen_finish.cu).
 const tooMany = 2
 
-// begin puts the head's work for what l asks into the stream, and the copy of its answers. early is
-// an interval that nobody has asked for yet, else nil. On the queue.
-func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, early *interval) (*pass, error) {
+// pass prepares the head's work for what l asks. run puts it into the stream, and the copy of its
+// answers. On the queue.
+func (p *head) pass(b *device.Batch, h *hidden, l *logits) (ps *pass, run func() error, err error) {
 	g, n := p.g, len(l.computed)
-	ps := &pass{n: n, most: l.most, screened: p.screenable(l), room: noRoom, worked: early}
+	ps = &pass{n: n, most: l.most, screened: p.screenable(l), room: noRoom}
 	whole := n
 	if ps.screened {
 		whole = 1
 	}
-	var err error
 	if ps.sp, err = p.place(n, l.most, whole, ps.screened); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	words := 4 * answerWords(n, l.most, ps.screened)
 	if n <= embedMost && n == len(b.Rows) && greedy(b) {
 		p.rooms.room(ps)
 	} else if err := g.hostRoom(&g.answers, words); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	iv := early
-	if iv == nil {
-		iv = &interval{done: done}
-	}
-	ps.worked, err = g.time(iv, early != nil, func() error {
+	return ps, func() error {
 		ask := p.asked
 		if ps.screened {
 			ask = p.bound
@@ -64,8 +59,7 @@ func (p *head) begin(b *device.Batch, h *hidden, l *logits, done device.Worked, 
 			return p.rooms.tell(g, ps, words/4)
 		}
 		return g.fail("copying answers", g.stream.CopyOutAsync(p.host(ps), ps.sp.noted, int64(words)))
-	})
-	return ps, err
+	}, nil
 }
 
 // asked computes all logits of what l asks for.
@@ -108,7 +102,7 @@ func (p *head) bound(b *device.Batch, h *hidden, l *logits, ps *pass) error {
 	}
 	for i := 0; i < ps.n; i += screenRows {
 		row := func(from driver.Ptr, width int) driver.Ptr { return from.Offset(int64(4 * i * width)) }
-		from := taken{x: h.values(), bad: h.bad(), norm: p.norm, follows: i > 0}
+		from := taken{x: h.values(), bad: h.bad(), norm: p.norm}
 		for j := i; j < min(ps.n, i+screenRows); j++ {
 			from.take(b.Outputs[l.computed[j]].Row, l.wanted[j])
 		}

@@ -198,11 +198,10 @@ func partsOf(n int) int { return min(mostParts, ceilDiv(finishBlocks, n)) }
 
 // taken are rows to be answered: those of x that rows name, of which bad tells what was noted.
 type taken struct {
-	rows    fewTaken
-	n       int
-	x, bad  driver.Ptr
-	norm    *norm
-	follows bool // a kernel of this part stands before
+	rows   fewTaken
+	n      int
+	x, bad driver.Ptr
+	norm   *norm
 }
 
 // take adds a row of which so many logits are wanted.
@@ -278,7 +277,7 @@ func (s *screen) prepare(g *gpu, sp *screenSpace, from *taken, to *places, strea
 		lanes = 0
 	}
 	k, threads := g.kern.acts(s.d.cols)
-	return k.run(g.stream, driver.Dim{X: 8 * groups}, threads, 0, from.follows,
+	return k.run(g.stream, driver.Dim{X: 8 * groups}, threads, 0, true,
 		&from.rows, from.x, from.bad, weight, eps, to.norm, to.noted, from.n, s.d.cols, s.chunks, groups, sp.acts, lanes, sp.widths, sp.able, to.wanted, sp.floors, sp.done)
 }
 

@@ -228,7 +228,7 @@ func BenchmarkScreen(b *testing.B) {
 			if sp, err = p.place(n, 1, 1, true); err == nil {
 				from, _, err = p.rows(x, &sp, wanted)
 			}
-			from.norm, from.follows = p.norm, true
+			from.norm = p.norm
 			return err
 		})
 		if err != nil {

@@ -202,7 +202,8 @@ func (p *blocks) runSpan(s *step) error {
 		return err
 	}
 	args := p.spanArgs(s, &sp.room, sp.area)
-	return g.fail("decoding", sp.k.run(g.stream, driver.Dim{X: sp.ctas}, spanAll, sp.shared, false, &args))
+	sp.k.together = !g.sole()
+	return g.fail("decoding", sp.k.run(g.stream, driver.Dim{X: sp.ctas}, spanAll, sp.shared, !sp.k.together, &args))
 }
 
 // spanArgs says where a step's things are.

@@ -98,5 +98,6 @@ func (p *blocks) runFewSpan(s *step) error {
 	of := p.spanArgs(s, &f.room, f.area)
 	n := copy(args[:], of[:])
 	args[n], args[n+1], args[n+2] = uint64(t.rows), uint64(f.room.m.ptr.Offset(bytes(f.room.chunks)-coded)), uint64(f.wide)
-	return g.fail("decoding", f.k.run(g.stream, driver.Dim{X: f.ctas}, fewSpanAll, f.shared, false, &args))
+	f.k.together = !g.sole()
+	return g.fail("decoding", f.k.run(g.stream, driver.Dim{X: f.ctas}, fewSpanAll, f.shared, !f.k.together, &args))
 }

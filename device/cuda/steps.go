@@ -120,7 +120,8 @@ type slot struct {
 
 // brought are words on the host that are to be in the GPU's memory.
 type brought struct {
-	from, to driver.Ptr // from as the GPU sees it
+	along    []int32    // which the launch takes along; nil: they come from
+	from, to driver.Ptr // as the GPU sees it
 	words    int
 }
 
@@ -154,6 +155,12 @@ func (sl *slot) sent(g *gpu) error {
 	return nil
 }
 
+// room is where on the GPU the tables belong. On the queue.
+func (s *steps) room(g *gpu, t *tables) (driver.Ptr, error) {
+	s.mem.g, s.mem.what = g, "tables of a step"
+	return s.mem.need(max(leastTables, int64(4*len(t.words))))
+}
+
 // stow puts the tables into a slot, from where somebody has to bring them. On the queue.
 func (g *gpu) stow(t *tables) (w brought, sl *slot, err error) {
 	s := &g.steps
@@ -176,9 +183,8 @@ func (g *gpu) stow(t *tables) (w brought, sl *slot, err error) {
 	if err := g.hostRoom(&sl.host, bytes); err != nil {
 		return w, nil, err
 	}
-	s.mem.g, s.mem.what = g, "tables of a step"
 	w.words = len(t.words)
-	if w.to, err = s.mem.need(max(leastTables, int64(bytes))); err != nil {
+	if w.to, err = s.room(g, t); err != nil {
 		return w, nil, err
 	}
 	copy(driver.Slice[int32](sl.host), t.words)

@@ -15,9 +15,14 @@ type interval struct {
 	start, end driver.Event
 	done       device.Worked
 	lent       bool // the next one's start is its end
-	early      bool // nobody has asked for the work yet; who does is told
+	early      bool // begun before somebody asked for the work, who is told then
 	told       bool
 	from, to   time.Time // of early ones that are done
+
+	shares []*interval // which divide it
+	of     *interval   // whose share it is
+	until  float64     // where in that the share ends, 0 to 1
+	known  func()      // called when it is told of
 }
 
 // waited is a wait for the stream of which nobody has been told yet: telling takes some
@@ -86,7 +91,6 @@ func (g *gpu) time(iv *interval, follows bool, work func() error) (*interval, er
 
 // claim has done told of work that was begun early. On the queue.
 func (iv *interval) claim(done device.Worked) {
-	iv.early = false
 	switch {
 	case !iv.told:
 		iv.done = done
@@ -108,6 +112,9 @@ func (g *gpu) event() (driver.Event, error) {
 // wait waits for a piece of work and those before it.
 func (g *gpu) wait(iv *interval, doing string) error {
 	g.tell()
+	if iv.of != nil {
+		iv = iv.of
+	}
 	if iv.told {
 		if f := g.fault.Load(); f != nil {
 			return *f
@@ -143,7 +150,6 @@ func (g *gpu) settleUpTo(n int, now time.Time) {
 	}
 	last := g.pending[n-1].end
 	for _, iv := range g.pending[:n] {
-		iv.told = true
 		if iv.done != nil || iv.early {
 			iv.from, iv.to = now, now
 			from, err1 := last.Since(iv.start)
@@ -152,9 +158,7 @@ func (g *gpu) settleUpTo(n int, now time.Time) {
 				iv.from, iv.to = now.Add(-seconds(from)), now.Add(-seconds(to))
 			}
 		}
-		if iv.done != nil {
-			iv.done(iv.from, iv.to)
-		}
+		iv.tell()
 	}
 	for _, iv := range g.pending[:n] {
 		g.events = append(g.events, iv.start)

@@ -35,6 +35,7 @@ type Properties struct {
 	ECC         bool
 	Integrated  bool // shares the host's memory
 	Cooperative bool // launches
+	Shared      bool // kernels of several processes may run at once (MPS); true where the driver does not say
 	Pools       bool // AllocAsync works
 	Exclusive   bool // one process at a time
 	Prohibited  bool // no process may use it
@@ -73,6 +74,9 @@ func Describe(ordinal int) (*Properties, error) {
 	return p, p.attributes(d)
 }
 
+// mpsEnabled is CU_DEVICE_ATTRIBUTE_MPS_ENABLED, which headers before CUDA 12.2 do not name.
+const mpsEnabled = cu.DeviceAttribute(133)
+
 func (p *Properties) attributes(d cu.Device) error {
 	var clock, memory, ecc, integrated, cooperative, pools, mode int
 	for _, a := range []struct {
@@ -106,6 +110,8 @@ func (p *Properties) attributes(d cu.Device) error {
 	}
 	p.Clock, p.MemoryClock = float64(clock)*1e3, float64(memory)*1e3
 	p.ECC, p.Integrated, p.Cooperative, p.Pools = ecc != 0, integrated != 0, cooperative != 0, pools != 0
+	mps, err := d.Attribute(mpsEnabled)
+	p.Shared = err != nil || mps != 0
 	p.Exclusive = mode == C.CU_COMPUTEMODE_EXCLUSIVE_PROCESS
 	p.Prohibited = mode == C.CU_COMPUTEMODE_PROHIBITED
 	return nil

@@ -14,15 +14,19 @@
 
 constexpr int ranks = 8;
 
-// Room is a block's shared memory before chunks and parts. Heads are 8·ROWS at most.
+// Room is a block's shared memory behind one or two buffers for chunks. Heads are 8·ROWS at most.
 template <int D, int ROWS> struct Room {
-    uint64_t come[2]; // of even and odd rounds: what the blocks of a cluster send
-    float2 weights[2][ranks][8 * ROWS];
-    float4 exchange[4 * ROWS][32]; // half of it is enough where rows g + 8 are nobody's
-    __half queries[8 * ROWS][D];
-
     static constexpr int slice = D / ranks, heads = 8 * ROWS;
-    static constexpr int parts = ranks * heads * slice; // floats of a round: [block][head][dimension]
+    typedef float Parts[ranks][heads][slice];
+
+    uint64_t come[2]; // of even and odd rounds: what the blocks of a cluster send
+    float2 weights[2][ranks][heads];
+    float4 exchange[4 * ROWS][32]; // half of it is enough where rows g + 8 are nobody's
+    Parts even;
+    union {
+        __half queries[heads][D]; // which all blocks have read before one sends what is for an odd round
+        Parts odd;                // only there where there is more than one round
+    };
 };
 
 // send writes two floats to another block of the cluster, which counts the bytes at its barrier.
@@ -41,7 +45,7 @@ struct Decode {
     const int32_t *table;
     const float *cosines, *sines;
     float *att; // [rows][heads][D]
-    int64_t buffers; // for chunks and parts: 2 where there is more than one round
+    int64_t buffers; // for chunks: 1, or 2 where there is room for all blocks then
     float scale;
 };
 
@@ -51,7 +55,6 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
     extern __shared__ uint4 shared[];
     const int buffers = (int)c.buffers;
     R &room = *(R *)(shared + buffers * Frags<D>::all * 32);
-    float *const parts = (float *)(&room + 1);
     const int rank = cluster_rank(), row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const Row at = c.rows[row];
@@ -64,7 +67,7 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
     const int chunks = at.pos / CHUNK + 1;
     // bring begins to copy a chunk, if there is such a chunk; arm tells how much comes in a round.
     auto bring = [&](int chunk) {
-        if (chunk < chunks) copy_part<D>(shared + (chunk / ranks & 1) * (Frags<D>::all * 32), kv, warp, chunk * CHUNK, part_page(kv, warp, chunk * CHUNK));
+        if (chunk < chunks) copy_part<D>(shared + (chunk / ranks & buffers - 1) * (Frags<D>::all * 32), kv, warp, chunk * CHUNK, part_page(kv, warp, chunk * CHUNK));
         copies_group();
     };
     auto arm = [&](int round) {
@@ -75,7 +78,7 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
         barrier_init(&room.come[0]), barrier_init(&room.come[1]);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
-    bring(rank + ranks);
+    if (buffers == 2) bring(rank + ranks);
     arm(0), arm(1);
     cluster_meet();
     const int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
@@ -111,10 +114,11 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
 #pragma unroll 1
     for (int round = 0; ranks * round < chunks; round++) {
         const int chunk = ranks * round + rank, start = chunk * CHUNK, odd = round & 1;
-        float *const here = parts + odd * R::parts;
-        copies_left<1>();
+        auto &here = odd ? room.odd : room.even;
+        if (buffers == 2) copies_left<1>();
+        else copies_done();
         if (chunk < chunks) {
-            uint4 *frags = shared + odd * (Frags<D>::all * 32);
+            uint4 *frags = shared + (odd & buffers - 1) * (Frags<D>::all * 32);
             trim_part<D>(frags, kv, warp, start);
             __syncthreads();
             if (round == 0) load_queries<D>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
@@ -137,8 +141,12 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
 #pragma unroll
                 for (int i = 0; i < tiles; i++) {
                     const int d = 8 * (tiles * warp + i) + 2 * t;
-                    send(here + (rank * R::heads + h) * R::slice + d % R::slice, &room.come[odd], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
+                    send(&here[rank][h][d % R::slice], &room.come[odd], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
                 }
+            }
+            if (buffers == 1 && chunk + ranks < chunks) {
+                __syncthreads();
+                bring(chunk + ranks);
             }
         }
         while (!barrier_landed(&room.come[odd], round >> 1 & 1)) {
@@ -155,12 +163,12 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
                 float x, y;
                 fold_weights(top[r], w.x, x, y);
                 sum[r] = fold(sum[r], w.y, x, y);
-                out[r] = fold(out[r], here[(k * R::heads + h) * R::slice + d], x, y);
+                out[r] = fold(out[r], here[k][h][d], x, y);
             }
         }
         if (ranks * (round + 1) >= chunks) break;
         __syncthreads();
-        bring(chunk + 2 * ranks);
+        if (buffers == 2) bring(chunk + 2 * ranks);
     }
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {

@@ -40,13 +40,16 @@ extern "C" __global__ void embed_rows(const Row *rows, const void *table, int64_
 
 // embed_few is the same for rows that come with the launch: nothing has to be copied before it.
 // With ids, a row's token is an index into these, the answers of the step before; an answer that
-// is no token gives zeros. On the way the blocks bring n words, the step's tables, from the host's memory.
+// is no token gives zeros. On the way the blocks bring n words, the step's tables, from the host's memory, or, where
+// there are few, from the launch (from is nullptr then).
 struct FewRows {
     Row rows[64];
+    int32_t words[512];
 };
 extern "C" __global__ void embed_few(__grid_constant__ const FewRows rows, const int32_t *ids, int64_t vocab, const int32_t *from, int32_t *to, int64_t n,
                                      const void *table, int64_t type, float *x, uint32_t *bad, int64_t hidden) {
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x * blockDim.x) to[i] = from[i];
+    pdl_release();
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (int64_t)gridDim.x * blockDim.x) to[i] = from ? from[i] : rows.words[i];
     Row at = rows.rows[blockIdx.x];
     if (ids) {
         at.token = ids[at.token];

@@ -55,7 +55,10 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
     float4 w[V], v[V];
     pdl_release(); // the head's copy can be on its way meanwhile
     if (a.weights) load_row<LANES, V>(w, a.weights, cols, by_quads(a.weights, 0, cols));
-    const double inverse = 1.0 / (double)cols;
+    const double n = (double)cols, inverse = 1.0 / n;
+    const double budget = 2147483647 / 255; // of Σ|y|: no dot exceeds int32
+    const double share1 = (1 + 0x1p-30) / 32639, share2 = (1 + 0x1p-30) / (budget - n);
+    const double u = 0x1p-24, m = 8 * ceil(n / kChunk) + 5, gamma = m * u / (1 - m * u), slack = 1 + 0x1p-20;
     pdl_wait();
     if (real) {
         const int64_t from = few.rows[row].x;
@@ -80,10 +83,9 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
         }
     }
     together<LANES, 3, true>(all, sums);
-    const double n = (double)cols, norm = sqrt(all[2]) * (1 + 0x1p-30);
+    const double norm = sqrt(all[2]) * (1 + 0x1p-30);
     const bool good = norm >= floorActs && norm <= ceilNorm;
-    const double budget = 2147483647 / 255; // of Σ|y|: no dot exceeds int32
-    const double step = fmax(all[0] / 32639, all[1] / (budget - n)) * (1 + 0x1p-30);
+    const double step = fmax(all[0] * share1, all[1] * share2);
     const double t = good ? (double)__double2float_ru(step) : 1, share = good ? 1 / t : 0;
     double left[2] = {}; // Σ(x−x̂)², Σy
     const int64_t group = row >> 3, g = row & 7;
@@ -107,11 +109,10 @@ template <int LANES, int V> __device__ __forceinline__ void acts_block(const Few
     together<LANES, 2, false>(left, sums + 3);
     if (threadIdx.x != 0) return;
     const double miss = sqrt(left[0]) * (1 + 0x1p-30);
-    const double u = 0x1p-24, m = 8 * ceil(n / kChunk) + 5, gamma = m * u / (1 - m * u), slack = 1 + 0x1p-20;
     Width width = {0.f, 0.f, 0, 1.f};
     if (good) {
-        width.alpha = __double2float_ru(slack * (1 + gamma) * norm / t);
-        width.beta = __double2float_ru(slack * (miss + gamma * norm + 8 * u * (norm + miss) + n * 0x1p-99) / t);
+        width.alpha = __double2float_ru(slack * (1 + gamma) * norm * share);
+        width.beta = __double2float_ru(slack * (miss + gamma * norm + 8 * u * (norm + miss) + n * 0x1p-99) * share);
         width.sum = (int32_t)left[1], width.step = (float)t;
     }
     a.widths[row] = width;

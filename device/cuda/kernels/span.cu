@@ -148,7 +148,6 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     {
         const int tid = threadIdx.x;
         for (int i = tid; i < (int)(sizeof sh.red / 4); i += spanAll) sh.red[i] = 0;
-        if (tid == 0) sh.row = *a.row;
         load_block(sh.block[0], a.blocks);
         __syncthreads();
         if (tid == 0) {
@@ -161,6 +160,12 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
             ways<D>(sh, a, shared + a.area / 16);
         }
         __syncthreads();
+    }
+    // Weights come before the row is known.
+    if (threadIdx.x / 32 != spanWarps) {
+        pdl_wait();
+        if (threadIdx.x == 0) sh.row = *a.row;
+        asm volatile("bar.sync 4, %0;" ::"n"(spanAll - 32) : "memory");
     }
     const int firstFold = (2 * ctas - 2 - cta) % ctas; // of the heads that it folds
     const bool cleans = keeper || firstFold < kvHeads;

@@ -220,7 +220,6 @@ template <int D> __device__ __forceinline__ void span_few(const SpanFew &few) {
     const Span &a = few.span;
     const int tid = threadIdx.x, workers = (int)gridDim.x - (int)few.rows;
     for (int i = tid; i < (int)(sizeof sh.red / 4); i += fewAll) sh.red[i] = 0;
-    if (tid < few.rows) sh.row[tid] = a.row[tid];
     if (tid < sizeof(SpanBlock) / 8) ((uint64_t *)&sh.block[0])[tid] = ((const uint64_t *)a.blocks)[tid];
     __syncthreads();
     if (tid == 0) {
@@ -232,7 +231,17 @@ template <int D> __device__ __forceinline__ void span_few(const SpanFew &few) {
         ways<D>(sh, few, shared, workers);
     }
     __syncthreads();
-    if ((int)blockIdx.x < workers)
+    const bool works = (int)blockIdx.x < workers;
+    // Weights come before the rows are known.
+    if (!works || tid / 32 != spanWarps) {
+        pdl_wait();
+        if (tid < few.rows) sh.row[tid] = a.row[tid];
+        if (works)
+            asm volatile("bar.sync 5, %0;" ::"n"(fewAll - 32) : "memory");
+        else
+            __syncthreads();
+    }
+    if (works)
         work<D>(sh, few, shared, workers);
     else
         normalize<D>(sh, few, (int)blockIdx.x - workers);
