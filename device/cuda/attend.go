@@ -103,43 +103,6 @@ func (g *gpu) enough(spec *graph.Block, rows int) bool {
 	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
-// clusters tells whether the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
-// few rows, where blocks can write to each other. Else one kernel is for chunks and another one folds them.
-func (b *block) clusters(g *gpu, s *step) bool {
-	return b.decodes(s) && !b.apart(g, s) && g.clustered(&b.spec, s.tables.rows)
-}
-
-func (g *gpu) clustered(spec *graph.Block, rows int) bool {
-	return g.kern.exact && spec.Heads/spec.KVHeads <= 16 && rows <= clusterMost
-}
-
-// Rows up to which clusters are better (BenchmarkBlock), and blocks of one.
-const (
-	clusterMost   = 16
-	clusterBlocks = 8
-)
-
-// clusterShared is the shared memory of a block of attn_cluster: with how many eights of heads that share a KV head,
-// how many buffers for chunks, and whether there is more than one round of these.
-func clusterShared(dim, eights, buffers int, rounds bool) int {
-	odd := 16
-	if rounds {
-		odd = 32
-	}
-	return buffers*256*dim + 16 + eights*(3072+(32+odd)*dim)
-}
-
-// clusterBuffers is how many buffers for chunks a block of attn_cluster has: two bring a chunk while another one is
-// computed, where all blocks are at work at once in spite of them.
-func (g *gpu) clusterBuffers(spec *graph.Block, rows, eights int) int {
-	const reserved = 1 << 10 // by the driver, for each block
-	at := g.props.SharedPerSM / (clusterShared(spec.KeyDim, eights, 2, true) + reserved)
-	if rows*spec.KVHeads*clusterBlocks <= at*g.props.SMs {
-		return 2
-	}
-	return 1
-}
-
 // eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
 const eachFrom = 1
 
@@ -171,6 +134,13 @@ func (g *gpu) decode(b *block, s *step, k *attention, cos, sin driver.Ptr) error
 		sp.most, sp.total, sp.parts, s.at, weight, eps, sp.q, sp.s, sp.sum, spec.Heads, sp.chunks, g.coded(b.o, t.rows, cols)))
 }
 
+// attendApart is attention for a step of which every KV head of a row is a block's.
+func (g *gpu) attendApart(b *block, s *step, k *attention, cos, sin driver.Ptr) error {
+	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
+	return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
+		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.att, spec.AttnScale, &c.shape))
+}
+
 // attend puts queries, keys and values in place and computes attention, into sp.att.
 func (g *gpu) attend(b *block, s *step) error {
 	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
@@ -186,22 +156,12 @@ func (g *gpu) attend(b *block, s *step) error {
 	if b.kNorm != nil {
 		kw, ke = b.kNorm.weight, b.kNorm.eps
 	}
-	k := &g.kern.attn128
-	if spec.KeyDim == 64 {
-		k = &g.kern.attn64
-	}
+	k := g.kern.attention(spec.KeyDim)
 	if b.apart(g, s) {
-		return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
-			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, spec.AttnScale, &c.shape))
+		return g.attendApart(b, s, k, cos, sin)
 	}
 	if b.clusters(g, s) {
-		eights, rounds, buffers := ceilDiv(spec.Heads/spec.KVHeads, 8), sp.chunks > clusterBlocks, 1
-		if rounds {
-			buffers = g.clusterBuffers(spec, t.rows, eights)
-		}
-		return g.fail("attention", k.cluster.run(g.stream, driver.Dim{X: clusterBlocks, Y: spec.KVHeads, Z: t.rows}, 128,
-			clusterShared(spec.KeyDim, eights, buffers, rounds), true,
-			sp.qkv, c.k, c.v, rows, table, cos, sin, sp.att, buffers, spec.AttnScale, &c.shape))
+		return g.attendClusters(b, s, k, g.clusterSize(spec, t.rows), cos, sin)
 	}
 	if b.folds(g, s) {
 		return g.decode(b, s, k, cos, sin)

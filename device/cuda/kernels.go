@@ -91,7 +91,11 @@ func (k *kernel) free() {
 }
 
 // attention are the kernels for one head dimension.
-type attention struct{ chunks, combine, rows, decode, cluster, each, fold12, fold32 kernel }
+type attention struct {
+	chunks, combine, rows, decode, each, fold12, fold32 kernel
+	clusters                                            [len(clusterSizes)]kernel // without code where exact is false
+	mostClusters                                        [len(clusterSizes)]int    // that are at work at once
+}
 
 // kernelSet are all that the device uses.
 type kernelSet struct {
@@ -178,7 +182,11 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		for _, kn := range streamed {
 			all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", kn.bits, 8*boundGroups[kn.group])] = &k.streams[kn.bits-leastBits][kn.group]
 		}
-		all["decode_cluster"] = map[string]*kernel{"attn_cluster_64": &k.attn64.cluster, "attn_cluster_128": &k.attn128.cluster}
+		all["decode_cluster"] = map[string]*kernel{}
+		for i, n := range clusterSizes {
+			all["decode_cluster"][fmt.Sprintf("attn_cluster%d_64", n)] = &k.attn64.clusters[i]
+			all["decode_cluster"][fmt.Sprintf("attn_cluster%d_128", n)] = &k.attn128.clusters[i]
+		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
 			all["ternary_batch"][batchName(rows)] = &k.batch[i]
@@ -186,6 +194,14 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 		all["ternary_wide"] = map[string]*kernel{"ternary_wide": &k.wide}
 	}
 	return all
+}
+
+// attention picks the kernels for heads of so many values.
+func (k *kernelSet) attention(dim int) *attention {
+	if dim == 64 {
+		return &k.attn64
+	}
+	return &k.attn128
 }
 
 // norm picks the kernel for rows of so many values, and its threads.
@@ -245,9 +261,16 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			}
 		}
 		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-			a.cluster.cluster = clusterBlocks
-			if err := a.cluster.f.AllowShared(clusterShared(dim, 2, 2, true)); err != nil {
-				return nil, errors.Join(err, k.unload())
+			for i, n := range clusterSizes {
+				a.clusters[i].cluster = n
+				kn := &a.clusters[i]
+				err := kn.f.AllowShared(clusterShared(dim, 2))
+				if err == nil {
+					a.mostClusters[i], err = kn.f.MostClusters(driver.Config{Grid: driver.Dim{X: n}, Block: driver.Dim{X: 128}, Shared: clusterShared(dim, 1), Cluster: driver.Dim{X: n}})
+				}
+				if err != nil {
+					return nil, errors.Join(err, k.unload())
+				}
 			}
 		}
 		k.batchMost = p.SharedOptin - 6<<10

@@ -109,7 +109,7 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 	case g.enough(l.Block, rows):
 		return fmt.Sprintf("attn_each_%d", l.In), inPlace, nil
 	case g.clustered(l.Block, rows):
-		return fmt.Sprintf("attn_cluster_%d", l.In), inPlace, nil
+		return g.kern.attention(l.In).clusters[g.clusterSize(l.Block, rows)].f.Name(), inPlace, nil
 	}
 	return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
 }

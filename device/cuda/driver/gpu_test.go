@@ -140,6 +140,9 @@ func TestGPULaunchAndGraph(t *testing.T) {
 	check(t, s.Synchronize())
 	expect(t, c, y, 3, 6, 9, 12, 15, 6)
 	if p.Major >= 9 {
+		if n, err := l.Function.MostClusters(driver.Config{Grid: driver.Dim{X: 2}, Block: driver.Dim{X: 128}, Cluster: driver.Dim{X: 2}}); err != nil || n < 1 {
+			t.Errorf("%d clusters, error %v", n, err)
+		}
 		l.Configure(driver.Config{Grid: driver.Dim{X: 2}, Block: driver.Dim{X: 4}, Cluster: driver.Dim{X: 2}, Dependent: true})
 		check(t, l.Run(s))
 		l.Args.SetFloat32(2, 1.0/3)

@@ -142,4 +142,12 @@ func (f Function) BlocksPerSM(threads, shared int) (int, error) {
 	return n, f.c.wrapped("cuOccupancyMaxActiveBlocksPerMultiprocessor", err)
 }
 
+// MostClusters is how many clusters of a shape (Config.Cluster, Block and Shared) the device can have at work at once.
+func (f Function) MostClusters(c Config) (int, error) {
+	var n C.int
+	config := c.c()
+	err := f.c.failed("cuOccupancyMaxActiveClusters", C.tf_max_clusters(&n, f.handle(), &config))
+	return int(n), err
+}
+
 func (f Function) handle() C.CUfunction { return *(*C.CUfunction)(unsafe.Pointer(&f.f)) }

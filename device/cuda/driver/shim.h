@@ -41,6 +41,22 @@ static inline CUresult tf_launch_ex(CUfunction f, const struct tf_config *c, CUs
 	return cuLaunchKernelEx(&config, f, params, NULL);
 }
 
+// How many clusters of c's shape can be at work at once.
+static inline CUresult tf_max_clusters(int *n, CUfunction f, const struct tf_config *c) {
+	CUlaunchAttribute attr;
+	memset(&attr, 0, sizeof attr);
+	attr.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+	attr.value.clusterDim.x = c->cluster[0];
+	attr.value.clusterDim.y = c->cluster[1];
+	attr.value.clusterDim.z = c->cluster[2];
+	CUlaunchConfig config = {
+		.gridDimX = c->grid[0], .gridDimY = c->grid[1], .gridDimZ = c->grid[2],
+		.blockDimX = c->block[0], .blockDimY = c->block[1], .blockDimZ = c->block[2],
+		.sharedMemBytes = c->shared, .attrs = &attr, .numAttrs = 1,
+	};
+	return cuOccupancyMaxActiveClusters(n, f, &config);
+}
+
 static inline CUresult tf_launch(CUfunction f, const struct tf_config *c, CUstream s, void **params) {
 	return cuLaunchKernel(f, c->grid[0], c->grid[1], c->grid[2], c->block[0], c->block[1], c->block[2], c->shared, s, params, NULL);
 }

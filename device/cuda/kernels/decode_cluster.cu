@@ -1,10 +1,10 @@
 // build: sm_90a
-// Attention of decoding where blocks can write into each other's shared memory: a cluster computes a
-// KV head of a row, a chunk of 64 positions each block, round after round of eight.
+// Attention of decoding where blocks can write into each other's shared memory: a cluster of N blocks computes a
+// KV head of a row, two chunks of 64 positions each block, round after round.
 //
-//	qkv ──▶ chunk 8r    ─┐ maxima, sums, values             ┌──▶ dimensions 0 .. D/8-1    of all heads, folded
-//	qkv ──▶ chunk 8r+1  ─┼─ st.async, by dimension, to ─────┼──▶ dimensions D/8 .. 2D/8-1
-//	       ...          ─┘ the block that folds them        └──▶ ...
+//	qkv ──▶ chunks r, N+r     ─┐ maxima, sums, values             ┌──▶ dimensions 0 .. D/N-1    of all heads, folded
+//	qkv ──▶ chunks r+1, N+r+1 ─┼─ st.async, by dimension, to ─────┼──▶ dimensions D/N .. 2D/N-1
+//	       ...                ─┘ the block that folds them        └──▶ ...
 //
 // The bits are those of attn_decode and of the fold in attn_norm.
 #include "bulk.cuh"
@@ -12,21 +12,18 @@
 #include "ptx_int.cuh"
 #include "turn.cuh"
 
-constexpr int ranks = 8;
+// Room is a block's shared memory behind that of a chunk. Heads are 8·ROWS at most; the first chunks of a round
+// are `first` of weights and parts, the others the second.
+template <int D, int ROWS, int N> struct Room {
+    static constexpr int slice = D / N, heads = 8 * ROWS;
 
-// Room is a block's shared memory behind one or two buffers for chunks. Heads are 8·ROWS at most.
-template <int D, int ROWS> struct Room {
-    static constexpr int slice = D / ranks, heads = 8 * ROWS;
-    typedef float Parts[ranks][heads][slice];
-
-    uint64_t come[2]; // of even and odd rounds: what the blocks of a cluster send
-    float2 weights[2][ranks][heads];
-    float4 exchange[4 * ROWS][32]; // half of it is enough where rows g + 8 are nobody's
-    Parts even;
+    uint64_t come[2]; // what the blocks of a cluster send
+    float2 weights[2][N][heads];
     union {
-        __half queries[heads][D]; // which all blocks have read before one sends what is for an odd round
-        Parts odd;                // only there where there is more than one round
+        float4 exchange[4 * ROWS][32]; // half of it is enough where rows g + 8 are nobody's
+        __half queries[heads][D];      // before
     };
+    float parts[2][N][heads][slice];
 };
 
 // send writes two floats to another block of the cluster, which counts the bytes at its barrier.
@@ -45,18 +42,20 @@ struct Decode {
     const int32_t *table;
     const float *cosines, *sines;
     float *att; // [rows][heads][D]
-    int64_t buffers; // for chunks: 1, or 2 where there is room for all blocks then
     float scale;
 };
 
-template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &c, const Shape &a) {
-    using R = Room<D, ROWS>;
-    constexpr int tiles = D / 32;
-    extern __shared__ uint4 shared[];
-    const int buffers = (int)c.buffers;
-    R &room = *(R *)(shared + buffers * Frags<D>::all * 32);
+// cluster_sync is cluster_meet for what the blocks have read.
+__device__ __forceinline__ void cluster_sync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+
+template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const Decode &c, const Shape &a) {
+    using R = Room<D, ROWS, N>;
+    constexpr int tiles = D / 32, each = (R::heads * R::slice + 127) / 128; // each thread folds so many values
+    extern __shared__ uint4 frags[];
+    R &room = *(R *)(frags + Frags<D>::all * 32);
     const int rank = cluster_rank(), row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    const bool keys = warp < 2; // what the warp brings
     const Row at = c.rows[row];
     pdl_release();
     if (at.seq < 0) {
@@ -65,30 +64,32 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
     }
     const Pages kv = {c.k, c.v, c.table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos - 1};
     const int chunks = at.pos / CHUNK + 1;
-    // bring begins to copy a chunk, if there is such a chunk; arm tells how much comes in a round.
+    // bring begins to copy the warp's part of a chunk from the page that was looked up before; arm tells how much comes in a round.
+    int page = rank < chunks ? part_page(kv, warp, rank * CHUNK) : 0;
     auto bring = [&](int chunk) {
-        if (chunk < chunks) copy_part<D>(shared + (chunk / ranks & buffers - 1) * (Frags<D>::all * 32), kv, warp, chunk * CHUNK, part_page(kv, warp, chunk * CHUNK));
-        copies_group();
+        copy_part<D>(frags, kv, warp, chunk * CHUNK, page);
+        if (chunk + N < chunks) page = part_page(kv, warp, (chunk + N) * CHUNK);
     };
-    auto arm = [&](int round) {
-        if (int here = min(ranks, chunks - ranks * round); here > 0 && threadIdx.x == 0) barrier_expect(&room.come[round & 1], here * group * (R::slice * 4 + 8));
+    auto arm = [&](int from) {
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            if (int here = min(N, chunks - from - i * N); here > 0 && threadIdx.x == 0) barrier_expect(&room.come[i], here * group * (R::slice * 4 + 8));
     };
-    bring(rank);
+    if (rank < chunks) bring(rank);
     if (threadIdx.x == 0) {
         barrier_init(&room.come[0]), barrier_init(&room.come[1]);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
-    if (buffers == 2) bring(rank + ranks);
-    arm(0), arm(1);
+    arm(0);
     cluster_meet();
-    const int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+    const int64_t slot = at.pos % a.pageSize, own_page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
     const float *all = c.qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     // A thread turns the same pair of every so many heads.
     constexpr int apart = 128 / (D / 2);
     const int pair_at = threadIdx.x % (D / 2), head_at = threadIdx.x / (D / 2);
     const Pair pair(pair_at, a);
     const Angle by = angle_of(c.cosines, c.sines, at.pos, pair_at, a);
-    const bool own = (chunks - 1) % ranks == rank;
+    const bool own = (chunks - 1) % N == rank;
     pdl_wait();
     float2 key = {};
     float value = 0;
@@ -108,85 +109,103 @@ template <int D, int ROWS> __device__ __forceinline__ void decode(const Decode &
             if (int h = i * apart + head_at; h < group) pair.put(raw[i], by, [&](int j, float x) { room.queries[h][j] = __float2half_rn(x); });
     }
     uint32_t qf[D / 16][4];
-    float top[ROWS], sum[ROWS], out[ROWS];
+    float top[each], sum[each], out[each];
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) top[r] = -INFINITY, sum[r] = out[r] = 0;
+    for (int r = 0; r < each; r++) top[r] = -INFINITY, sum[r] = out[r] = 0;
 #pragma unroll 1
-    for (int round = 0; ranks * round < chunks; round++) {
-        const int chunk = ranks * round + rank, start = chunk * CHUNK, odd = round & 1;
-        auto &here = odd ? room.odd : room.even;
-        if (buffers == 2) copies_left<1>();
-        else copies_done();
-        if (chunk < chunks) {
-            uint4 *frags = shared + (odd & buffers - 1) * (Frags<D>::all * 32);
-            trim_part<D>(frags, kv, warp, start);
+    for (int from = 0, phase = 0; from < chunks; from += 2 * N, phase ^= 1) {
+#pragma unroll 1
+        for (int half = 0; half < 2; half++) {
+            const int chunk = from + half * N + rank, start = chunk * CHUNK;
+            if (chunk >= chunks) break;
+            const bool last = chunk == chunks - 1, more = chunk + N < chunks;
+            if (keys || last) {
+                copies_done();
+                trim_part<D>(frags, kv, warp, start);
+            }
             __syncthreads();
-            if (round == 0) load_queries<D>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
-            if (chunk == chunks - 1) {
-                __half *to = (__half *)frags;
-                const int in = at.pos - start;
-                if (head_at == 0) pair.put(key, by, [&](int d, float x) { to[key_at<D>(in, d)] = c.k[page + slot * D + d] = __float2half_rn(x); });
-                if (int d = threadIdx.x; d < D) to[value_at<D>(in, d)] = c.v[page + d * a.pageSize + slot] = __float2half_rn(value);
+            if (chunk < N) {
+                load_queries<D>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
                 __syncthreads();
             }
+            if (last) {
+                __half *to = (__half *)frags;
+                const int in = at.pos - start;
+                if (head_at == 0) pair.put(key, by, [&](int d, float x) { to[key_at<D>(in, d)] = c.k[own_page + slot * D + d] = __float2half_rn(x); });
+                if (int d = threadIdx.x; d < D) to[value_at<D>(in, d)] = c.v[own_page + d * a.pageSize + slot] = __float2half_rn(value);
+                __syncthreads();
+            }
+            // Values are waited for when the scores have been computed; the next keys are asked for then, the next values when these have been used.
             Weights w;
-            chunk_weights<D, ROWS>(w, qf, frags, *(float4(*)[8][32])room.exchange, min(at.pos - start, CHUNK - 1), c.scale * 1.44269504088896341f);
+            chunk_weights<D, ROWS>(
+                w, qf, frags, *(float4(*)[8][32])room.exchange, min(at.pos - start, CHUNK - 1), c.scale * 1.44269504088896341f,
+                [&] {
+                    if (!keys && !last) copies_done();
+                },
+                [&] {
+                    if (keys && more) bring(chunk + N);
+                });
             float part[tiles][4];
             chunk_values<D, tiles>(part, w, frags, tiles * warp);
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {
                 const int h = g + 8 * r;
                 if (h >= group) continue;
-                if (t % 2 == 0) send(&room.weights[odd][rank][h], &room.come[odd], 2 * warp + t / 2, w.m[r], w.l[r]);
+                if (constexpr int lanes = 16 / N; t % lanes == 0) send(&room.weights[half][rank][h], &room.come[half], 4 / lanes * warp + t / lanes, w.m[r], w.l[r]);
 #pragma unroll
                 for (int i = 0; i < tiles; i++) {
                     const int d = 8 * (tiles * warp + i) + 2 * t;
-                    send(&here[rank][h][d % R::slice], &room.come[odd], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
+                    send(&room.parts[half][rank][h][d % R::slice], &room.come[half], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
                 }
             }
-            if (buffers == 1 && chunk + ranks < chunks) {
+            if (more) {
                 __syncthreads();
-                bring(chunk + ranks);
+                if (!keys) bring(chunk + N);
             }
         }
-        while (!barrier_landed(&room.come[odd], round >> 1 & 1)) {
-        }
-        arm(round + 2);
-        const int n = min(ranks, chunks - ranks * round);
+#pragma unroll 1
+        for (int half = 0; half < 2; half++) {
+            const int n = min(N, chunks - from - half * N);
+            if (n <= 0) break;
+            while (!barrier_landed(&room.come[half], phase)) {
+            }
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) {
-            const int i = threadIdx.x + r * 128, h = i / R::slice, d = i % R::slice;
+            for (int r = 0; r < each; r++) {
+                const int i = threadIdx.x + r * 128, h = i / R::slice, d = i % R::slice;
 #pragma unroll
-            for (int k = 0; k < ranks; k++) {
-                if (k >= n || h >= group) break;
-                const float2 w = room.weights[odd][k][h];
-                float x, y;
-                fold_weights(top[r], w.x, x, y);
-                sum[r] = fold(sum[r], w.y, x, y);
-                out[r] = fold(out[r], here[k][h][d], x, y);
+                for (int k = 0; k < N; k++) {
+                    if (k >= n || h >= group) break;
+                    const float2 w = room.weights[half][k][h];
+                    float x, y;
+                    fold_weights(top[r], w.x, x, y);
+                    sum[r] = fold(sum[r], w.y, x, y);
+                    out[r] = fold(out[r], room.parts[half][k][h][d], x, y);
+                }
             }
         }
-        if (ranks * (round + 1) >= chunks) break;
-        __syncthreads();
-        if (buffers == 2) bring(chunk + 2 * ranks);
+        if (from + 2 * N >= chunks) break;
+        arm(from + 2 * N);
+        cluster_sync(); // before somebody sends what is for the next round
     }
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < each; r++) {
         const int i = threadIdx.x + r * 128, h = i / R::slice, d = i % R::slice;
         if (h < group) c.att[((int64_t)row * a.heads + kv.head * group + h) * D + rank * R::slice + d] = __fdiv_rn(out[r], sum[r]);
     }
 }
 
-#define CLUSTER(D)                                                                                                                          \
+#define CLUSTER(N, D)                                                                                                                       \
     extern "C" __global__ void __launch_bounds__(128, 5)                                                                                    \
-        attn_cluster_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines, const float *sines, \
-                         float *att, int64_t buffers, float scale, Shape a) {                                                               \
-        const Decode c = {qkv, k, v, rows, table, cosines, sines, att, buffers, scale};                                                     \
+        attn_cluster##N##_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines, const float *sines, \
+                              float *att, float scale, Shape a) {                                                          \
+        const Decode c = {qkv, k, v, rows, table, cosines, sines, att, scale};                                                     \
         if (a.heads <= 8 * a.kvHeads)                                                                                                       \
-            decode<D, 1>(c, a);                                                                                                             \
+            decode<D, 1, N>(c, a);                                                                                                          \
         else                                                                                                                                \
-            decode<D, 2>(c, a);                                                                                                             \
+            decode<D, 2, N>(c, a);                                                                                                          \
     }
 
-CLUSTER(64)
-CLUSTER(128)
+CLUSTER(8, 64)
+CLUSTER(8, 128)
+CLUSTER(4, 64)
+CLUSTER(4, 128)
