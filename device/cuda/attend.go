@@ -84,6 +84,21 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 	return g.KeyDim == g.ValueDim && (g.KeyDim == 64 || g.KeyDim == 128) && pageSize%16 == 0
 }
 
+// attention are the kernels for one head dimension.
+type attention struct {
+	chunks, combine, rows, decode, each, fold12, fold32 kernel
+	clusters                                            [len(clusterSizes)]kernel // without code where exact is false
+	mostClusters                                        [len(clusterSizes)]int    // that are at work at once
+}
+
+// attention picks the kernels for heads of so many values.
+func (k *kernelSet) attention(dim int) *attention {
+	if dim == 64 {
+		return &k.attn64
+	}
+	return &k.attn128
+}
+
 // decodes tells whether a step's attention takes queries, keys and values as the projections
 // leave them: all its rows decode, and nothing stands between but the rotation.
 func (b *block) decodes(s *step) bool {

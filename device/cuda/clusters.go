@@ -20,6 +20,23 @@ func (g *gpu) clustered(spec *graph.Block, rows int) bool {
 // clusterSizes are how many blocks a cluster may have.
 var clusterSizes = [...]int{8, 4}
 
+// readyClusters prepares the kernels for heads of so many values.
+func (a *attention) readyClusters(dim int) error {
+	for i, n := range clusterSizes {
+		k := &a.clusters[i]
+		k.cluster = n
+		err := k.f.AllowShared(clusterShared(dim, 2))
+		if err == nil {
+			shape := driver.Config{Grid: driver.Dim{X: n}, Block: driver.Dim{X: 128}, Shared: clusterShared(dim, 1), Cluster: driver.Dim{X: n}}
+			a.mostClusters[i], err = k.f.MostClusters(shape)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // clusterShared is the shared memory of a block of attn_cluster with how many eights of heads that share a KV head.
 func clusterShared(dim, eights int) int { return 256*dim + 16 + eights*(3072+64*dim) }
 

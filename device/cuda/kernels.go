@@ -90,13 +90,6 @@ func (k *kernel) free() {
 	}
 }
 
-// attention are the kernels for one head dimension.
-type attention struct {
-	chunks, combine, rows, decode, each, fold12, fold32 kernel
-	clusters                                            [len(clusterSizes)]kernel // without code where exact is false
-	mostClusters                                        [len(clusterSizes)]int    // that are at work at once
-}
-
 // kernelSet are all that the device uses.
 type kernelSet struct {
 	modules []driver.Module
@@ -196,14 +189,6 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	return all
 }
 
-// attention picks the kernels for heads of so many values.
-func (k *kernelSet) attention(dim int) *attention {
-	if dim == 64 {
-		return &k.attn64
-	}
-	return &k.attn128
-}
-
 // norm picks the kernel for rows of so many values, and its threads.
 func (k *kernelSet) norm(cols int) (*kernel, int) {
 	return byWidth(cols, &k.norm12, &k.norm16, midLanes, &k.normWide)
@@ -261,16 +246,8 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			}
 		}
 		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-			for i, n := range clusterSizes {
-				a.clusters[i].cluster = n
-				kn := &a.clusters[i]
-				err := kn.f.AllowShared(clusterShared(dim, 2))
-				if err == nil {
-					a.mostClusters[i], err = kn.f.MostClusters(driver.Config{Grid: driver.Dim{X: n}, Block: driver.Dim{X: 128}, Shared: clusterShared(dim, 1), Cluster: driver.Dim{X: n}})
-				}
-				if err != nil {
-					return nil, errors.Join(err, k.unload())
-				}
+			if err := a.readyClusters(dim); err != nil {
+				return nil, errors.Join(err, k.unload())
 			}
 		}
 		k.batchMost = p.SharedOptin - 6<<10

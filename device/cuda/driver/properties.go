@@ -77,6 +77,8 @@ func Describe(ordinal int) (*Properties, error) {
 // mpsEnabled is CU_DEVICE_ATTRIBUTE_MPS_ENABLED, which headers before CUDA 12.2 do not name.
 const mpsEnabled = cu.DeviceAttribute(133)
 
+func surelyZero(v int, err error) bool { return err == nil && v == 0 }
+
 func (p *Properties) attributes(d cu.Device) error {
 	var clock, memory, ecc, integrated, cooperative, pools, mode int
 	for _, a := range []struct {
@@ -110,8 +112,7 @@ func (p *Properties) attributes(d cu.Device) error {
 	}
 	p.Clock, p.MemoryClock = float64(clock)*1e3, float64(memory)*1e3
 	p.ECC, p.Integrated, p.Cooperative, p.Pools = ecc != 0, integrated != 0, cooperative != 0, pools != 0
-	mps, err := d.Attribute(mpsEnabled)
-	p.Shared = err != nil || mps != 0
+	p.Shared = !surelyZero(d.Attribute(mpsEnabled))
 	p.Exclusive = mode == C.CU_COMPUTEMODE_EXCLUSIVE_PROCESS
 	p.Prohibited = mode == C.CU_COMPUTEMODE_PROHIBITED
 	return nil
