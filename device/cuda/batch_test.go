@@ -91,7 +91,7 @@ func newProduct(t *testing.T, g *gpu, rng *rand.Rand, out, in, epilogue int, mor
 				return err
 			}
 		}
-		return g.pack(tr, p.trits, p.from, in)
+		return g.pack(tr, out, in, p.from, func(to driver.Ptr) error { return g.copyIn("trits", to, bytesOf(p.trits)) })
 	})
 	if err != nil {
 		t.Fatal(err)

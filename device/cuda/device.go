@@ -42,7 +42,8 @@ type gpu struct {
 	scratch    arena
 	angles     []*angles
 	reached    map[int]bool // GPUs whose memory this one can use
-	staging    *driver.HostBuffer
+	staging    staging
+	packing    arena // trits on their way into tiles, while blocks are loaded
 	answers    *driver.HostBuffer
 	early      *early // a step that nobody has asked for yet
 	begun      uint64 // steps before they were asked for, ...
@@ -74,7 +75,7 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 		},
 	}
 	g.queue = newQueue(name, g.rest)
-	g.scratch = arena{g: g, what: "scratch"}
+	g.scratch, g.packing = arena{g: g, what: "scratch"}, arena{g: g, what: "weights on their way", weights: true}
 	if err := g.queue.do(g.start); err != nil {
 		g.queue.close()
 		return nil, err
@@ -162,7 +163,12 @@ func load[P part](ctx context.Context, g *gpu, what string, p P, fn func(P) erro
 		return none, *f
 	}
 	err := g.queue.do(func() error {
-		if err := fn(p); err != nil {
+		err := fn(p)
+		if g.packing.m != nil {
+			err = errors.Join(err, g.fail("loading", g.stream.Synchronize()))
+			g.packing.drop()
+		}
+		if err != nil {
 			g.drain()
 			p.free()
 			return fmt.Errorf("cuda: loading %s: %w", what, err)
@@ -238,11 +244,11 @@ func (g *gpu) Close() error {
 		g.forget()
 		g.pool.drop()
 		g.scratch.drop()
+		g.packing.drop()
 		g.steps.drop()
-		for _, b := range []*driver.HostBuffer{g.staging, g.answers} {
-			if b != nil {
-				g.fail("closing", b.Free()) //nolint:errcheck // remembered
-			}
+		g.staging.drop(g) //nolint:errcheck // remembered
+		if g.answers != nil {
+			g.fail("closing", g.answers.Free()) //nolint:errcheck // remembered
 		}
 		for i := range g.events {
 			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered

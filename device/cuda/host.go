@@ -35,6 +35,11 @@ func wordsOf(v []float32) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v))), len(v))
 }
 
+// intsOf views bytes as signed ones.
+func intsOf(b []byte) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
+}
+
 // checkShape compares activations with the batch that they came with.
 func checkShape(b *device.Batch, h *hidden, width int) error {
 	if rows, own := h.Shape(); rows != len(b.Rows) || own != width {

@@ -120,9 +120,10 @@ func (b *buffers) drop() {
 
 // arena is scratch memory that grows to what the largest step needs and stays.
 type arena struct {
-	g    *gpu
-	what string
-	m    *memory
+	g       *gpu
+	what    string
+	m       *memory
+	weights bool // counts as such
 }
 
 // need makes sure of so many bytes.
@@ -136,7 +137,11 @@ func (a *arena) need(bytes int64) (driver.Ptr, error) {
 	}
 	a.m.give()
 	a.m = nil
-	m, err := a.g.take(device.Activations, a.what, bytes)
+	use := device.Activations
+	if a.weights {
+		use = device.Weights
+	}
+	m, err := a.g.take(use, a.what, bytes)
 	if err != nil {
 		return 0, err
 	}

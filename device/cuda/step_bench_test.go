@@ -63,3 +63,17 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLoad times the loading of all parts of TRITFLOW_BENCH_MODEL, whose file is in the page cache after the first time.
+func BenchmarkLoad(b *testing.B) {
+	m := benchModel(b)
+	g := openGPU(b)
+	defer g.Close()
+	for b.Loop() {
+		parts, err := devtest.Load(context.Background(), m, device.KV{Type: "f16", PageSize: 32, Pages: 128}, g)
+		if err != nil {
+			b.Fatal(err)
+		}
+		devtest.Close(parts)
+	}
+}

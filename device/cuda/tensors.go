@@ -83,26 +83,6 @@ func (h *holding) put(what string, data []byte) (driver.Ptr, error) {
 	return p, h.g.copyIn(what, p, data)
 }
 
-// copyIn copies to the GPU by way of pinned memory, so that a fault while a mapped file is
-// read happens here, under gguf.Guard, and not in the driver.
-func (g *gpu) copyIn(what string, dst driver.Ptr, data []byte) error {
-	const piece = 16 << 20
-	if g.staging == nil {
-		b, err := g.ctx.AllocHost(piece)
-		if err != nil {
-			return g.fail("taking pinned memory", err)
-		}
-		g.staging = b
-	}
-	for at := 0; at < len(data); at += piece {
-		n := copy(g.staging.Bytes(), data[at:])
-		if err := g.ctx.CopyIn(dst.Offset(int64(at)), g.staging.Bytes()[:n]); err != nil {
-			return g.fail("copying "+what, err)
-		}
-	}
-	return nil
-}
-
 // release gives everything back; the stream has been waited for.
 func (h *holding) release() {
 	for _, m := range h.mem {

@@ -109,16 +109,6 @@ func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
 		total += m.l.Out
 		scaled = scaled || m.l.Scale != nil
 	}
-	trits := make([]int8, total*cols)
-	for p, m := range parts {
-		if err := inPieces(m.l.Out, func(lo, hi int) {
-			for r := lo; r < hi; r++ {
-				m.w.Trits(trits[(rows[p]+r)*cols:][:cols], r)
-			}
-		}); err != nil {
-			return nil, err
-		}
-	}
 	from, columns := make([]int32, len(slots)), make([]int32, len(slots))
 	for i, s := range slots {
 		from[i], columns[i] = -1, -1
@@ -164,7 +154,19 @@ func (h *holding) ternary(parts []stacked, slots []place) (*ternary, error) {
 	if t.bias, err = h.biases(parts, width); err != nil {
 		return nil, err
 	}
-	return t, g.pack(t, trits, from, cols)
+	return t, g.pack(t, total, cols, from, func(trits driver.Ptr) error {
+		for p, m := range parts {
+			err := g.fill("weights", trits.Offset(int64(rows[p])*int64(cols)), m.l.Out, cols, func(to []byte, lo, hi int) {
+				for r := lo; r < hi; r++ {
+					m.w.Trits(intsOf(to[(r-lo)*cols:][:cols]), r)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // biases are the matrices' biases by column, 0 where none has one.
@@ -189,29 +191,21 @@ func (h *holding) biases(parts []stacked, width int) (driver.Ptr, error) {
 	return h.put("biases", bytesOf(all))
 }
 
-// pack lets the GPU bring trits into tiles.
-func (g *gpu) pack(t *ternary, trits []int8, from []int32, cols int) error {
-	src, err := g.take(device.Weights, "weights on their way", int64(len(trits)))
+// pack lets the GPU bring trits of so many outputs, which bring puts there as int8, into tiles: from says which
+// output stands where.
+func (g *gpu) pack(t *ternary, outputs, cols int, from []int32, bring func(trits driver.Ptr) error) error {
+	var trits, order driver.Ptr
+	err := g.packing.place([]sized{{&trits, outputs * cols}, {&order, 4 * len(from)}})
+	if err == nil {
+		err = bring(trits)
+	}
+	if err == nil {
+		err = g.copyIn("weights", order, bytesOf(from))
+	}
 	if err != nil {
-		return err
-	}
-	defer src.give()
-	rows, err := g.take(device.Weights, "weights on their way", int64(4*len(from)))
-	if err != nil {
-		return err
-	}
-	defer rows.give()
-	if err := g.copyIn("weights", src.ptr, bytesOf(trits)); err != nil {
-		return err
-	}
-	if err := g.copyIn("weights", rows.ptr, bytesOf(from)); err != nil {
 		return err
 	}
 	words := t.tiles * t.chunks * tileBytes / 4
-	err = g.kern.packTrits.run(g.stream, driver.Dim{X: ceilDiv(words, 256)}, 256, 0, false,
-		src.ptr, cols, rows.ptr, t.weights, t.tiles, t.chunks)
-	if err == nil {
-		err = g.stream.Synchronize()
-	}
-	return g.fail("packing weights", err)
+	return g.fail("packing weights", g.kern.packTrits.run(g.stream, driver.Dim{X: ceilDiv(words, 256)}, 256, 0, false,
+		trits, cols, order, t.weights, t.tiles, t.chunks))
 }

@@ -166,12 +166,6 @@ R cuModuleGetGlobal_v2(P *p, size_t *n, void *m, const char *name) {
 	return strstr(name, "ops") ? OK : NOT_FOUND;
 }
 R cuOccupancyMaxActiveBlocksPerMultiprocessor(int *n, void *f, int threads, size_t shared) { (void)f, (void)threads, (void)shared; CHECK; *n = 2; return OK; }
-R cuOccupancyMaxActiveClusters(int *n, void *f, const struct { unsigned grid[3], block[3], shared; void *stream; struct { unsigned id, pad, x; } *attrs; unsigned count; } *c) {
-	(void)f;
-	CHECK;
-	*n = 616 / c->attrs->x;
-	return OK;
-}
 R cuModuleUnload(void *m) { CHECK; free(m); return OK; }
 R cuFuncGetAttribute(int *v, int a, void *f) { (void)f; CHECK; *v = 10 + a; return OK; }
 R cuFuncSetAttribute(void *f, int a, int v) { (void)f, (void)a; CHECK; return v <= 232448 ? OK : INVALID; }
@@ -200,6 +194,12 @@ R cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, un
 }
 struct attribute { int id; char pad[4]; int value[16]; };
 struct config { unsigned gx, gy, gz, bx, by, bz, shared; void *stream; struct attribute *attrs; unsigned n; };
+R cuOccupancyMaxActiveClusters(int *n, void *f, const struct config *c) {
+	(void)f;
+	CHECK;
+	*n = 616 / c->attrs->value[0];
+	return OK;
+}
 R cuLaunchKernelEx(const struct config *c, void *f, void **p, void **extra) {
 	CHECK;
 	if (f != &scale)

@@ -1,0 +1,55 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver/fakedriver"
+)
+
+// What is brought in pieces by way of both halves of the staging memory is what was written, rows wider than a half included.
+func TestFill(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g := fakeGPU(t)
+	value := func(row, i int) byte { return byte(row*31 + i*7 + i>>9) }
+	write := func(width int) func(to []byte, lo, hi int) {
+		return func(to []byte, lo, hi int) {
+			for r := lo; r < hi; r++ {
+				for i := range width {
+					to[(r-lo)*width+i] = value(r, i)
+				}
+			}
+		}
+	}
+	for _, c := range []struct{ n, width int }{{0, 5}, {1, 1}, {3, 100}, {70, 1 << 20}, {5000, 6913}, {3, stagingHalf + 17}, {9, 64}} {
+		err := g.queue.do(func() error {
+			m, err := g.take(device.Weights, "a test", int64(c.n*c.width))
+			if err != nil {
+				return err
+			}
+			defer m.give()
+			if err := g.fill("a test", m.ptr, c.n, c.width, write(c.width)); err != nil {
+				return err
+			}
+			got := make([]byte, c.n*c.width)
+			if err := errors.Join(g.stream.Synchronize(), g.ctx.CopyOut(got, m.ptr)); err != nil && c.n > 0 {
+				return err
+			}
+			want := make([]byte, len(got))
+			write(c.width)(want, 0, c.n)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d rows of %d bytes came otherwise", c.n, c.width)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
