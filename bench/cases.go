@@ -24,7 +24,7 @@ const BatchContext = 32
 
 const (
 	loadContext = 512 // positions for load time and peak memory
-	batchAnswer = 480 // positions of a batch's sequences beyond their prompts
+	answer      = 480 // positions beyond the prompts while sequences are measured, so that the context is about what was asked for
 	tailTokens  = 64  // at least so many of the context are left for what is measured
 	mostLoads   = 5
 	fillTime    = 15 * time.Second // at least, for the context of which the memory is told
@@ -81,7 +81,7 @@ func (b *bencher) plan() []engineCase {
 		cases = append(cases, main)
 	}
 	if b.chosen("batch") {
-		c := engineCase{devices: all, positions: min(b.limit, b.opt.BatchContext+batchAnswer), seqs: slices.Max(b.opt.Batches)}
+		c := engineCase{devices: all, positions: min(b.limit, b.opt.BatchContext+answer), seqs: slices.Max(b.opt.Batches)}
 		for _, n := range b.opt.Batches {
 			c.parts = append(c.parts, part{name: "batch", n: n, context: min(b.opt.BatchContext, b.limit/2)})
 		}

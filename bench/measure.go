@@ -134,24 +134,25 @@ func speeds(times []arrivals) (tokS []float64, middle float64) {
 	return tokS, (float64(before) + float64(len(merged))/2) / float64(n)
 }
 
-// decode measures n sequences after a prompt of length tokens, repeating
-// short ones until the time is over, and returns speeds and the mean position.
+// decode measures n sequences after a prompt of length tokens, again and again
+// until the time is over, and returns speeds and the mean position.
 func decode(ctx context.Context, e *stages.Engine, n, length int, within time.Duration) (tokS []float64, position float64, err error) {
-	room := e.Ctx() - length + 1
+	tokens := min(answer, e.Ctx()-length+1)
 	start := time.Now()
-	for round := 0; round < mostRounds; round++ {
+	rounds := 0
+	for ; rounds < mostRounds; rounds++ {
 		left := within - time.Since(start)
-		if round > 0 && left < within/mostRepeats {
+		if rounds > 0 && left < within/mostRepeats {
 			break
 		}
-		times, err := stream(ctx, e, n, length, room, left)
+		times, err := stream(ctx, e, n, length, tokens, left)
 		if err != nil {
 			return nil, 0, err
 		}
 		s, middle := speeds(times)
-		tokS, position = append(tokS, s...), float64(length)+middle
+		tokS, position = append(tokS, s...), position+float64(length)+middle
 	}
-	return tokS, position, nil
+	return tokS, position / float64(rounds), nil
 }
 
 // prefill measures the reading of prompts of length tokens, at least twice.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"tritflow/quantkern"
@@ -91,6 +92,23 @@ func TestRun(t *testing.T) {
 		}
 	}
 	checkTexts(t, r)
+}
+
+// However fast a device is, it is measured near the context that was asked for: after so many tokens the answer begins again.
+func TestDecodeStaysNearItsContext(t *testing.T) {
+	e, err := stages.Open(t.Context(), "../graph/testdata/tiny-i2_s-seed1.gguf", stages.Options{Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if e.Ctx() < 4*answer {
+		t.Fatalf("a context of %d tells nothing", e.Ctx())
+	}
+	const length = 100
+	tokS, position, err := decode(t.Context(), e, 2, length, 300*time.Millisecond)
+	if err != nil || len(tokS) == 0 || position < length || position > length+answer/2+warmTokens {
+		t.Errorf("%d speeds at position %v, error %v", len(tokS), position, err)
+	}
 }
 
 // checkTexts looks at the forms in which a report is told.
