@@ -5,10 +5,15 @@ package cuda
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"tritflow/device"
 	"tritflow/device/cuda/driver/fakedriver"
+	"tritflow/gguf"
+	"tritflow/graph"
+	"tritflow/quantkern"
 )
 
 // What is brought in pieces by way of both halves of the staging memory is what was written, rows wider than a half included.
@@ -51,5 +56,55 @@ func TestFill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What the GPU packs into tiles are the trits of all matrices, one below the other.
+func TestTritsComeInOrder(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g := fakeGPU(t)
+	c, err := quantkern.Lookup("I2_S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const cols = 2560
+	rng := rand.New(rand.NewPCG(3, 4))
+	var layers []*graph.Linear
+	var want []byte
+	var at []int
+	for i, rows := range []int{4096, 640, 32} {
+		values := make([]float32, rows*cols)
+		for j := range values {
+			values[j] = float32(rng.IntN(3) - 1)
+			want = append(want, byte(int8(values[j])))
+		}
+		data := make([]byte, c.Size(rows, cols))
+		if err := c.Encode(data, values, rows, cols); err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, &graph.Linear{Weight: &gguf.Tensor{Name: fmt.Sprint("part ", i), Dims: []uint64{cols, uint64(rows)}, Type: gguf.TypeI2_S, Data: data}, Out: rows, In: cols})
+		at = append(at, len(want)/cols-rows)
+	}
+	h := holding{g: g}
+	err = g.queue.do(func() error {
+		l, err := h.layer(layers, at)
+		if err != nil {
+			return err
+		}
+		if len(l.groups) != 1 || !l.ternary {
+			t.Errorf("%+v", l)
+		}
+		got := make([]byte, len(want))
+		err = g.ctx.CopyOut(got, g.packing.m.ptr)
+		if !bytes.Equal(got, want) {
+			t.Error("the trits came otherwise")
+		}
+		h.release()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
