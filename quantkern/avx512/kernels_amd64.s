@@ -93,6 +93,95 @@ done:
 	VZEROUPPER
 	RET
 
+// func I2SRowKept(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·I2SRowKept(SB), NOSPLIT, $0-104
+	MOVQ         w+16(FP), AX
+	MOVQ         a+32(FP), CX
+	MOVQ         next+88(FP), DX
+	VPXORD       Z0, Z0, Z0
+	MOVL         $0xc0c0c0c0, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	VPXORD       Z2, Z2, Z2
+	MOVL         $0x30303030, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
+	VPXORD       Z3, Z3, Z3
+	MOVL         $0x0c0c0c0c, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Z6
+	VPXORD       Z4, Z4, Z4
+	MOVL         $0x03030303, BX
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Z7
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (DX)
+	ADDQ       $+64, DX
+	VMOVDQU32  (AX), Z8
+	VPANDD     Z1, Z8, Z9
+	VPDPBUSD   (CX), Z9, Z0
+	VPANDD     Z5, Z8, Z9
+	VPDPBUSD   64(CX), Z9, Z2
+	VPANDD     Z6, Z8, Z9
+	VPDPBUSD   128(CX), Z9, Z3
+	VPANDD     Z7, Z8, Z8
+	VPDPBUSD   192(CX), Z8, Z4
+	ADDQ       $+64, AX
+	ADDQ       $+256, CX
+	DECQ       BX
+	JNZ        chunks
+
+chunks_end:
+	MOVQ       tail+56(FP), DX
+	TESTQ      DX, DX
+	JZ         done
+	MOVL       $0xffffffff, DX
+	KMOVQ      DX, K1
+	VMOVDQU8.Z (AX), K1, Z8
+	VPANDD     Z1, Z8, Z1
+	VPDPBUSD   (CX), Z1, Z0
+	VPANDD     Z5, Z8, Z1
+	VPDPBUSD   64(CX), Z1, Z2
+	VPANDD     Z6, Z8, Z1
+	VPDPBUSD   128(CX), Z1, Z3
+	VPANDD     Z7, Z8, Z1
+	VPDPBUSD   192(CX), Z1, Z4
+
+done:
+	VPSRAD        $0x06, Z0, Z0
+	VPSRAD        $0x04, Z2, Z2
+	VPADDD        Z2, Z0, Z0
+	VPSRAD        $0x02, Z3, Z3
+	VPADDD        Z3, Z0, Z0
+	VPADDD        Z4, Z0, Z0
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          sums+64(FP), CX
+	MOVQ          scales+72(FP), DX
+	VBROADCASTSS  scale+80(FP), X1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VPADDD        Y2, Y0, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0x4e, X0, X2
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0xb1, X0, X2
+	VPADDD        X2, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VBROADCASTSS  (DX), X2
+	VDIVPS        X2, X0, X0
+	VMULPS        X1, X0, X0
+	VMOVSS        X0, (AX)
+	VZEROUPPER
+	RET
+
 // func I2Sx1(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·I2Sx1(SB), NOSPLIT, $0-104
@@ -2113,6 +2202,95 @@ chunks:
 	ADDQ        $+256, CX
 	DECQ        BX
 	JNZ         chunks
+
+chunks_end:
+	MOVQ       tail+56(FP), DX
+	TESTQ      DX, DX
+	JZ         done
+	MOVL       $0xffffffff, DX
+	KMOVQ      DX, K1
+	VMOVDQU8.Z (AX), K1, Z8
+	VPANDD     Z1, Z8, Z1
+	VPDPBUSD   (CX), Z1, Z0
+	VPANDD     Z5, Z8, Z1
+	VPDPBUSD   64(CX), Z1, Z2
+	VPANDD     Z6, Z8, Z1
+	VPDPBUSD   128(CX), Z1, Z3
+	VPANDD     Z7, Z8, Z1
+	VPDPBUSD   192(CX), Z1, Z4
+
+done:
+	VPSRAD        $0x02, Z2, Z2
+	VPADDD        Z2, Z0, Z0
+	VPSRAD        $0x04, Z3, Z3
+	VPADDD        Z3, Z0, Z0
+	VPSRAD        $0x06, Z4, Z4
+	VPADDD        Z4, Z0, Z0
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          sums+64(FP), CX
+	MOVQ          scales+72(FP), DX
+	VBROADCASTSS  scale+80(FP), X1
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VPADDD        Y2, Y0, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0x4e, X0, X2
+	VPADDD        X2, X0, X0
+	VPSHUFD       $0xb1, X0, X2
+	VPADDD        X2, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VBROADCASTSS  (DX), X2
+	VDIVPS        X2, X0, X0
+	VMULPS        X1, X0, X0
+	VMOVSS        X0, (AX)
+	VZEROUPPER
+	RET
+
+// func TQ2RowKept(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·TQ2RowKept(SB), NOSPLIT, $0-104
+	MOVQ         w+16(FP), AX
+	MOVQ         a+32(FP), CX
+	MOVQ         next+88(FP), DX
+	VPXORD       Z0, Z0, Z0
+	MOVL         $0x03030303, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	VPXORD       Z2, Z2, Z2
+	MOVL         $0x0c0c0c0c, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
+	VPXORD       Z3, Z3, Z3
+	MOVL         $0x30303030, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Z6
+	VPXORD       Z4, Z4, Z4
+	MOVL         $0xc0c0c0c0, BX
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Z7
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (DX)
+	ADDQ       $+66, DX
+	VMOVDQU32  (AX), Z8
+	VPANDD     Z1, Z8, Z9
+	VPDPBUSD   (CX), Z9, Z0
+	VPANDD     Z5, Z8, Z9
+	VPDPBUSD   64(CX), Z9, Z2
+	VPANDD     Z6, Z8, Z9
+	VPDPBUSD   128(CX), Z9, Z3
+	VPANDD     Z7, Z8, Z8
+	VPDPBUSD   192(CX), Z8, Z4
+	ADDQ       $+66, AX
+	ADDQ       $+256, CX
+	DECQ       BX
+	JNZ        chunks
 
 chunks_end:
 	MOVQ       tail+56(FP), DX
@@ -4478,6 +4656,199 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func Screen6x1Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x1Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X5
+	VPBROADCASTD X5, Z5
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+48(FP), DX
+	TESTQ        DX, DX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	VMOVDQU32       (AX), Z6
+	VMOVDQU32       64(AX), Z7
+	VMOVDQU32       128(AX), Z8
+	VPSLLD          $0x06, Z6, Z9
+	VPSLLD          $0x04, Z7, Z10
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z10, Z9
+	VPSLLD          $0x02, Z8, Z10
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z10, Z9
+	VPANDD          Z0, Z6, Z6
+	VPANDD          Z5, Z6, Z10
+	VPSRLW          $0x08, Z6, Z6
+	VPANDD          Z0, Z7, Z7
+	VPANDD          Z5, Z7, Z11
+	VPSRLW          $0x08, Z7, Z7
+	VPANDD          Z0, Z8, Z8
+	VPANDD          Z5, Z8, Z12
+	VPSRLW          $0x08, Z8, Z8
+	VPANDD          Z0, Z9, Z9
+	VPANDD          Z5, Z9, Z13
+	VPSRLW          $0x08, Z9, Z9
+	VMOVDQU32       (CX), Z14
+	VPDPWSSD        Z14, Z10, Z1
+	VPDPWSSD        Z14, Z11, Z2
+	VPDPWSSD        Z14, Z12, Z3
+	VPDPWSSD        Z14, Z13, Z4
+	VMOVDQU32       64(CX), Z14
+	VPDPWSSD        Z14, Z6, Z1
+	VPDPWSSD        Z14, Z7, Z2
+	VPDPWSSD        Z14, Z8, Z3
+	VPDPWSSD        Z14, Z9, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            DX
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen8x1Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x1Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X5
+	VPBROADCASTD X5, Z5
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	PREFETCHT0      2560(CX)
+	VMOVDQU32       (AX), Z6
+	VMOVDQU32       64(AX), Z7
+	VMOVDQU32       128(AX), Z8
+	VPSLLD          $0x06, Z6, Z9
+	VPSLLD          $0x04, Z7, Z10
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z10, Z9
+	VPSLLD          $0x02, Z8, Z10
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z10, Z9
+	VMOVDQU32       (CX), Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z6
+	VPANDD          Z5, Z6, Z11
+	VPSRLW          $0x08, Z6, Z6
+	VPSRLD          $0x02, Z10, Z12
+	VPTERNLOGD      $0xe4, Z0, Z12, Z7
+	VPANDD          Z5, Z7, Z12
+	VPSRLW          $0x08, Z7, Z7
+	VPSRLD          $0x04, Z10, Z13
+	VPTERNLOGD      $0xe4, Z0, Z13, Z8
+	VPANDD          Z5, Z8, Z13
+	VPSRLW          $0x08, Z8, Z8
+	VPSRLD          $0x06, Z10, Z10
+	VPTERNLOGD      $0xe4, Z0, Z10, Z9
+	VPANDD          Z5, Z9, Z10
+	VPSRLW          $0x08, Z9, Z9
+	VMOVDQU32       (DX), Z14
+	VPDPWSSD        Z14, Z11, Z1
+	VPDPWSSD        Z14, Z12, Z2
+	VPDPWSSD        Z14, Z13, Z3
+	VPDPWSSD        Z14, Z10, Z4
+	VMOVDQU32       64(DX), Z14
+	VPDPWSSD        Z14, Z6, Z1
+	VPDPWSSD        Z14, Z7, Z2
+	VPDPWSSD        Z14, Z8, Z3
+	VPDPWSSD        Z14, Z9, Z4
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            BX
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), CX
+	MOVQ          coefs+64(FP), DX
+	MOVQ          widths+72(FP), BX
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (CX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (DX), X0, X0
+	VBROADCASTSS  (BX), X1
+	VMULPS        16(DX), X1, X1
+	VBROADCASTSS  4(BX), X2
+	VMULPS        32(DX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Screen6x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Screen6x2(SB), NOSPLIT, $0-80
@@ -4642,6 +5013,278 @@ chunks:
 	PREFETCHNTA     7744(AX)
 	PREFETCHNTA     7808(AX)
 	PREFETCHNTA     2560(CX)
+	VMOVDQU32       (AX), Z10
+	VMOVDQU32       64(AX), Z11
+	VMOVDQU32       128(AX), Z12
+	VPSLLD          $0x06, Z10, Z13
+	VPSLLD          $0x04, Z11, Z14
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z14, Z13
+	VPSLLD          $0x02, Z12, Z14
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z14, Z13
+	VMOVDQU32       (CX), Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z10
+	VPANDD          Z9, Z10, Z15
+	VPSRLW          $0x08, Z10, Z10
+	VPSRLD          $0x02, Z14, Z16
+	VPTERNLOGD      $0xe4, Z0, Z16, Z11
+	VPANDD          Z9, Z11, Z16
+	VPSRLW          $0x08, Z11, Z11
+	VPSRLD          $0x04, Z14, Z17
+	VPTERNLOGD      $0xe4, Z0, Z17, Z12
+	VPANDD          Z9, Z12, Z17
+	VPSRLW          $0x08, Z12, Z12
+	VPSRLD          $0x06, Z14, Z14
+	VPTERNLOGD      $0xe4, Z0, Z14, Z13
+	VPANDD          Z9, Z13, Z14
+	VPSRLW          $0x08, Z13, Z13
+	VMOVDQU32       (DX), Z18
+	VPDPWSSD        Z18, Z15, Z1
+	VPDPWSSD        Z18, Z16, Z2
+	VPDPWSSD        Z18, Z17, Z3
+	VPDPWSSD        Z18, Z14, Z4
+	VMOVDQU32       64(DX), Z18
+	VPDPWSSD        Z18, Z10, Z1
+	VPDPWSSD        Z18, Z11, Z2
+	VPDPWSSD        Z18, Z12, Z3
+	VPDPWSSD        Z18, Z13, Z4
+	VMOVDQU32       (DX)(BX*1), Z18
+	VPDPWSSD        Z18, Z15, Z5
+	VPDPWSSD        Z18, Z16, Z6
+	VPDPWSSD        Z18, Z17, Z7
+	VPDPWSSD        Z18, Z14, Z8
+	VMOVDQU32       64(DX)(BX*1), Z18
+	VPDPWSSD        Z18, Z10, Z5
+	VPDPWSSD        Z18, Z11, Z6
+	VPDPWSSD        Z18, Z12, Z7
+	VPDPWSSD        Z18, Z13, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            SI
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen6x2Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x2Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X9
+	VPBROADCASTD X9, Z9
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	VMOVDQU32       (AX), Z10
+	VMOVDQU32       64(AX), Z11
+	VMOVDQU32       128(AX), Z12
+	VPSLLD          $0x06, Z10, Z13
+	VPSLLD          $0x04, Z11, Z14
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z14, Z13
+	VPSLLD          $0x02, Z12, Z14
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z14, Z13
+	VPANDD          Z0, Z10, Z10
+	VPANDD          Z9, Z10, Z14
+	VPSRLW          $0x08, Z10, Z10
+	VPANDD          Z0, Z11, Z11
+	VPANDD          Z9, Z11, Z15
+	VPSRLW          $0x08, Z11, Z11
+	VPANDD          Z0, Z12, Z12
+	VPANDD          Z9, Z12, Z16
+	VPSRLW          $0x08, Z12, Z12
+	VPANDD          Z0, Z13, Z13
+	VPANDD          Z9, Z13, Z17
+	VPSRLW          $0x08, Z13, Z13
+	VMOVDQU32       (CX), Z18
+	VPDPWSSD        Z18, Z14, Z1
+	VPDPWSSD        Z18, Z15, Z2
+	VPDPWSSD        Z18, Z16, Z3
+	VPDPWSSD        Z18, Z17, Z4
+	VMOVDQU32       64(CX), Z18
+	VPDPWSSD        Z18, Z10, Z1
+	VPDPWSSD        Z18, Z11, Z2
+	VPDPWSSD        Z18, Z12, Z3
+	VPDPWSSD        Z18, Z13, Z4
+	VMOVDQU32       (CX)(DX*1), Z18
+	VPDPWSSD        Z18, Z14, Z5
+	VPDPWSSD        Z18, Z15, Z6
+	VPDPWSSD        Z18, Z16, Z7
+	VPDPWSSD        Z18, Z17, Z8
+	VMOVDQU32       64(CX)(DX*1), Z18
+	VPDPWSSD        Z18, Z10, Z5
+	VPDPWSSD        Z18, Z11, Z6
+	VPDPWSSD        Z18, Z12, Z7
+	VPDPWSSD        Z18, Z13, Z8
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            BX
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen8x2Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x2Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X9
+	VPBROADCASTD X9, Z9
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	PREFETCHT0      2560(CX)
 	VMOVDQU32       (AX), Z10
 	VMOVDQU32       64(AX), Z11
 	VMOVDQU32       128(AX), Z12
@@ -5101,6 +5744,357 @@ chunks_end:
 	VZEROUPPER
 	RET
 
+// func Screen6x3Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x3Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X13
+	VPBROADCASTD X13, Z13
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+48(FP), BX
+	TESTQ        BX, BX
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	VMOVDQU32       (AX), Z14
+	VMOVDQU32       64(AX), Z15
+	VMOVDQU32       128(AX), Z16
+	VPSLLD          $0x06, Z14, Z17
+	VPSLLD          $0x04, Z15, Z18
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z18, Z17
+	VPSLLD          $0x02, Z16, Z18
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z18, Z17
+	VPANDD          Z0, Z14, Z14
+	VPANDD          Z13, Z14, Z18
+	VPSRLW          $0x08, Z14, Z14
+	VPANDD          Z0, Z15, Z15
+	VPANDD          Z13, Z15, Z19
+	VPSRLW          $0x08, Z15, Z15
+	VPANDD          Z0, Z16, Z16
+	VPANDD          Z13, Z16, Z20
+	VPSRLW          $0x08, Z16, Z16
+	VPANDD          Z0, Z17, Z17
+	VPANDD          Z13, Z17, Z21
+	VPSRLW          $0x08, Z17, Z17
+	VMOVDQU32       (CX), Z22
+	VPDPWSSD        Z22, Z18, Z1
+	VPDPWSSD        Z22, Z19, Z2
+	VPDPWSSD        Z22, Z20, Z3
+	VPDPWSSD        Z22, Z21, Z4
+	VMOVDQU32       64(CX), Z22
+	VPDPWSSD        Z22, Z14, Z1
+	VPDPWSSD        Z22, Z15, Z2
+	VPDPWSSD        Z22, Z16, Z3
+	VPDPWSSD        Z22, Z17, Z4
+	VMOVDQU32       (CX)(DX*1), Z22
+	VPDPWSSD        Z22, Z18, Z5
+	VPDPWSSD        Z22, Z19, Z6
+	VPDPWSSD        Z22, Z20, Z7
+	VPDPWSSD        Z22, Z21, Z8
+	VMOVDQU32       64(CX)(DX*1), Z22
+	VPDPWSSD        Z22, Z14, Z5
+	VPDPWSSD        Z22, Z15, Z6
+	VPDPWSSD        Z22, Z16, Z7
+	VPDPWSSD        Z22, Z17, Z8
+	VMOVDQU32       (CX)(DX*2), Z22
+	VPDPWSSD        Z22, Z18, Z9
+	VPDPWSSD        Z22, Z19, Z10
+	VPDPWSSD        Z22, Z20, Z11
+	VPDPWSSD        Z22, Z21, Z12
+	VMOVDQU32       64(CX)(DX*2), Z22
+	VPDPWSSD        Z22, Z14, Z9
+	VPDPWSSD        Z22, Z15, Z10
+	VPDPWSSD        Z22, Z16, Z11
+	VPDPWSSD        Z22, Z17, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	DECQ            BX
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen8x3Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x3Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X13
+	VPBROADCASTD X13, Z13
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      7680(AX)
+	PREFETCHT0      7744(AX)
+	PREFETCHT0      7808(AX)
+	PREFETCHT0      2560(CX)
+	VMOVDQU32       (AX), Z14
+	VMOVDQU32       64(AX), Z15
+	VMOVDQU32       128(AX), Z16
+	VPSLLD          $0x06, Z14, Z17
+	VPSLLD          $0x04, Z15, Z18
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z18, Z17
+	VPSLLD          $0x02, Z16, Z18
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z18, Z17
+	VMOVDQU32       (CX), Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z14
+	VPANDD          Z13, Z14, Z19
+	VPSRLW          $0x08, Z14, Z14
+	VPSRLD          $0x02, Z18, Z20
+	VPTERNLOGD      $0xe4, Z0, Z20, Z15
+	VPANDD          Z13, Z15, Z20
+	VPSRLW          $0x08, Z15, Z15
+	VPSRLD          $0x04, Z18, Z21
+	VPTERNLOGD      $0xe4, Z0, Z21, Z16
+	VPANDD          Z13, Z16, Z21
+	VPSRLW          $0x08, Z16, Z16
+	VPSRLD          $0x06, Z18, Z18
+	VPTERNLOGD      $0xe4, Z0, Z18, Z17
+	VPANDD          Z13, Z17, Z18
+	VPSRLW          $0x08, Z17, Z17
+	VMOVDQU32       (DX), Z22
+	VPDPWSSD        Z22, Z19, Z1
+	VPDPWSSD        Z22, Z20, Z2
+	VPDPWSSD        Z22, Z21, Z3
+	VPDPWSSD        Z22, Z18, Z4
+	VMOVDQU32       64(DX), Z22
+	VPDPWSSD        Z22, Z14, Z1
+	VPDPWSSD        Z22, Z15, Z2
+	VPDPWSSD        Z22, Z16, Z3
+	VPDPWSSD        Z22, Z17, Z4
+	VMOVDQU32       (DX)(BX*1), Z22
+	VPDPWSSD        Z22, Z19, Z5
+	VPDPWSSD        Z22, Z20, Z6
+	VPDPWSSD        Z22, Z21, Z7
+	VPDPWSSD        Z22, Z18, Z8
+	VMOVDQU32       64(DX)(BX*1), Z22
+	VPDPWSSD        Z22, Z14, Z5
+	VPDPWSSD        Z22, Z15, Z6
+	VPDPWSSD        Z22, Z16, Z7
+	VPDPWSSD        Z22, Z17, Z8
+	VMOVDQU32       (DX)(BX*2), Z22
+	VPDPWSSD        Z22, Z19, Z9
+	VPDPWSSD        Z22, Z20, Z10
+	VPDPWSSD        Z22, Z21, Z11
+	VPDPWSSD        Z22, Z18, Z12
+	VMOVDQU32       64(DX)(BX*2), Z22
+	VPDPWSSD        Z22, Z14, Z9
+	VPDPWSSD        Z22, Z15, Z10
+	VPDPWSSD        Z22, Z16, Z11
+	VPDPWSSD        Z22, Z17, Z12
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	DECQ            SI
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
 // func Screen6x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·Screen6x4(SB), NOSPLIT, $0-80
@@ -5358,6 +6352,442 @@ chunks:
 	PREFETCHNTA     12352(AX)
 	PREFETCHNTA     12416(AX)
 	PREFETCHNTA     4096(CX)
+	VMOVDQU32       (AX), Z18
+	VMOVDQU32       64(AX), Z19
+	VMOVDQU32       128(AX), Z20
+	VPSLLD          $0x06, Z18, Z21
+	VPSLLD          $0x04, Z19, Z22
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z22, Z21
+	VPSLLD          $0x02, Z20, Z22
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z22, Z21
+	VMOVDQU32       (CX), Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z18
+	VPANDD          Z17, Z18, Z23
+	VPSRLW          $0x08, Z18, Z18
+	VPSRLD          $0x02, Z22, Z24
+	VPTERNLOGD      $0xe4, Z0, Z24, Z19
+	VPANDD          Z17, Z19, Z24
+	VPSRLW          $0x08, Z19, Z19
+	VPSRLD          $0x04, Z22, Z25
+	VPTERNLOGD      $0xe4, Z0, Z25, Z20
+	VPANDD          Z17, Z20, Z25
+	VPSRLW          $0x08, Z20, Z20
+	VPSRLD          $0x06, Z22, Z22
+	VPTERNLOGD      $0xe4, Z0, Z22, Z21
+	VPANDD          Z17, Z21, Z22
+	VPSRLW          $0x08, Z21, Z21
+	VMOVDQU32       (DX), Z26
+	VPDPWSSD        Z26, Z23, Z1
+	VPDPWSSD        Z26, Z24, Z2
+	VPDPWSSD        Z26, Z25, Z3
+	VPDPWSSD        Z26, Z22, Z4
+	VMOVDQU32       64(DX), Z26
+	VPDPWSSD        Z26, Z18, Z1
+	VPDPWSSD        Z26, Z19, Z2
+	VPDPWSSD        Z26, Z20, Z3
+	VPDPWSSD        Z26, Z21, Z4
+	VMOVDQU32       (DX)(BX*1), Z26
+	VPDPWSSD        Z26, Z23, Z5
+	VPDPWSSD        Z26, Z24, Z6
+	VPDPWSSD        Z26, Z25, Z7
+	VPDPWSSD        Z26, Z22, Z8
+	VMOVDQU32       64(DX)(BX*1), Z26
+	VPDPWSSD        Z26, Z18, Z5
+	VPDPWSSD        Z26, Z19, Z6
+	VPDPWSSD        Z26, Z20, Z7
+	VPDPWSSD        Z26, Z21, Z8
+	VMOVDQU32       (DX)(BX*2), Z26
+	VPDPWSSD        Z26, Z23, Z9
+	VPDPWSSD        Z26, Z24, Z10
+	VPDPWSSD        Z26, Z25, Z11
+	VPDPWSSD        Z26, Z22, Z12
+	VMOVDQU32       64(DX)(BX*2), Z26
+	VPDPWSSD        Z26, Z18, Z9
+	VPDPWSSD        Z26, Z19, Z10
+	VPDPWSSD        Z26, Z20, Z11
+	VPDPWSSD        Z26, Z21, Z12
+	VMOVDQU32       (SI), Z26
+	VPDPWSSD        Z26, Z23, Z13
+	VPDPWSSD        Z26, Z24, Z14
+	VPDPWSSD        Z26, Z25, Z15
+	VPDPWSSD        Z26, Z22, Z16
+	VMOVDQU32       64(SI), Z26
+	VPDPWSSD        Z26, Z18, Z13
+	VPDPWSSD        Z26, Z19, Z14
+	VPDPWSSD        Z26, Z20, Z15
+	VPDPWSSD        Z26, Z21, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+64, CX
+	ADDQ            $+128, DX
+	ADDQ            $+128, SI
+	DECQ            DI
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen6x4Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen6x4Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, CX
+	VMOVD        CX, X17
+	VPBROADCASTD X17, Z17
+	MOVQ         y+32(FP), CX
+	MOVQ         ldy+40(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	ADDQ         CX, BX
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+48(FP), SI
+	TESTQ        SI, SI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      12288(AX)
+	PREFETCHT0      12352(AX)
+	PREFETCHT0      12416(AX)
+	VMOVDQU32       (AX), Z18
+	VMOVDQU32       64(AX), Z19
+	VMOVDQU32       128(AX), Z20
+	VPSLLD          $0x06, Z18, Z21
+	VPSLLD          $0x04, Z19, Z22
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z22, Z21
+	VPSLLD          $0x02, Z20, Z22
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z22, Z21
+	VPANDD          Z0, Z18, Z18
+	VPANDD          Z17, Z18, Z22
+	VPSRLW          $0x08, Z18, Z18
+	VPANDD          Z0, Z19, Z19
+	VPANDD          Z17, Z19, Z23
+	VPSRLW          $0x08, Z19, Z19
+	VPANDD          Z0, Z20, Z20
+	VPANDD          Z17, Z20, Z24
+	VPSRLW          $0x08, Z20, Z20
+	VPANDD          Z0, Z21, Z21
+	VPANDD          Z17, Z21, Z25
+	VPSRLW          $0x08, Z21, Z21
+	VMOVDQU32       (CX), Z26
+	VPDPWSSD        Z26, Z22, Z1
+	VPDPWSSD        Z26, Z23, Z2
+	VPDPWSSD        Z26, Z24, Z3
+	VPDPWSSD        Z26, Z25, Z4
+	VMOVDQU32       64(CX), Z26
+	VPDPWSSD        Z26, Z18, Z1
+	VPDPWSSD        Z26, Z19, Z2
+	VPDPWSSD        Z26, Z20, Z3
+	VPDPWSSD        Z26, Z21, Z4
+	VMOVDQU32       (CX)(DX*1), Z26
+	VPDPWSSD        Z26, Z22, Z5
+	VPDPWSSD        Z26, Z23, Z6
+	VPDPWSSD        Z26, Z24, Z7
+	VPDPWSSD        Z26, Z25, Z8
+	VMOVDQU32       64(CX)(DX*1), Z26
+	VPDPWSSD        Z26, Z18, Z5
+	VPDPWSSD        Z26, Z19, Z6
+	VPDPWSSD        Z26, Z20, Z7
+	VPDPWSSD        Z26, Z21, Z8
+	VMOVDQU32       (CX)(DX*2), Z26
+	VPDPWSSD        Z26, Z22, Z9
+	VPDPWSSD        Z26, Z23, Z10
+	VPDPWSSD        Z26, Z24, Z11
+	VPDPWSSD        Z26, Z25, Z12
+	VMOVDQU32       64(CX)(DX*2), Z26
+	VPDPWSSD        Z26, Z18, Z9
+	VPDPWSSD        Z26, Z19, Z10
+	VPDPWSSD        Z26, Z20, Z11
+	VPDPWSSD        Z26, Z21, Z12
+	VMOVDQU32       (BX), Z26
+	VPDPWSSD        Z26, Z22, Z13
+	VPDPWSSD        Z26, Z23, Z14
+	VPDPWSSD        Z26, Z24, Z15
+	VPDPWSSD        Z26, Z25, Z16
+	VMOVDQU32       64(BX), Z26
+	VPDPWSSD        Z26, Z18, Z13
+	VPDPWSSD        Z26, Z19, Z14
+	VPDPWSSD        Z26, Z20, Z15
+	VPDPWSSD        Z26, Z21, Z16
+	ADDQ            $+192, AX
+	ADDQ            $+128, CX
+	ADDQ            $+128, BX
+	DECQ            SI
+	JNZ             chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          bases+56(FP), DX
+	MOVQ          coefs+64(FP), BX
+	MOVQ          widths+72(FP), SI
+	VPUNPCKLDQ    Z2, Z1, Z0
+	VPUNPCKHDQ    Z2, Z1, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z4, Z3, Z2
+	VPUNPCKHDQ    Z4, Z3, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  (DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  (SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  4(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z6, Z5, Z0
+	VPUNPCKHDQ    Z6, Z5, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z8, Z7, Z2
+	VPUNPCKHDQ    Z8, Z7, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  4(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  8(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  12(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z10, Z9, Z0
+	VPUNPCKHDQ    Z10, Z9, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z12, Z11, Z2
+	VPUNPCKHDQ    Z12, Z11, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  8(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  16(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  20(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	ADDQ          CX, AX
+	VPUNPCKLDQ    Z14, Z13, Z0
+	VPUNPCKHDQ    Z14, Z13, Z1
+	VPADDD        Z0, Z1, Z0
+	VPUNPCKLDQ    Z16, Z15, Z2
+	VPUNPCKHDQ    Z16, Z15, Z1
+	VPADDD        Z2, Z1, Z2
+	VPUNPCKLQDQ   Z2, Z0, Z1
+	VPUNPCKHQDQ   Z2, Z0, Z0
+	VPADDD        Z0, Z1, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VPADDD        X1, X0, X0
+	VPADDD        X0, X0, X0
+	VPBROADCASTD  12(DX), X2
+	VPSUBD        X2, X0, X0
+	VCVTDQ2PS     X0, X0
+	VMULPS        (BX), X0, X0
+	VBROADCASTSS  24(SI), X1
+	VMULPS        16(BX), X1, X1
+	VBROADCASTSS  28(SI), X2
+	VMULPS        32(BX), X2, X2
+	VADDPS        X2, X1, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func Screen8x4Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Screen8x4Kept(SB), NOSPLIT, $0-80
+	MOVQ         six+16(FP), AX
+	MOVQ         low+24(FP), CX
+	MOVL         $0xfcfcfcfc, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00ff00ff, DX
+	VMOVD        DX, X17
+	VPBROADCASTD X17, Z17
+	MOVQ         y+32(FP), DX
+	MOVQ         ldy+40(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	ADDQ         DX, SI
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
+	MOVQ         chunks+48(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0      12288(AX)
+	PREFETCHT0      12352(AX)
+	PREFETCHT0      12416(AX)
+	PREFETCHT0      4096(CX)
 	VMOVDQU32       (AX), Z18
 	VMOVDQU32       64(AX), Z19
 	VMOVDQU32       128(AX), Z20
@@ -8734,6 +10164,163 @@ chunks_end:
 	VADDPS        X0, X2, X2
 	VBROADCASTSS  28(BX), X0
 	VMULPS        (DX), X0, X0
+	VADDPS        X0, X2, X2
+	VMOVUPS       X2, (AX)
+	VZEROUPPER
+	RET
+
+// func Nibblesx1Kept(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
+TEXT ·Nibblesx1Kept(SB), NOSPLIT, $0-72
+	VMOVDQU32    nibblecodes<>+0(SB), Z0
+	VMOVDQU32    nibblescales<>+0(SB), Z1
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         ldw+24(FP), AX
+	MOVQ         w+16(FP), CX
+	LEAQ         (AX)(AX*2), DX
+	ADDQ         CX, DX
+	MOVQ         AX, BX
+	SHLQ         $0x03, BX
+	ADDQ         CX, BX
+	MOVQ         y+32(FP), SI
+	MOVQ         ldy+40(FP), DI
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	MOVQ         chunks+48(FP), DI
+	TESTQ        DI, DI
+	JZ           chunks_end
+
+chunks:
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	PREFETCHT0 256(BX)
+	VMOVDQU32  (SI), Z8
+	VMOVDQU32  64(SI), Z9
+	VMOVDQU32  128(SI), Z10
+	VMOVDQU32  192(SI), Z11
+	VMOVDQU32  256(SI), Z12
+	VMOVDQU32  (CX), Z14
+	VMOVQ      64(CX), X13
+	VPERMW     Z14, Z1, Z16
+	VCVTPH2PS  Y16, Z16
+	VMOVDQA64  Z0, Z15
+	VPERMI2W   Z13, Z14, Z15
+	VPANDD     Z2, Z15, Z14
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VMOVDQA64  Z3, Z17
+	VPDPBUSD   Z8, Z14, Z17
+	VPDPBUSD   Z9, Z15, Z17
+	VPSLLD     $0x08, Z17, Z17
+	VPDPBUSD   Z10, Z14, Z17
+	VPDPBUSD   Z11, Z15, Z17
+	VPADDD     Z12, Z17, Z17
+	VCVTDQ2PS  Z17, Z17
+	VMULPS     Z16, Z17, Z17
+	VADDPS     Z17, Z4, Z4
+	VMOVDQU32  (CX)(AX*1), Z14
+	VMOVQ      64(CX)(AX*1), X13
+	VPERMW     Z14, Z1, Z16
+	VCVTPH2PS  Y16, Z16
+	VMOVDQA64  Z0, Z15
+	VPERMI2W   Z13, Z14, Z15
+	VPANDD     Z2, Z15, Z14
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VMOVDQA64  Z3, Z17
+	VPDPBUSD   Z8, Z14, Z17
+	VPDPBUSD   Z9, Z15, Z17
+	VPSLLD     $0x08, Z17, Z17
+	VPDPBUSD   Z10, Z14, Z17
+	VPDPBUSD   Z11, Z15, Z17
+	VPADDD     Z12, Z17, Z17
+	VCVTDQ2PS  Z17, Z17
+	VMULPS     Z16, Z17, Z17
+	VADDPS     Z17, Z5, Z5
+	VMOVDQU32  (CX)(AX*2), Z14
+	VMOVQ      64(CX)(AX*2), X13
+	VPERMW     Z14, Z1, Z16
+	VCVTPH2PS  Y16, Z16
+	VMOVDQA64  Z0, Z15
+	VPERMI2W   Z13, Z14, Z15
+	VPANDD     Z2, Z15, Z14
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VMOVDQA64  Z3, Z17
+	VPDPBUSD   Z8, Z14, Z17
+	VPDPBUSD   Z9, Z15, Z17
+	VPSLLD     $0x08, Z17, Z17
+	VPDPBUSD   Z10, Z14, Z17
+	VPDPBUSD   Z11, Z15, Z17
+	VPADDD     Z12, Z17, Z17
+	VCVTDQ2PS  Z17, Z17
+	VMULPS     Z16, Z17, Z17
+	VADDPS     Z17, Z6, Z6
+	VMOVDQU32  (DX), Z14
+	VMOVQ      64(DX), X13
+	VPERMW     Z14, Z1, Z16
+	VCVTPH2PS  Y16, Z16
+	VMOVDQA64  Z0, Z15
+	VPERMI2W   Z13, Z14, Z15
+	VPANDD     Z2, Z15, Z14
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VMOVDQA64  Z3, Z17
+	VPDPBUSD   Z8, Z14, Z17
+	VPDPBUSD   Z9, Z15, Z17
+	VPSLLD     $0x08, Z17, Z17
+	VPDPBUSD   Z10, Z14, Z17
+	VPDPBUSD   Z11, Z15, Z17
+	VPADDD     Z12, Z17, Z17
+	VCVTDQ2PS  Z17, Z17
+	VMULPS     Z16, Z17, Z17
+	VADDPS     Z17, Z7, Z7
+	ADDQ       $+72, CX
+	ADDQ       $+72, DX
+	ADDQ       $+288, BX
+	ADDQ       $+320, SI
+	DECQ       DI
+	JNZ        chunks
+
+chunks_end:
+	MOVQ          dst+0(FP), AX
+	MOVQ          ldd+8(FP), CX
+	MOVQ          norms+56(FP), CX
+	MOVQ          widths+64(FP), DX
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPS        Y0, Y5, Y0
+	VEXTRACTF32X4 $0x01, Y0, X2
+	VADDPS        X0, X2, X2
+	VMOVLHPS      X2, X1, X0
+	VMOVHLPS      X1, X2, X1
+	VADDPS        X1, X0, X0
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VADDPS        Y1, Y6, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VEXTRACTF64X4 $0x01, Z7, Y1
+	VADDPS        Y1, Y7, Y1
+	VEXTRACTF32X4 $0x01, Y1, X3
+	VADDPS        X1, X3, X3
+	VMOVLHPS      X3, X2, X1
+	VMOVHLPS      X2, X3, X2
+	VADDPS        X2, X1, X1
+	VSHUFPS       $0x88, X1, X0, X2
+	VSHUFPS       $0xdd, X1, X0, X0
+	VADDPS        X0, X2, X2
+	VBROADCASTSS  4(DX), X0
+	VMULPS        (CX), X0, X0
 	VADDPS        X0, X2, X2
 	VMOVUPS       X2, (AX)
 	VZEROUPPER

@@ -9,6 +9,11 @@ package avx512
 //go:noescape
 func I2SRow(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
+// I2SRowKept multiplies 1 row of 2-bit codes with 1 row of activations.
+//
+//go:noescape
+func I2SRowKept(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+
 // I2Sx1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
 //go:noescape
@@ -43,6 +48,11 @@ func I2Sx6(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr
 //
 //go:noescape
 func TQ2Row(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
+
+// TQ2RowKept multiplies 1 row of 2-bit codes with 1 row of activations.
+//
+//go:noescape
+func TQ2RowKept(dst *float32, ldd uintptr, w *byte, ldw uintptr, a *int8, lda uintptr, chunks uintptr, tail uintptr, sums *int32, scales *float32, scale float32, next *byte, step uintptr)
 
 // TQ2x1 multiplies 4 rows of 2-bit codes with 1 rows of activations.
 //
@@ -89,6 +99,16 @@ func Screen6x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy ui
 //go:noescape
 func Screen8x1(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
+// Screen6x1Kept bounds the products of 4 rows of 6-bit codes with 1 rows of activations.
+//
+//go:noescape
+func Screen6x1Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x1Kept bounds the products of 4 rows of 8-bit codes with 1 rows of activations.
+//
+//go:noescape
+func Screen8x1Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
 // Screen6x2 bounds the products of 4 rows of 6-bit codes with 2 rows of activations.
 //
 //go:noescape
@@ -98,6 +118,16 @@ func Screen6x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy ui
 //
 //go:noescape
 func Screen8x2(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen6x2Kept bounds the products of 4 rows of 6-bit codes with 2 rows of activations.
+//
+//go:noescape
+func Screen6x2Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x2Kept bounds the products of 4 rows of 8-bit codes with 2 rows of activations.
+//
+//go:noescape
+func Screen8x2Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Screen6x3 bounds the products of 4 rows of 6-bit codes with 3 rows of activations.
 //
@@ -109,6 +139,16 @@ func Screen6x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy ui
 //go:noescape
 func Screen8x3(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
+// Screen6x3Kept bounds the products of 4 rows of 6-bit codes with 3 rows of activations.
+//
+//go:noescape
+func Screen6x3Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x3Kept bounds the products of 4 rows of 8-bit codes with 3 rows of activations.
+//
+//go:noescape
+func Screen8x3Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
 // Screen6x4 bounds the products of 4 rows of 6-bit codes with 4 rows of activations.
 //
 //go:noescape
@@ -118,6 +158,16 @@ func Screen6x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy ui
 //
 //go:noescape
 func Screen8x4(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen6x4Kept bounds the products of 4 rows of 6-bit codes with 4 rows of activations.
+//
+//go:noescape
+func Screen6x4Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
+
+// Screen8x4Kept bounds the products of 4 rows of 8-bit codes with 4 rows of activations.
+//
+//go:noescape
+func Screen8x4Kept(dst *float32, ldd uintptr, six *byte, low *byte, y *int16, ldy uintptr, chunks uintptr, bases *int32, coefs *float32, widths *float32)
 
 // Coarsex1 bounds the products of 4 rows of 8-bit codes with 1 rows of 8-bit activations.
 //
@@ -198,6 +248,11 @@ func Nibblesx3(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uin
 //
 //go:noescape
 func Nibblesx4(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
+
+// Nibblesx1Kept bounds the products of 4 rows of Q4_0 with 1 rows of activations.
+//
+//go:noescape
+func Nibblesx1Kept(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy uintptr, chunks uintptr, norms *float32, widths *float32)
 
 // DotF32 multiplies 1 rows of float32 with 1 rows of activations.
 //

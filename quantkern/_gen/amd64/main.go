@@ -19,23 +19,27 @@ func main() {
 	case "avx512":
 		wide = true
 		for _, l := range layouts {
-			ternaryStream(l)
+			ternaryStream(l, true)
+			ternaryStream(l, false)
 			for n := 1; n <= 6; n++ {
 				ternaryTile(l, n)
 			}
 		}
 		quantize512()
 		for n := 1; n <= 4; n++ {
-			screenTile(n, 6)
-			screenTile(n, 8)
+			for _, past := range []bool{true, false} {
+				screenTile(n, 6, past)
+				screenTile(n, 8, past)
+			}
 		}
 		for n := 1; n <= 6; n++ {
 			coarseTile(n, false)
 			coarseTile(n, true)
 		}
 		for n := 1; n <= 4; n++ {
-			nibbleTile(n)
+			nibbleTile(n, true)
 		}
+		nibbleTile(1, false)
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)

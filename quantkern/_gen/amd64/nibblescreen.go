@@ -72,8 +72,11 @@ func (n nibbles) add(low, high, scale, acc reg.VecVirtual, y func(disp int) Op) 
 //
 // where dot is 256·Σ q·high + Σ q·low + base of the eight values of a lane. A
 // single row of activations stays in registers for all rows of weights.
-func nibbleTile(n int) {
-	name := fmt.Sprintf("Nibblesx%d", n)
+func nibbleTile(n int, past bool) {
+	name, fetch := fmt.Sprintf("Nibblesx%d", n), PREFETCHT0
+	if n == 1 {
+		name, fetch = towards(name, past)
+	}
 	function(name, "func(dst *float32, ldd uintptr, w *byte, ldw uintptr, y *byte, ldy, chunks uintptr, norms, widths *float32)",
 		fmt.Sprintf("%s bounds the products of 4 rows of Q4_0 with %d rows of activations.", name, n))
 	unpacker, ldw := newNibbles(), arg("ldw")
@@ -88,10 +91,6 @@ func nibbleTile(n int) {
 		for r := range acc[i] {
 			acc[i][r] = newLanes().zero()
 		}
-	}
-	fetch := PREFETCHT0
-	if n == 1 {
-		fetch = PREFETCHNTA // see ternaryStream
 	}
 	loop("chunks", arg("chunks"), func() {
 		for line := range (nibbleRows*nibbleChunk + 63) / 64 {

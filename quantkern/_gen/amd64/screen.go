@@ -116,8 +116,8 @@ func dots4(n int) [][]reg.VecVirtual {
 //
 // Codes are multiplied as they are stored, 128 above what they mean: bases[i] is what
 // is too much. Sums go modulo 2^32, the result does not exceed it.
-func screenTile(n, bits int) {
-	name := fmt.Sprintf("Screen%dx%d", bits, n)
+func screenTile(n, bits int, past bool) {
+	name, fetch := towards(fmt.Sprintf("Screen%dx%d", bits, n), past)
 	function(name, "func(dst *float32, ldd uintptr, six, low *byte, y *int16, ldy, chunks uintptr, bases *int32, coefs, widths *float32)",
 		fmt.Sprintf("%s bounds the products of 4 rows of %d-bit codes with %d rows of activations.", name, bits, n))
 	p, bytes := newPlanes(bits), constant(0x00ff00ff)[0]
@@ -128,7 +128,7 @@ func screenTile(n, bits int) {
 		ahead = 64
 	}
 	loop("chunks", arg("chunks"), func() { // past the larger caches: see ternaryStream
-		p.fetch(PREFETCHNTA, Mem{Base: p.six, Disp: ahead * chunkSix}, Mem{Base: p.low, Disp: ahead * chunkLow})
+		p.fetch(fetch, Mem{Base: p.six, Disp: ahead * chunkSix}, Mem{Base: p.low, Disp: ahead * chunkLow})
 		u, low := p.load(), p.loadLow()
 		var even [screenRows]reg.VecVirtual
 		for r := range u {

@@ -278,13 +278,23 @@ func foldBlocks(x []reg.VecVirtual) reg.VecVirtual {
 	return even
 }
 
+// towards gives the prefetch of a kernel whose weights are read once a token, and its name: past the larger caches to
+// the first one, or through all of them, for processors that have few loads under way past the second.
+func towards(name string, past bool) (string, func(Op)) {
+	if past {
+		return name, PREFETCHNTA
+	}
+	return name + "Kept", PREFETCHT0
+}
+
 // ternaryStream emits the product of 1 row with 1 activation row, for when
 // memory is the limit: one stream, far prefetch, and no shifts: each quarter of
 // the codes stays at its place in the byte and the accumulators are shifted
 // once at the end. What is fetched is read once a token and need not go through
-// the larger caches, which would have to write it on.
-func ternaryStream(l layout) {
-	function(l.name+"Row", ternarySignature, l.name+"Row multiplies 1 row of 2-bit codes with 1 row of activations.")
+// the larger caches, which would have to write it on (past).
+func ternaryStream(l layout, past bool) {
+	name, fetch := towards(l.name+"Row", past)
+	function(name, ternarySignature, name+" multiplies 1 row of 2-bit codes with 1 row of activations.")
 	w, a, next := arg("w"), arg("a"), arg("next")
 	var acc, mask [4]reg.VecVirtual
 	for q, shift := range l.shifts {
@@ -306,7 +316,7 @@ func ternaryStream(l layout) {
 		}
 	}
 	loop("chunks", arg("chunks"), func() {
-		PREFETCHNTA(Mem{Base: next})
+		fetch(Mem{Base: next})
 		ADDQ(I32(int32(l.step)), next)
 		chunk(nil)
 		ADDQ(I32(int32(l.step)), w)
