@@ -43,11 +43,12 @@ func clusterShared(dim, eights int) int { return 256*dim + 16 + eights*(3072+64*
 // clusterSize is the size of clusters for so many rows, an index of clusterSizes: the largest ones of which all are
 // at work at once.
 func (g *gpu) clusterSize(spec *graph.Block, rows int) int {
-	size := 0
-	for most := &g.kern.attention(spec.KeyDim).mostClusters; rows*spec.KVHeads > most[size] && size+1 < len(most); {
-		size++
+	for size, most := range g.kern.attention(spec.KeyDim).mostClusters {
+		if rows*spec.KVHeads <= most {
+			return size
+		}
 	}
-	return size
+	return len(clusterSizes) - 1
 }
 
 // attendClusters is attention for a step whose KV heads of a row are a cluster's each.

@@ -246,7 +246,7 @@ func (g *gpu) Close() error {
 		g.scratch.drop()
 		g.packing.drop()
 		g.steps.drop()
-		g.staging.drop(g) //nolint:errcheck // remembered
+		g.staging.drop()
 		if g.answers != nil {
 			g.fail("closing", g.answers.Free()) //nolint:errcheck // remembered
 		}

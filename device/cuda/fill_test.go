@@ -16,7 +16,7 @@ import (
 	"tritflow/quantkern"
 )
 
-// What is brought in pieces by way of both halves of the staging memory is what was written, rows wider than a half included.
+// What is brought in pieces by way of both slots of the staging memory is what was written, rows wider than a slot included.
 func TestFill(t *testing.T) {
 	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
 		return
@@ -32,7 +32,7 @@ func TestFill(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct{ n, width int }{{0, 5}, {1, 1}, {3, 100}, {70, 1 << 20}, {5000, 6913}, {3, stagingHalf + 17}, {9, 64}} {
+	for _, c := range []struct{ n, width int }{{0, 5}, {1, 1}, {3, 100}, {70, 1 << 20}, {5000, 6913}, {3, 2*stagingPiece + 17}, {9, 64}} {
 		err := g.queue.do(func() error {
 			m, err := g.take(device.Weights, "a test", int64(c.n*c.width))
 			if err != nil {

@@ -202,8 +202,7 @@ func (p *blocks) runSpan(s *step) error {
 		return err
 	}
 	args := p.spanArgs(s, &sp.room, sp.area)
-	sp.k.together = !g.sole()
-	return g.fail("decoding", sp.k.run(g.stream, driver.Dim{X: sp.ctas}, spanAll, sp.shared, !sp.k.together, &args))
+	return g.runTogether(sp.k, sp.ctas, spanAll, sp.shared, &args)
 }
 
 // spanArgs says where a step's things are.

@@ -3,7 +3,6 @@
 package cuda
 
 import (
-	"tritflow/device/cuda/driver"
 	"tritflow/graph"
 )
 
@@ -98,6 +97,5 @@ func (p *blocks) runFewSpan(s *step) error {
 	of := p.spanArgs(s, &f.room, f.area)
 	n := copy(args[:], of[:])
 	args[n], args[n+1], args[n+2] = uint64(t.rows), uint64(f.room.m.ptr.Offset(bytes(f.room.chunks)-coded)), uint64(f.wide)
-	f.k.together = !g.sole()
-	return g.fail("decoding", f.k.run(g.stream, driver.Dim{X: f.ctas}, fewSpanAll, f.shared, !f.k.together, &args))
+	return g.runTogether(f.k, f.ctas, fewSpanAll, f.shared, &args)
 }

@@ -112,10 +112,42 @@ type steps struct {
 	mem   arena
 }
 
+// slot is pinned memory, and when what reads it has done so.
 type slot struct {
 	host *driver.HostBuffer
 	used driver.Event
 	busy bool
+}
+
+// free waits until nobody reads the slot, and makes sure of so many bytes. On the queue.
+func (sl *slot) free(g *gpu, bytes int) error {
+	if sl.busy {
+		done, err := sl.used.Done()
+		if err == nil && !done {
+			err = sl.used.Synchronize()
+		}
+		if err != nil {
+			return g.fail("waiting for a copy", err)
+		}
+		sl.busy = false
+	}
+	if sl.host == nil {
+		e, err := g.ctx.NewEvent(false)
+		if err != nil {
+			return g.fail("making an event", err)
+		}
+		sl.used = e
+	}
+	return g.hostRoom(&sl.host, bytes)
+}
+
+// drop gives it back; the stream has been waited for.
+func (sl *slot) drop() {
+	if sl.host != nil {
+		sl.host.Free()    //nolint:errcheck // the device is closing
+		sl.used.Destroy() //nolint:errcheck // the device is closing
+		sl.host = nil
+	}
 }
 
 // brought are words on the host that are to be in the GPU's memory.
@@ -164,23 +196,9 @@ func (s *steps) room(g *gpu, t *tables) (driver.Ptr, error) {
 // stow puts the tables into a slot, from where somebody has to bring them. On the queue.
 func (g *gpu) stow(t *tables) (w brought, sl *slot, err error) {
 	s := &g.steps
-	bytes := 4 * len(t.words)
 	sl = &s.slots[s.next]
 	s.next = (s.next + 1) % len(s.slots)
-	if sl.busy {
-		if err := sl.used.Synchronize(); err != nil {
-			return w, nil, g.fail("waiting for a step", err)
-		}
-		sl.busy = false
-	}
-	if sl.host == nil {
-		e, err := g.ctx.NewEvent(false)
-		if err != nil {
-			return w, nil, g.fail("making an event", err)
-		}
-		sl.used = e
-	}
-	if err := g.hostRoom(&sl.host, bytes); err != nil {
+	if err := sl.free(g, 4*len(t.words)); err != nil {
 		return w, nil, err
 	}
 	w.words = len(t.words)
@@ -194,11 +212,7 @@ func (g *gpu) stow(t *tables) (w brought, sl *slot, err error) {
 
 func (s *steps) drop() {
 	for i := range s.slots {
-		if sl := &s.slots[i]; sl.host != nil {
-			sl.host.Free()    //nolint:errcheck // the device is closing
-			sl.used.Destroy() //nolint:errcheck // the device is closing
-			sl.host = nil
-		}
+		s.slots[i].drop()
 	}
 	s.mem.drop()
 }

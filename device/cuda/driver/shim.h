@@ -15,10 +15,10 @@ struct tf_config {
 	int dependent, cooperative;
 };
 
-static inline CUresult tf_launch_ex(CUfunction f, const struct tf_config *c, CUstream s, void **params) {
-	CUlaunchAttribute attrs[3];
+// The driver's form of c, whose attributes lie in attrs.
+static inline CUlaunchConfig tf_launch_config(const struct tf_config *c, CUlaunchAttribute attrs[3], CUstream s) {
 	unsigned int n = 0;
-	memset(attrs, 0, sizeof attrs);
+	memset(attrs, 0, 3 * sizeof *attrs);
 	if (c->cluster[0]) {
 		attrs[n].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
 		attrs[n].value.clusterDim.x = c->cluster[0];
@@ -38,22 +38,19 @@ static inline CUresult tf_launch_ex(CUfunction f, const struct tf_config *c, CUs
 		.blockDimX = c->block[0], .blockDimY = c->block[1], .blockDimZ = c->block[2],
 		.sharedMemBytes = c->shared, .hStream = s, .attrs = attrs, .numAttrs = n,
 	};
+	return config;
+}
+
+static inline CUresult tf_launch_ex(CUfunction f, const struct tf_config *c, CUstream s, void **params) {
+	CUlaunchAttribute attrs[3];
+	CUlaunchConfig config = tf_launch_config(c, attrs, s);
 	return cuLaunchKernelEx(&config, f, params, NULL);
 }
 
 // How many clusters of c's shape can be at work at once.
 static inline CUresult tf_max_clusters(int *n, CUfunction f, const struct tf_config *c) {
-	CUlaunchAttribute attr;
-	memset(&attr, 0, sizeof attr);
-	attr.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-	attr.value.clusterDim.x = c->cluster[0];
-	attr.value.clusterDim.y = c->cluster[1];
-	attr.value.clusterDim.z = c->cluster[2];
-	CUlaunchConfig config = {
-		.gridDimX = c->grid[0], .gridDimY = c->grid[1], .gridDimZ = c->grid[2],
-		.blockDimX = c->block[0], .blockDimY = c->block[1], .blockDimZ = c->block[2],
-		.sharedMemBytes = c->shared, .attrs = &attr, .numAttrs = 1,
-	};
+	CUlaunchAttribute attrs[3];
+	CUlaunchConfig config = tf_launch_config(c, attrs, NULL);
 	return cuOccupancyMaxActiveClusters(n, f, &config);
 }
 

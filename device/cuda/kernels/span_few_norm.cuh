@@ -10,8 +10,7 @@ __device__ __forceinline__ void tell_codes(const int tid, FewShared &sh, const W
     const int warp = tid >> 5, lane = tid & 31, fours = w.cols / 4, quads = w.stride / 4;
     const uint4 *from = (const uint4 *)src + tid;
     float4 weight[V], v[V];
-#pragma unroll
-    for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
+    norm_weights(weight, tid, fours, n);
     read_quads(v, tid, fours, from, awaited);
     norm_quads(v, weight, tid, fours, sh.norm, w, n);
     uint32_t top = 0;

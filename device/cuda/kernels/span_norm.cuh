@@ -27,6 +27,12 @@ template <int V> __device__ __forceinline__ void read_quads(float4 (&v)[V], int 
     for (int i = 0; i < V; i++) v[i] = make_float4(__uint_as_float(raw[i].x), __uint_as_float(raw[i].y), __uint_as_float(raw[i].z), __uint_as_float(raw[i].w));
 }
 
+// norm_weights reads the row's weights; zeros where it is not normalized.
+template <int V> __device__ __forceinline__ void norm_weights(float4 (&weight)[V], int tid, int fours, const SpanNorm &n) {
+#pragma unroll
+    for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
+}
+
 // norm_quads normalizes the row, if it has weights.
 template <int V> __device__ __forceinline__ void norm_quads(float4 (&v)[V], const float4 (&weight)[V], int tid, int fours, NormScratch &scratch, const Way &w, const SpanNorm &n) {
     const int warp = tid >> 5, lane = tid & 31;
@@ -53,8 +59,7 @@ __device__ __forceinline__ void make_codes(const int tid, SpanShared &sh, const 
     const int warp = tid >> 5, lane = tid & 31, fours = w.cols / 4, quads = w.stride / 4;
     const uint4 *from = (const uint4 *)src + tid;
     float4 weight[V], v[V];
-#pragma unroll
-    for (int i = 0; i < V; i++) weight[i] = n.weight && tid + i * spanThreads < fours ? ((const float4 *)n.weight)[tid + i * spanThreads] : make_float4(0, 0, 0, 0);
+    norm_weights(weight, tid, fours, n);
     if (awaited) {
         // Tiles that some CTAs have more than others are the last ones.
         if (warp == 0) await_first(src + w.cols - 1 - 16 * (blockIdx.x & 3));
