@@ -18,7 +18,6 @@ type squares struct {
 	operand int
 	shared  []int
 	own     []squaresOwn // per worker
-	done    []atomic.Int32
 	kept    []atomic.Int32
 
 	hold    atomic.Bool // the next piece
@@ -32,13 +31,15 @@ type squares struct {
 type squaresOwn struct {
 	operand int
 	results []int
+	done    []atomic.Int32
 }
 
 func newSquares(n, workers int) *squares {
-	s := &squares{shared: make([]int, n), own: make([]squaresOwn, workers), done: make([]atomic.Int32, n), kept: make([]atomic.Int32, n),
+	s := &squares{shared: make([]int, n), own: make([]squaresOwn, workers), kept: make([]atomic.Int32, n),
 		held: make(chan int, 1), release: make(chan struct{}), left: make(chan struct{}), after: func() {}}
 	for w := range s.own {
 		s.own[w].results = make([]int, n)
+		s.own[w].done = make([]atomic.Int32, n)
 	}
 	return s
 }
@@ -56,7 +57,7 @@ func (s *squares) task() *task {
 			s.wait(worker)
 			for i := lo; i < hi; i++ {
 				me.results[i] = (me.operand + i) * (me.operand + i)
-				s.done[i].Add(1)
+				me.done[i].Add(1)
 			}
 		},
 		keep: func(worker, lo, hi int) {
@@ -123,16 +124,10 @@ func TestLate(t *testing.T) {
 				s.after, s.early = after, name == "begins"
 				s.run(t, team, 3)
 				s.hold.Store(true)
-				for i := range s.done {
-					s.done[i].Store(0)
-				}
 				s.run(t, team, 5)
 				late := <-s.held
-				for i := range s.done {
-					if n := s.done[i].Load(); n != 1 {
-						t.Errorf("index %d was done %d times without the one who is late", i, n)
-					}
-				}
+				did := &s.own[late].done
+				before := sum(*did)
 				operand := 5
 				for ; i > 0 && operand < 20; operand++ { // the first is released before another job
 					s.run(t, team, operand)
@@ -147,7 +142,6 @@ func TestLate(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				before := sum(s.done)
 				if team.workers[late].busy.Load() != true {
 					t.Error("the late worker is not busy")
 				}
@@ -156,7 +150,7 @@ func TestLate(t *testing.T) {
 				s.check(t, operand)
 				team.settle()
 				s.check(t, operand)
-				if n := sum(s.done) - before; s.early && n != 0 {
+				if n := sum(*did) - before; s.early && n != 0 {
 					t.Errorf("it did %d indices without operands", n)
 				}
 				all := sync.WaitGroup{}
