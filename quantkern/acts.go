@@ -24,8 +24,12 @@ const (
 //
 //	natural   a0 a1 a2 a3 b0 b1 b2 b3      (each 32 values)
 //	paired    a0 b0 a1 b1 a2 b2 a3 b3
+//
+// For tile registers, and from leastPanelRows on, each 64 values of that lie with those of
+// fifteen other rows: value 64k+j of row 16g+i at 16·stride·g + 1024k + 64i + j.
 type Acts struct {
 	rows, cols, stride int
+	tiled              bool
 	q                  []int8
 	scale              []float32
 	sum                []int32
@@ -34,8 +38,12 @@ type Acts struct {
 // Reset makes room for rows × cols values, whose contents are undefined.
 func (a *Acts) Reset(rows, cols int) {
 	stride := (cols + chunkCodes - 1) / chunkCodes * chunkCodes
-	a.rows, a.cols, a.stride = rows, cols, stride
-	a.q = grow(a.q, rows*stride)
+	a.rows, a.cols, a.stride, a.tiled = rows, cols, stride, active.panels.inTiles(rows, cols)
+	room := rows
+	if a.tiled { // tiles are read whole, two at a time
+		room = (rows + 2*actTileRows - 1) / (2 * actTileRows) * (2 * actTileRows)
+	}
+	a.q = grow(a.q, room*stride)
 	a.scale = grow(a.scale, rows)
 	a.sum = grow(a.sum, rows)
 }
@@ -51,29 +59,50 @@ func (a *Acts) Quantize(i int, x []float32) {
 	if len(x) != a.cols {
 		panic(fmt.Sprintf("quantkern: quantizing %d values as a row of %d", len(x), a.cols))
 	}
-	q := a.q[i*a.stride : (i+1)*a.stride]
 	if active.quantize == nil || a.cols == 0 || a.cols%halfCodes != 0 {
-		a.scale[i] = QuantizeRow(q[:a.cols], x)
+		a.scale[i] = QuantizeRow(a.row(i)[:a.cols], x)
 		a.arrange(i)
 		return
 	}
 	tail := a.cols / halfCodes % 2
-	if tail == 1 {
-		clear(q[a.stride-chunkCodes:])
-	}
 	s, ok := scaleFor(active.absMaxBits(&x[0], uintptr(a.cols/Lanes)))
 	a.scale[i], a.sum[i] = s, 0
 	if !ok {
-		clear(q)
+		a.clear(i, 0)
 		return
 	}
-	a.sum[i] = active.quantize(&q[0], &x[0], uintptr(a.cols/chunkCodes), uintptr(tail), s)
+	if tail == 1 {
+		a.clear(i, a.stride-chunkCodes)
+	}
+	quantize := active.quantize
+	if a.tiled {
+		quantize = active.panels.quantize
+	}
+	a.sum[i] = quantize(&a.q[a.at(i, 0)], &x[0], uintptr(a.cols/chunkCodes), uintptr(tail), s)
+}
+
+// at is where value v of row i lies, counted in the tier's order.
+func (a *Acts) at(i, v int) int {
+	if !a.tiled {
+		return i*a.stride + v
+	}
+	return i/actTileRows*actTileRows*a.stride + v/tileCodes*actTile + i%actTileRows*tileCodes + v%tileCodes
+}
+
+// row is row i where rows are not in tiles.
+func (a *Acts) row(i int) []int8 { return a.q[i*a.stride : (i+1)*a.stride] }
+
+// clear zeroes row i from value v on, a multiple of a tile's.
+func (a *Acts) clear(i, v int) {
+	for ; v < a.stride; v += tileCodes {
+		clear(a.q[a.at(i, v):][:tileCodes])
+	}
 }
 
 // arrange brings row i, whose values stand in the order of the columns, into
 // the tier's order and adds it up.
 func (a *Acts) arrange(i int) {
-	q := a.q[i*a.stride : (i+1)*a.stride]
+	q := a.row(i)
 	clear(q[a.cols:])
 	a.sum[i] = 0
 	for _, v := range q {
@@ -87,12 +116,14 @@ func (a *Acts) arrange(i int) {
 // natural returns row i in the order of the columns; buf (len stride) is used
 // where the order must be put right.
 func (a *Acts) natural(i int, buf []int8) []int8 {
-	q := a.q[i*a.stride : (i+1)*a.stride]
-	if active.paired {
-		copy(buf, q)
-		q = buf[:a.stride]
-		permute(q, func(place int) int { return 4*(place%2) + place/2 })
+	if !active.paired {
+		return a.row(i)[:a.cols]
 	}
+	q := buf[:a.stride]
+	for v := 0; v < a.stride; v += tileCodes {
+		copy(q[v:v+tileCodes], a.q[a.at(i, v):])
+	}
+	permute(q, func(place int) int { return 4*(place%2) + place/2 })
 	return q[:a.cols]
 }
 

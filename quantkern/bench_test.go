@@ -3,6 +3,7 @@ package quantkern
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // Bytes are those of the packed weights, of both vectors, of the keys and
@@ -45,6 +46,41 @@ func BenchmarkMulTernaryStream(b *testing.B) {
 			for b.Loop() {
 				MulTernary(dst, rows, w, 0, rows, acts, &scratch)
 			}
+		})
+	}
+}
+
+// BenchmarkMulTernaryRows multiplies many activation rows; "of peak" is against Int8Probe.
+func BenchmarkMulTernaryRows(b *testing.B) {
+	const cols, rounds = 2560, 1 << 17
+	const rows, matrices = 2560, 100 // no cache holds them
+	rng := newRand(48)
+	start := time.Now()
+	Int8Probe(rounds)
+	peak := float64(rounds*ProbeProducts) / time.Since(start).Seconds()
+	w := ternaryMatrix(b, rng, "I2_S", matrices*rows, cols, true)
+	var parts [matrices]Ternary
+	for i := range parts {
+		parts[i] = Ternary{Codec: w.Codec, Rows: rows, Cols: cols, Data: w.Data[i*rows*cols/4:][:rows*cols/4], Uniform: true, Scale: w.Scale}
+	}
+	for _, n := range []int{4, 8, 16, 32, 64, 512} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var acts Acts
+			var scratch Scratch
+			acts.Reset(n, cols)
+			for i := range n {
+				acts.Quantize(i, floats(rng, cols))
+			}
+			dst := make([]float32, n*rows)
+			for b.Loop() {
+				for i := range parts {
+					MulTernary(dst, rows, &parts[i], 0, rows, &acts, &scratch)
+				}
+			}
+			products := float64(matrices*rows*cols*n) * float64(b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(products/1e9, "G/s")
+			b.ReportMetric(products/peak, "of_peak")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

@@ -26,6 +26,11 @@ func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scra
 	}
 	if w.scaledCopy() {
 		r0 = mulBlocks(dst, stride, w, r0, r1, a, scratch)
+	} else if a.tiled {
+		if active.panels.takes(w) {
+			mulPanels(dst, stride, w, r0, r1, a, scratch)
+			return
+		}
 	} else if t, ok := ternaryKernels(w); ok {
 		r0 = mulTiles(dst, stride, w, r0, r1, a, t)
 	}
@@ -41,6 +46,14 @@ func ternaryKernels(w *Ternary) (t tiles, ok bool) {
 	return t, ok && w.Uniform && w.Cols > 0 && w.Cols%halfCodes == 0
 }
 
+// rowBytes is the size of a row of a matrix with kernels.
+func (t *Ternary) rowBytes() int {
+	if t.Codec.BlockBytes > 0 {
+		return t.Cols / t.Codec.BlockValues * t.Codec.BlockBytes
+	}
+	return t.Cols / 4
+}
+
 // pick chooses the kernel for the first of the given number of activation rows
 // and says how many it takes: as equal shares as tiles allow.
 func (t tiles) pick(rows int) (tile ternaryTile, n int) {
@@ -52,10 +65,7 @@ func (t tiles) pick(rows int) (tile ternaryTile, n int) {
 // mulTiles multiplies whole groups of four rows and returns the first row that
 // is left.
 func mulTiles(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, t tiles) int {
-	rowBytes := w.Cols / 4
-	if w.Codec.BlockBytes > 0 {
-		rowBytes = w.Cols / w.Codec.BlockValues * w.Codec.BlockBytes
-	}
+	rowBytes := w.rowBytes()
 	chunks, tail := uintptr(w.Cols/chunkCodes), uintptr(w.Cols/halfCodes%2)
 	if t.row != nil && a.rows == 1 {
 		for r := r0; r < r1; r++ {

@@ -17,14 +17,16 @@ type Scratch struct {
 	sums    []float32 // values added up, of several rows
 	one     []float32 // one product
 	codes   []int8    // codes of a group of a Screen
+	tiles   []byte    // codes of a panel
+	dots    []int32   // of a panel
 	halves  halfActs  // activation rows for matrices with scales of blocks
 }
 
 // Bytes is the memory that the scratch holds.
 func (s *Scratch) Bytes() int {
-	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) + cap(s.codes) + s.halves.bytes() +
+	return 8*(cap(s.acts)+cap(s.weights)) + cap(s.trits) + cap(s.codes) + cap(s.tiles) + s.halves.bytes() +
 		2*cap(s.half) +
-		4*(cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores)+cap(s.sums)+cap(s.one))
+		4*(cap(s.dots)+cap(s.scales)+cap(s.row)+cap(s.query)+cap(s.scores)+cap(s.sums)+cap(s.one))
 }
 
 // blocksOf is the number of scales of a row.

@@ -27,6 +27,12 @@ type Strategy struct {
 
 // Strategy is how MulTernary multiplies n ≥ 1 activation rows.
 func (w *Ternary) Strategy(n int) Strategy {
+	if p := &active.panels; p.inTiles(n, w.Cols) {
+		if p.takes(w) {
+			return Strategy{p.kernelName(w, n), InPlace}
+		}
+		return Strategy{generic.name, Decoded}
+	}
 	t, ok := ternaryKernels(w)
 	switch {
 	case !ok:

@@ -15,35 +15,35 @@ func TestStrategyIsWhatRuns(t *testing.T) {
 			real := active
 			defer func() { active = real }()
 			for _, typ := range []string{"I2_S", "TQ2_0", "TQ1_0", "F16", "F32", "Q8_0", "Q6_K"} {
-				for _, cols := range []int{256, 264} {
-					c := mustLookup(t, typ)
-					if c.Check(8, cols) != nil {
+				for _, shape := range []shape{{8, 256}, {8, 264}, {40, 256}} {
+					c, rows, cols := mustLookup(t, typ), shape.rows, shape.cols
+					if c.Check(rows, cols) != nil {
 						continue
 					}
-					for _, n := range []int{1, 2, 3, 4, 7, 8, 13} {
+					for _, n := range []int{1, 2, 3, 4, 7, 8, 13, 17, 33} {
 						active = real
 						r := rand.New(rand.NewPCG(1, uint64(n)))
-						data := randomMatrix(t, r, c, 8, cols)
+						data := randomMatrix(t, r, c, rows, cols)
 						var s Strategy
 						if c.Ternary {
-							w, err := NewTernary(c, data, 8, cols)
+							w, err := NewTernary(c, data, rows, cols)
 							if err != nil {
 								t.Fatal(err)
 							}
 							s = w.Strategy(n)
 						} else {
-							s = DenseStrategy(c, data, 8, cols, n)
+							s = DenseStrategy(c, data, rows, cols, n)
 						}
 						called := map[string]bool{}
 						active = spied(real, called, data)
-						multiply(t, make([]float32, 8*n), 8, c, data, 8, cols, normalsWithin(r, n*cols), n)
+						multiply(t, make([]float32, rows*n), rows, c, data, rows, cols, normalsWithin(r, n*cols), n)
 						if s.Kernel == generic.name && len(called) > 0 || s.Kernel != generic.name && !called[s.Kernel] {
-							t.Errorf("%s on %s, %d columns, %d rows: %+v, but called were %v", typ, name, cols, n, s, called)
+							t.Errorf("%s on %s, %+v, %d rows: %+v, but called were %v", typ, name, shape, n, s, called)
 						}
 						if s.Kernel != generic.name && called[dataRead] != (s.Access == InPlace) {
-							t.Errorf("%s on %s, %d columns, %d rows: %+v, but the file's bytes were read by a kernel: %v", typ, name, cols, n, s, called[dataRead])
+							t.Errorf("%s on %s, %+v, %d rows: %+v, but the file's bytes were read by a kernel: %v", typ, name, shape, n, s, called[dataRead])
 						}
-						if s.Kernel != generic.name && !strings.HasPrefix(s.Kernel, strings.TrimSuffix(name, "_dotprod")+".") {
+						if s.Kernel != generic.name && !strings.HasPrefix(s.Kernel, strings.TrimSuffix(name, "_dotprod")+".") && (name != "amx" || !strings.HasPrefix(s.Kernel, "avx512.")) {
 							t.Errorf("%s on %s: a kernel of another tier, %s", typ, name, s.Kernel)
 						}
 					}
@@ -91,6 +91,24 @@ func spied(real *tier, called map[string]bool, data []byte) *tier {
 			s.rows = append(s.rows, ternary(f))
 		}
 		spy.tiles[codec] = s
+	}
+	spy.panels.unpack = map[string]unpackPanel{}
+	for codec, f := range real.panels.unpack {
+		spy.panels.unpack[codec] = func(dst, w *byte, ldw, chunks, tail uintptr, next *byte) {
+			note(kernelName(f), w)
+			f(dst, w, ldw, chunks, tail, next)
+		}
+	}
+	spy.panels.few = map[string][2]fewPanel{}
+	for codec, k := range real.panels.few {
+		var s [2]fewPanel
+		for i, f := range k {
+			s[i] = func(dots *int32, a *int8, lda uintptr, w *byte, ldw, chunks uintptr, tiles *byte, rows uintptr) {
+				note(kernelName(f), w)
+				f(dots, a, lda, w, ldw, chunks, tiles, rows)
+			}
+		}
+		spy.panels.few[codec] = s
 	}
 	spy.packed = map[string]packed{}
 	for codec, p := range real.packed {

@@ -19,6 +19,7 @@ type tier struct {
 	paired   bool
 	quantize func(q *int8, x *float32, chunks, tail uintptr, s float32) int32
 	tiles    map[string]tiles
+	panels   panels
 
 	dotF32, dotF16 denseTiles
 
@@ -132,7 +133,7 @@ func (e *TierError) Error() string {
 		e.Name, strings.Join(e.Have, ", "))
 }
 
-// Tier names the kernels in use: generic, avx2, avx512, neon or neon_dotprod.
+// Tier names the kernels in use: generic, avx2, avx512, amx, neon or neon_dotprod.
 // The error is a *TierError when the environment variable TRITFLOW_ISA names
 // others than this machine has.
 func Tier() (string, error) { return active.name, errActive }

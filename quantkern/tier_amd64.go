@@ -3,25 +3,33 @@
 package quantkern
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/klauspost/cpuid/v2"
 
+	"tritflow/quantkern/amx"
 	"tritflow/quantkern/avx2"
 	"tritflow/quantkern/avx512"
 )
 
 // available lists the vector tiers of this processor, best first. The AVX-512
 // kernels use no VBMI: some virtual machines announce it and trap.
-func available() []*tier {
+var available = sync.OnceValue(func() []*tier {
 	var tiers []*tier
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX2, cpuid.F16C) {
 		tierAVX512.fetchPast(cpuid.CPU.VendorID == cpuid.AMD)
+		if cpuid.CPU.Supports(cpuid.AMXTILE, cpuid.AMXINT8) && amx.Permitted() {
+			tierAMX = withPanels(tierAVX512)
+			tiers = append(tiers, &tierAMX)
+		}
 		tiers = append(tiers, &tierAVX512)
 	}
 	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.F16C) {
 		tiers = append(tiers, &tierAVX2)
 	}
-	return tiers
-}
+	return slices.Clip(tiers)
+})
 
 // fetchPast picks the kernels that fetch what is read once a token past the larger caches, or through all of them.
 // Past the second one Zen 5 reads faster, and a Xeon has so few loads under way that it reads a third (8.9 GB/s a thread instead of 26).
@@ -82,6 +90,26 @@ var tierAVX512 = tier{
 	relu2Mul: avx512.ReLU2Mul, siluMul: avx512.SiLUMul,
 	toF16: avx512.ToF16, fromF16: avx512.FromF16, ropeNeoX: avx512.RopeNeoX,
 	fetch: avx512.Fetch, readProbe: avx512.ReadProbe, int8Probe: avx512.Int8Probe,
+}
+
+// tierAMX is tierAVX512 with panels.
+var tierAMX tier
+
+func withPanels(t tier) tier {
+	t.name = "amx"
+	t.panels = panels{
+		quantize: amx.QuantizeTiles,
+		unpack:   map[string]unpackPanel{"I2_S": amx.I2SPanel, "TQ2_0": amx.TQ2Panel},
+		few:      map[string][2]fewPanel{"I2_S": {amx.I2SFewx1, amx.I2SFewx2}, "TQ2_0": {amx.TQ2Fewx1, amx.TQ2Fewx2}},
+		multiply: amx.Multiply,
+		finish:   amx.Finish,
+	}
+	t.int8Probe = func(rounds uintptr) uint32 {
+		const products = 65536 / ProbeProducts // a round of the other, in rounds of this one
+		var room [4096]byte
+		return amx.Int8Probe(rounds/products, &room[0]) + avx512.Int8Probe(rounds%products)
+	}
+	return t
 }
 
 var tierAVX2 = tier{

@@ -21,6 +21,6 @@ func TestOtherFetches(t *testing.T) {
 		"products": TestMulTernary, "nibbles": TestNibbleTiers, "nibbles of a head": TestNibblesFindTheLargest,
 		"screening": TestScreenFindsTheLargest, "bounds": TestScreenBounds,
 	} {
-		t.Run(name, test)
+		withTier(t, "avx512", func() { t.Run(name, test) })
 	}
 }

@@ -104,14 +104,17 @@ func anyTernary(ls ...*linear) bool {
 // of one in the second cache while several tiles of activations pass, not too
 // small because the kernels prepare the activations anew for each, which many rows
 // feel, and whole cache lines of outputs, which two workers would otherwise write
-// in turns.
+// in turns; with more than a few rows two of them, which is what some kernels take at a time.
 func grain(n, rows, workers int) int {
 	const few = 24
-	piecesPerWorker := 16
+	piecesPerWorker, least := 16, lineFloats
 	if rows > few {
 		piecesPerWorker = 8
 	}
-	return max(lineFloats, n/(piecesPerWorker*workers)&^(lineFloats-1))
+	if rows > memoryRows {
+		least = 2 * lineFloats
+	}
+	return max(least, n/(piecesPerWorker*workers)&^(least-1))
 }
 
 // lineFloats are those of a cache line.

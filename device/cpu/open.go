@@ -60,7 +60,7 @@ func defaultWorkers() int {
 
 // features are the instruction sets that kernels of some tier can use.
 var features = []cpuid.FeatureID{
-	cpuid.AVX2, cpuid.F16C, cpuid.AVXVNNI, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VBMI, cpuid.AVX512VNNI,
+	cpuid.AVX2, cpuid.F16C, cpuid.AVXVNNI, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VBMI, cpuid.AVX512VNNI, cpuid.AMXTILE, cpuid.AMXINT8,
 	cpuid.ASIMD, cpuid.ASIMDDP, cpuid.SVE,
 }
 

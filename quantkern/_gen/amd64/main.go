@@ -1,5 +1,5 @@
-// Command amd64 writes the AVX2 and AVX-512 kernels of quantkern: TIER=avx2 or
-// avx512 in the environment chooses, the other flags are avo's.
+// Command amd64 writes the AVX2, AVX-512 and AMX kernels of quantkern: TIER=avx2, avx512
+// or amx in the environment chooses, the other flags are avo's.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 				ternaryTile(l, n)
 			}
 		}
-		quantize512()
+		quantize512("Quantize", 64)
 		for n := 1; n <= 4; n++ {
 			for _, past := range []bool{true, false} {
 				screenTile(n, 6, past)
@@ -40,6 +40,19 @@ func main() {
 			nibbleTile(n, true)
 		}
 		nibbleTile(1, false)
+	case "amx":
+		wide = true
+		quantize512("QuantizeTiles", 16*64)
+		for _, l := range layouts {
+			unpackPanel(l)
+			fewPanel(l, 1)
+			fewPanel(l, 2)
+		}
+		multiplyPanel()
+		finishPanel()
+		int8ProbeTiles()
+		Generate()
+		return
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)
@@ -49,7 +62,7 @@ func main() {
 		screenTile256(6)
 		screenTile256(8)
 	default:
-		fmt.Fprintln(os.Stderr, "TIER must be avx2 or avx512")
+		fmt.Fprintln(os.Stderr, "TIER must be avx2, avx512 or amx")
 		os.Exit(2)
 	}
 	for _, e := range []struct{ elem, name string }{{"float32", "F32"}, {"uint16", "F16"}} {

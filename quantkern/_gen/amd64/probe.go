@@ -109,3 +109,49 @@ func int8Probe() {
 	VZEROUPPER()
 	RET()
 }
+
+// int8ProbeTiles is int8Probe on tiles: 65,536 products a round.
+func int8ProbeTiles() {
+	function("Int8Probe", "func(rounds uintptr, room *byte) uint32", "Int8Probe adds up 65536 products of int8 ones a round, modulo 2^32. It writes 4096 bytes.")
+	const sumsBytes = 4 * tileBytes
+	LEAQ(tileConfigs().Offset(15*64), reg.RAX)
+	loadTileConfig(reg.RAX)
+	Load(Param("room"), reg.RSI)
+	MOVQ(I32(64), reg.RBX)
+	MOVL(U32(0x01010101), reg.EAX)
+	ones := ZMM()
+	VPBROADCASTD(reg.EAX, ones)
+	for i := range 16 {
+		VMOVDQU32(ones, Mem{Base: reg.RSI, Disp: 64 * i})
+	}
+	for _, t := range []int{4, 5, 6, 7} {
+		tileLoad(t, Mem{Base: reg.RSI, Index: reg.RBX, Scale: 1})
+	}
+	for t := range 4 {
+		tileZero(t)
+	}
+	Load(Param("rounds"), reg.RCX)
+	TESTQ(reg.RCX, reg.RCX)
+	JZ(LabelRef("end"))
+	Label("rounds")
+	for t := range 4 {
+		tileDots(t, 4+t/2, 6+t%2)
+	}
+	DECQ(reg.RCX)
+	JNZ(LabelRef("rounds"))
+	Label("end")
+	for t := range 4 {
+		tileStore(t, Mem{Base: reg.RSI, Index: reg.RBX, Scale: 1, Disp: tileBytes * t})
+	}
+	releaseTiles()
+	sum := ZMM()
+	zeroReg(sum)
+	for i := range sumsBytes / 64 {
+		VPADDD(Mem{Base: reg.RSI, Disp: 64 * i}, sum, sum)
+	}
+	r := GP32()
+	VMOVD(foldPart(sum, addInts), r)
+	Store(r, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}

@@ -341,9 +341,10 @@ func ternaryStream(l layout, past bool) {
 
 // quantize512 emits the second half of QuantizeRow: q = round(x·s), stored in
 // the order of the tiles, and Σ q. groups counts 128 values; the tail of an
-// odd number must be zeroed by the caller.
-func quantize512() {
-	function("Quantize", "func(q *int8, x *float32, chunks, tail uintptr, s float32) int32", "Quantize rounds x·s to int8 in the order of the ternary tiles and returns the sum.")
+// odd number must be zeroed by the caller. From one quarter of a chunk to the next
+// are so many bytes.
+func quantize512(name string, quarter int) {
+	function(name, "func(q *int8, x *float32, chunks, tail uintptr, s float32) int32", name+" rounds x·s to int8 in the order of the ternary tiles and returns the sum.")
 	q, x := arg("q"), arg("x")
 	s, magic := ZMM(), constant(roundMagic)[0]
 	VBROADCASTSS(argMem("s"), s)
@@ -357,14 +358,14 @@ func quantize512() {
 				VADDPS(magic, v, v)
 				VPSUBD(magic, v, v)
 				VPADDD(v, sum, sum)
-				VPMOVDB(v, Mem{Base: q, Disp: 64*t + 32*b + 16*h})
+				VPMOVDB(v, Mem{Base: q, Disp: quarter*t + 32*b + 16*h})
 			}
 		}
 	}
 	loop("chunks", arg("chunks"), func() {
 		half(0)
 		half(1)
-		ADDQ(I32(256), q)
+		ADDQ(I32(int32(4*quarter)), q)
 		ADDQ(I32(1024), x)
 	})
 	tail := arg("tail")

@@ -99,14 +99,16 @@ func repeat(r reg.VecVirtual) lanes {
 }
 
 // constant gives every lane the same 32 bits.
-func constant(bits uint32) lanes {
-	t := GP32()
+func constant(bits uint32) lanes { return repeat(constantVia(GP32(), bits)) }
+
+// constantVia is constant by way of a register.
+func constantVia(t reg.Register, bits uint32) reg.VecVirtual {
 	MOVL(U32(bits), t)
 	x := XMM()
 	VMOVD(t, x)
 	r := vreg()
 	VPBROADCASTD(x, r)
-	return repeat(r)
+	return r
 }
 
 // fold8 folds sixteen lanes to eight: l + (l+8). It destroys l.
