@@ -284,7 +284,7 @@ func towards(name string, past bool) (string, func(Op)) {
 	if past {
 		return name, PREFETCHNTA
 	}
-	return name + "Kept", PREFETCHT0
+	return name + "Kept", PREFETCHT1
 }
 
 // ternaryStream emits the product of 1 row with 1 activation row, for when
