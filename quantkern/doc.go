@@ -42,8 +42,8 @@
 // # Tiers
 //
 // The hot kernels exist again in assembly: packages avx512 (VNNI), amx (tile registers, for
-// products of ten and more activation rows; everything else is avx512's), avx2 and neon
-// (with and without dot products), written by the generators in _gen and chosen
+// products of ten and more activation rows; everything else is avx512's), avx2, avxvnni (ternary
+// products; everything else is avx2's) and neon (with and without dot products), written by the generators in _gen and chosen
 // once by what the processor can do (Tier), or by the environment variable TRITFLOW_ISA. They take whole
 // blocks of sixteen values; everything else stays with plain Go. The build tag
 // noasm leaves them out.

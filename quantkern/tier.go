@@ -133,7 +133,7 @@ func (e *TierError) Error() string {
 		e.Name, strings.Join(e.Have, ", "))
 }
 
-// Tier names the kernels in use: generic, avx2, avx512, amx, neon or neon_dotprod.
+// Tier names the kernels in use: generic, avx2, avxvnni, avx512, amx, neon or neon_dotprod.
 // The error is a *TierError when the environment variable TRITFLOW_ISA names
 // others than this machine has.
 func Tier() (string, error) { return active.name, errActive }

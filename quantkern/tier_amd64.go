@@ -11,6 +11,7 @@ import (
 	"tritflow/quantkern/amx"
 	"tritflow/quantkern/avx2"
 	"tritflow/quantkern/avx512"
+	"tritflow/quantkern/avxvnni"
 )
 
 // available lists the vector tiers of this processor, best first. The AVX-512
@@ -26,6 +27,10 @@ var available = sync.OnceValue(func() []*tier {
 		tiers = append(tiers, &tierAVX512)
 	}
 	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.F16C) {
+		if cpuid.CPU.Supports(cpuid.AVXVNNI) {
+			tierAVXVNNI = withDotBytes(tierAVX2)
+			tiers = append(tiers, &tierAVXVNNI)
+		}
 		tiers = append(tiers, &tierAVX2)
 	}
 	return slices.Clip(tiers)
@@ -142,6 +147,19 @@ var tierAVX2 = tier{
 	relu2Mul: avx2.ReLU2Mul, siluMul: avx2.SiLUMul,
 	toF16: avx2.ToF16, fromF16: avx2.FromF16, ropeNeoX: avx2.RopeNeoX,
 	fetch: avx2.Fetch, readProbe: avx2.ReadProbe, int8Probe: avx2.Int8Probe,
+}
+
+// tierAVXVNNI is tierAVX2 with ternary products by an instruction of their own.
+var tierAVXVNNI tier
+
+func withDotBytes(t tier) tier {
+	t.name = "avxvnni"
+	t.tiles = map[string]tiles{
+		"I2_S":  {rows: []ternaryTile{avxvnni.I2Sx1, avxvnni.I2Sx2, avxvnni.I2Sx3}},
+		"TQ2_0": {rows: []ternaryTile{avxvnni.TQ2x1, avxvnni.TQ2x2, avxvnni.TQ2x3}},
+	}
+	t.int8Probe = avxvnni.Int8Probe
+	return t
 }
 
 // bind gives kernels the table that they look values up in.

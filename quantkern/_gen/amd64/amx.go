@@ -10,9 +10,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Instructions, above all on tile registers, which neither avo nor Go's assembler know: bytes,
-// after volume 2 of Intel's manual (AMX instructions are VEX-encoded, map 0F38, W0,
-// L 128). Registers are physical ones.
+// Instructions, above all on tile registers, that neither avo nor Go's assembler know: bytes,
+// after volume 2 of Intel's manual (they are VEX-encoded, map 0F38, W0; on tiles L is 128). Registers are physical ones.
 
 // prefixes of the encoding.
 const (
@@ -22,24 +21,36 @@ const (
 	prefixF2
 )
 
-// emitVEX emits an instruction with the last bytes given; r, x and b extend the
+// vex is what the prefix of an instruction of map 0F38 says: r, x and b extend the
 // register, the index and the base, v is the second source.
-func emitVEX(prefix, v int, r, x, b bool, opcode byte, rest []byte, inputs ...Op) {
+type vex struct {
+	prefix, v int
+	wide      bool // 256 bits
+	r, x, b   bool
+	opcode    byte
+}
+
+// emitVEX emits an instruction with the last bytes given.
+func emitVEX(e vex, rest []byte, outputs []Op, inputs ...Op) {
 	inverted := func(bit bool, at uint) byte {
 		if bit {
 			return 0
 		}
 		return 1 << at
 	}
-	emit(append([]byte{0xc4, inverted(r, 7) | inverted(x, 6) | inverted(b, 5) | 2, byte(^v&15)<<3 | byte(prefix), opcode}, rest...), inputs...)
+	third := byte(^e.v&15)<<3 | byte(e.prefix)
+	if e.wide {
+		third |= 4
+	}
+	emit(append([]byte{0xc4, inverted(e.r, 7) | inverted(e.x, 6) | inverted(e.b, 5) | 2, third, e.opcode}, rest...), outputs, inputs...)
 }
 
-// emit emits an instruction that reads inputs.
-func emit(bytes []byte, inputs ...Op) {
+// emit emits an instruction that reads inputs and writes outputs.
+func emit(bytes []byte, outputs []Op, inputs ...Op) {
 	for i, c := range bytes {
 		ins := &ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(c)}}
 		if i == 0 {
-			ins.Inputs = inputs
+			ins.Inputs, ins.Outputs = inputs, outputs
 		}
 		Instruction(ins)
 	}
@@ -62,19 +73,19 @@ func rowsOf(prefix int, opcode byte, tile int, m Mem) {
 	for i := range 4 {
 		rest = append(rest, byte(m.Disp>>(8*i)))
 	}
-	emitVEX(prefix, 0, false, stride > 7, base > 7, opcode, rest, m.Base, m.Index)
+	emitVEX(vex{prefix: prefix, x: stride > 7, b: base > 7, opcode: opcode}, rest, nil, m.Base, m.Index)
 }
 
 func tileLoad(tile int, m Mem)  { rowsOf(prefixF2, 0x4b, tile, m) }
 func tileStore(tile int, m Mem) { rowsOf(prefixF3, 0x4b, tile, m) }
 
 func tileZero(tile int) {
-	emitVEX(prefixF2, 0, false, false, false, 0x49, []byte{0xc0 | byte(tile)<<3})
+	emitVEX(vex{prefix: prefixF2, opcode: 0x49}, []byte{0xc0 | byte(tile)<<3}, nil)
 }
 
 // tileDots is TDPBSUD: acc += signed × unsigned.
 func tileDots(acc, signed, unsigned int) {
-	emitVEX(prefixF3, unsigned, false, false, false, 0x5e, []byte{0xc0 | byte(acc)<<3 | byte(signed)})
+	emitVEX(vex{prefix: prefixF3, v: unsigned, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(signed)}, nil)
 }
 
 func loadTileConfig(p reg.GPPhysical) {
@@ -82,10 +93,10 @@ func loadTileConfig(p reg.GPPhysical) {
 	if n&7 == 4 || n&7 == 5 {
 		panic("this base is encoded in another way")
 	}
-	emitVEX(prefixNone, 0, false, false, n > 7, 0x49, []byte{byte(n & 7)}, p)
+	emitVEX(vex{b: n > 7, opcode: 0x49}, []byte{byte(n & 7)}, nil, p)
 }
 
-func releaseTiles() { emitVEX(prefixNone, 0, false, false, false, 0x49, []byte{0xc0}) }
+func releaseTiles() { emitVEX(vex{opcode: 0x49}, []byte{0xc0}, nil) }
 
 // fetchToWrite is PREFETCHW, which Go's assembler does not know: 0F 0D /1.
 func fetchToWrite(m Mem) {
@@ -93,7 +104,7 @@ func fetchToWrite(m Mem) {
 	if base > 7 || index > 7 || m.Disp > 127 {
 		panic("these need other bytes")
 	}
-	emit([]byte{0x0f, 0x0d, 0x4c, byte(index)<<3 | byte(base), byte(m.Disp)}, m.Base, m.Index)
+	emit([]byte{0x0f, 0x0d, 0x4c, byte(index)<<3 | byte(base), byte(m.Disp)}, nil, m.Base, m.Index)
 }
 
 // tileConfigs are configurations of eight tiles, 64 bytes each: number n-1 has n rows in tiles

@@ -1,5 +1,5 @@
-// Command amd64 writes the AVX2, AVX-512 and AMX kernels of quantkern: TIER=avx2, avx512
-// or amx in the environment chooses, the other flags are avo's.
+// Command amd64 writes the AVX2, AVX-512 and AMX kernels of quantkern: TIER=avx2, avxvnni,
+// avx512 or amx in the environment chooses, the other flags are avo's.
 package main
 
 import (
@@ -53,6 +53,15 @@ func main() {
 		int8ProbeTiles()
 		Generate()
 		return
+	case "avxvnni":
+		for _, l := range layouts {
+			for n := 1; n <= 3; n++ {
+				ternaryTileVNNI(l, n)
+			}
+		}
+		int8ProbeVNNI()
+		Generate()
+		return
 	case "avx2":
 		for _, l := range layouts {
 			ternaryTile256(l, 1)
@@ -62,7 +71,7 @@ func main() {
 		screenTile256(6)
 		screenTile256(8)
 	default:
-		fmt.Fprintln(os.Stderr, "TIER must be avx2, avx512 or amx")
+		fmt.Fprintln(os.Stderr, "TIER must be avx2, avxvnni, avx512 or amx")
 		os.Exit(2)
 	}
 	for _, e := range []struct{ elem, name string }{{"float32", "F32"}, {"uint16", "F16"}} {

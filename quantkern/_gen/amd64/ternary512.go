@@ -58,9 +58,7 @@ const tileRows = 4
 // beginTile begins a tile of n activation rows and clears its accumulators,
 // acc[activation row][weight row].
 func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
-	name := fmt.Sprintf("%sx%d", l.name, n)
-	function(name, ternarySignature, fmt.Sprintf("%s multiplies %d rows of 2-bit codes with %d rows of activations.", name, tileRows, n))
-	w, a = newRowsAt(arg("w"), arg("ldw"), tileRows), newRowsAt(arg("a"), arg("lda"), n)
+	w, a = tileRowsOf(l, n)
 	acc = make([][]reg.VecVirtual, n)
 	for i := range acc {
 		acc[i] = make([]reg.VecVirtual, tileRows)
@@ -70,6 +68,13 @@ func beginTile(l layout, n int) (w, a rowsAt, acc [][]reg.VecVirtual) {
 		}
 	}
 	return w, a, acc
+}
+
+// tileRowsOf begins the function of a tile.
+func tileRowsOf(l layout, n int) (w, a rowsAt) {
+	name := fmt.Sprintf("%sx%d", l.name, n)
+	function(name, ternarySignature, fmt.Sprintf("%s multiplies %d rows of 2-bit codes with %d rows of activations.", name, tileRows, n))
+	return newRowsAt(arg("w"), arg("ldw"), tileRows), newRowsAt(arg("a"), arg("lda"), n)
 }
 
 // fetcher fetches what is read after the weights of a tile: with each chunk as
