@@ -14,9 +14,9 @@ import (
 const probeBytes = 512 << 20
 
 const (
-	readPiece  = 1 << 20 // bytes a thread takes at once
-	int8Rounds = 1 << 12 // rounds a thread takes at once; some microseconds
-	int8Pieces = 64      // pieces a thread of a pass
+	readPiece  = 1 << 20               // bytes a thread takes at once
+	int8Piece  = 20 * time.Microsecond // of products, about, that a thread takes at once
+	int8Pieces = 64                    // pieces a thread of a pass
 	leastTries = 4
 )
 
@@ -33,6 +33,7 @@ func probe(ctx context.Context, threads, size int, within time.Duration) (read, 
 		buffer[i] = byte(i >> 9) // or all pages would be the same one
 	}
 	share := within / time.Duration(2*threads)
+	rounds := roundsOfPiece()
 	for n := 1; n <= threads; n++ {
 		bytes := best(ctx, share, func(try int) float64 {
 			ahead := prefetches[try%len(prefetches)]
@@ -41,9 +42,9 @@ func probe(ctx context.Context, threads, size int, within time.Duration) (read, 
 			}).Seconds()
 		})
 		ops := best(ctx, share, func(int) float64 {
-			const each = 2 * int8Rounds * quantkern.ProbeProducts
+			each := 2 * float64(rounds) * quantkern.ProbeProducts
 			return each * float64(n*int8Pieces) / together(n, n*int8Pieces, func(int) {
-				quantkern.Int8Probe(int8Rounds)
+				quantkern.Int8Probe(rounds)
 			}).Seconds()
 		})
 		if err := ctx.Err(); err != nil {
@@ -52,6 +53,17 @@ func probe(ctx context.Context, threads, size int, within time.Duration) (read, 
 		read, int8s = append(read, bytes/1e9), append(int8s, ops/1e12)
 	}
 	return read, int8s, nil
+}
+
+// roundsOfPiece is how many rounds of Int8Probe make a piece: tiers differ a thousandfold.
+func roundsOfPiece() int {
+	for rounds := 1 << 6; ; rounds *= 2 {
+		start := time.Now()
+		quantkern.Int8Probe(rounds)
+		if time.Since(start) >= int8Piece {
+			return rounds
+		}
+	}
 }
 
 // best is the largest result of at least leastTries calls, and of more while
