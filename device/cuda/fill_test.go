@@ -97,7 +97,7 @@ func TestTritsComeInOrder(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		got := make([]byte, len(want))
-		err = g.ctx.CopyOut(got, g.packing.m.ptr)
+		err = errors.Join(g.stream.Synchronize(), g.ctx.CopyOut(got, g.packing.m.ptr))
 		if !bytes.Equal(got, want) {
 			t.Error("the trits came otherwise")
 		}

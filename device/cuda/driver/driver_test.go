@@ -87,6 +87,7 @@ func TestMemory(t *testing.T) {
 	}
 	driver.Slice[uint32](host)[24] = 0x04030201
 	check(t, s.CopyInAsync(p, host.At(96), 4))
+	check(t, s.Synchronize())
 	out := make([]byte, 10)
 	check(t, c.CopyOut(out, p))
 	if want := []byte{1, 2, 3, 4, 9, 9, 9, 9, 9, 9}; !bytes.Equal(out, want) {
@@ -152,6 +153,7 @@ func upload(t *testing.T, c *driver.Context, v []float32) driver.Ptr {
 
 func expect(t *testing.T, c *driver.Context, p driver.Ptr, want ...float32) {
 	t.Helper()
+	check(t, c.Synchronize())
 	got := make([]float32, len(want))
 	check(t, c.CopyOut(unsafe.Slice((*byte)(unsafe.Pointer(&got[0])), 4*len(got)), p))
 	if !slices.Equal(got, want) {

@@ -1,11 +1,14 @@
-// A CUDA driver for tests: memory is the host's, everything happens at once, and of all
-// kernels it knows one, scale(float *y, int n, float a), which multiplies; those of the
-// program can be loaded and launched, but do nothing. The environment says what there is
-// and what goes wrong:
+// A CUDA driver for tests: memory is the host's, and of all kernels it knows one,
+// scale(float *y, int n, float a), which multiplies; those of the program can be loaded
+// and launched, but do nothing. What is put into a stream is done as late as a driver may:
+// when somebody waits for it. Pinned memory that was written meanwhile, while a copy of it
+// was under way, is a fault. The environment says what there is and what goes wrong:
 //
 //	FAKE_VERSION=13000 FAKE_INIT=0 FAKE_DEVICES=1 FAKE_CAPABILITY=90 FAKE_MEMORY=1048576
 //	FAKE_REFUSE=209                   no cubin can be loaded, for this reason
 //	FAKE_FAIL=cuLaunchKernel=719      the call answers that; after 700 and above every call does
+#define _GNU_SOURCE
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +40,102 @@ static R trouble(const char *call) {
 		sticky = r;
 	return r;
 }
-#define CHECK                          \
-	do {                               \
-		R r_ = trouble(__func__);      \
-		if (r_)                        \
-			return r_;                 \
+static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP; // GPUs have threads of their own
+static void leave(pthread_mutex_t **m) { pthread_mutex_unlock(*m); }
+#define CHECK                                                          \
+	pthread_mutex_t *held_ __attribute__((cleanup(leave))) = &mutex;   \
+	pthread_mutex_lock(held_);                                         \
+	do {                                                               \
+		R r_ = trouble(__func__);                                      \
+		if (r_)                                                        \
+			return r_;                                                 \
 	} while (0)
+
+// What is in a stream.
+struct stream;
+struct launch { unsigned grid, block; float *y; int n; float a; };
+struct graph { int n; struct launch l[16]; };
+struct op {
+	enum { COPY, SET, FREE, WAIT, RUN, NOTHING } kind;
+	void *to;
+	const void *from;
+	void *was; // what pinned memory had when the copy was asked for
+	size_t n;
+	int value;
+	struct stream *other; // WAIT: until it has done so many
+	long until;
+	struct graph graph;
+	struct op *next;
+};
+struct stream { long asked, done; struct op *first, **last; struct stream *all; };
+struct event { struct stream *stream; long at; int asked; };
+static struct stream *streams;
+static struct { char *p; size_t n; } pinned[256];
+
+static void run(struct launch *l) {
+	for (unsigned i = 0; i < l->grid * l->block && i < (unsigned)l->n; i++)
+		l->y[i] *= l->a;
+}
+static void release(void *p);
+
+// Does what was asked of a stream, up to a number.
+static void until(struct stream *s, long number) {
+	while (s->done < number && s->first) {
+		struct op *o = s->first;
+		if (!(s->first = o->next))
+			s->last = &s->first;
+		s->done++;
+		switch (o->kind) {
+		case COPY:
+			if (o->was && memcmp(o->was, o->from, o->n) != 0) {
+				fprintf(stderr, "fake driver: pinned memory was written while a copy of it was under way\n");
+				sticky = 719;
+			}
+			memmove(o->to, o->from, o->n);
+			break;
+		case SET: memset(o->to, o->value, o->n); break;
+		case FREE: release(o->to); break;
+		case WAIT: until(o->other, o->until); break;
+		case RUN:
+			for (int i = 0; i < o->graph.n; i++)
+				run(&o->graph.l[i]);
+			break;
+		case NOTHING: break;
+		}
+		free(o->was), free(o);
+	}
+}
+static void everything(void) {
+	for (struct stream *s = streams; s; s = s->all)
+		until(s, s->asked);
+}
+static struct op *ask(void *stream, int kind) {
+	struct stream *s = stream;
+	struct op *o = calloc(1, sizeof *o);
+	o->kind = kind;
+	*s->last = o, s->last = &o->next, s->asked++;
+	return o;
+}
+static int is_pinned(const char *p) {
+	for (int i = 0; i < 256; i++)
+		if (pinned[i].p && p >= pinned[i].p && p < pinned[i].p + pinned[i].n)
+			return 1;
+	return 0;
+}
+// Other memory of the host has been read when the call returns, and what stands before it is over.
+static R copy(void *to, const void *from, size_t n, void *stream, int from_host, int to_host) {
+	struct stream *s = stream;
+	if ((from_host && !is_pinned(from)) || (to_host && !is_pinned(to))) {
+		until(s, s->asked);
+		memmove(to, from, n);
+		return OK;
+	}
+	struct op *o = ask(stream, COPY);
+	o->to = to, o->from = from, o->n = n;
+	if (from_host)
+		o->was = memcpy(malloc(n + 1), from, n);
+	return OK;
+}
 
 R cuInit(unsigned flags) {
 	R r = number("FAKE_INIT", 0);
@@ -87,7 +180,7 @@ R cuDevicePrimaryCtxRetain(void **c, int d) { CHECK; *c = (void *)(intptr_t)(d +
 R cuDevicePrimaryCtxRelease_v2(int d) { (void)d; CHECK; return OK; }
 R cuDevicePrimaryCtxReset_v2(int d) { (void)d; sticky = 0; return OK; }
 R cuCtxSetCurrent(void *c) { (void)c; CHECK; return OK; }
-R cuCtxSynchronize(void) { CHECK; return OK; }
+R cuCtxSynchronize(void) { CHECK; everything(); return sticky; }
 R cuCtxEnablePeerAccess(void *c, unsigned f) { (void)c, (void)f; CHECK; static int on; return on++ ? 704 : OK; }
 
 struct block { int64_t bytes, pad; };
@@ -99,42 +192,95 @@ R cuMemAlloc_v2(P *p, size_t n) {
 	b->bytes = n, used += n, *p = (P)(b + 1);
 	return OK;
 }
-R cuMemFree_v2(P p) {
-	CHECK;
+static void release(void *p) {
 	struct block *b = (struct block *)p - 1;
 	used -= b->bytes;
 	free(b);
+}
+R cuMemFree_v2(P p) { CHECK; everything(); release((void *)p); return OK; }
+R cuMemAllocAsync(P *p, size_t n, void *s) { (void)s; return cuMemAlloc_v2(p, n); }
+R cuMemFreeAsync(P p, void *s) { CHECK; ask(s, FREE)->to = (void *)p; return OK; }
+R cuMemGetInfo_v2(size_t *free, size_t *total) { CHECK; *total = number("FAKE_MEMORY", 1 << 20); *free = *total - used; return OK; }
+R cuMemHostAlloc(void **p, size_t n, unsigned f) {
+	(void)f;
+	CHECK;
+	for (int i = 0; i < 256; i++)
+		if (!pinned[i].p) {
+			*p = pinned[i].p = malloc(n), pinned[i].n = n;
+			return OK;
+		}
+	return OOM;
+}
+R cuMemFreeHost(void *p) {
+	CHECK;
+	everything();
+	for (int i = 0; i < 256; i++)
+		if (pinned[i].p == p)
+			pinned[i].p = NULL;
+	free(p);
 	return OK;
 }
-R cuMemAllocAsync(P *p, size_t n, void *s) { (void)s; return cuMemAlloc_v2(p, n); }
-R cuMemFreeAsync(P p, void *s) { (void)s; return cuMemFree_v2(p); }
-R cuMemGetInfo_v2(size_t *free, size_t *total) { CHECK; *total = number("FAKE_MEMORY", 1 << 20); *free = *total - used; return OK; }
-R cuMemHostAlloc(void **p, size_t n, unsigned f) { (void)f; CHECK; *p = malloc(n); return OK; }
-R cuMemFreeHost(void *p) { CHECK; free(p); return OK; }
 R cuMemHostGetDevicePointer_v2(P *d, void *p, unsigned f) { (void)f; CHECK; *d = (P)p; return OK; }
 R cuMemcpyHtoD_v2(P d, const void *s, size_t n) { CHECK; memcpy((void *)d, s, n); return OK; }
 R cuMemcpyDtoH_v2(void *d, P s, size_t n) { CHECK; memcpy(d, (void *)s, n); return OK; }
-R cuMemcpyHtoDAsync_v2(P d, const void *s, size_t n, void *t) { (void)t; CHECK; memcpy((void *)d, s, n); return OK; }
-R cuMemcpyDtoHAsync_v2(void *d, P s, size_t n, void *t) { (void)t; CHECK; memcpy(d, (void *)s, n); return OK; }
-R cuMemcpyDtoDAsync_v2(P d, P s, size_t n, void *t) { (void)t; CHECK; memcpy((void *)d, (void *)s, n); return OK; }
-R cuMemcpyPeerAsync(P d, void *dc, P s, void *sc, size_t n, void *t) { (void)dc, (void)sc, (void)t; CHECK; memcpy((void *)d, (void *)s, n); return OK; }
+R cuMemcpyHtoDAsync_v2(P d, const void *s, size_t n, void *t) { CHECK; return copy((void *)d, s, n, t, 1, 0); }
+R cuMemcpyDtoHAsync_v2(void *d, P s, size_t n, void *t) { CHECK; return copy(d, (void *)s, n, t, 0, 1); }
+R cuMemcpyDtoDAsync_v2(P d, P s, size_t n, void *t) { CHECK; return copy((void *)d, (void *)s, n, t, 0, 0); }
+R cuMemcpyPeerAsync(P d, void *dc, P s, void *sc, size_t n, void *t) { (void)dc, (void)sc; CHECK; return copy((void *)d, (void *)s, n, t, 0, 0); }
 R cuMemsetD8_v2(P d, unsigned char v, size_t n) { CHECK; memset((void *)d, v, n); return OK; }
-R cuMemsetD8Async(P d, unsigned char v, size_t n, void *t) { (void)t; CHECK; memset((void *)d, v, n); return OK; }
+R cuMemsetD8Async(P d, unsigned char v, size_t n, void *t) {
+	CHECK;
+	struct op *o = ask(t, SET);
+	o->to = (void *)d, o->value = v, o->n = n;
+	return OK;
+}
 
-struct launch { unsigned grid, block; float *y; int n; float a; };
-struct graph { int n; struct launch l[16]; };
 static struct graph *capturing;
 
-R cuStreamCreateWithPriority(void **s, unsigned f, int p) { (void)f, (void)p; CHECK; *s = malloc(1); return OK; }
-R cuStreamDestroy_v2(void *s) { CHECK; free(s); return OK; }
-R cuStreamSynchronize(void *s) { (void)s; CHECK; return OK; }
-R cuStreamQuery(void *s) { (void)s; CHECK; return OK; }
-R cuStreamWaitEvent(void *s, void *e, unsigned f) { (void)s, (void)e, (void)f; CHECK; return OK; }
-R cuEventCreate(void **e, unsigned f) { (void)f; CHECK; *e = malloc(1); return OK; }
+R cuStreamCreateWithPriority(void **p, unsigned f, int priority) {
+	(void)f, (void)priority;
+	CHECK;
+	struct stream *s = *p = calloc(1, sizeof *s);
+	s->last = &s->first, s->all = streams, streams = s;
+	return OK;
+}
+R cuStreamDestroy_v2(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return OK; } // events may name it
+R cuStreamSynchronize(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
+R cuStreamQuery(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
+R cuStreamWaitEvent(void *s, void *e, unsigned f) {
+	(void)f;
+	CHECK;
+	struct event *event = e;
+	if (!event->stream)
+		return OK;
+	struct op *o = ask(s, WAIT);
+	o->other = event->stream, o->until = event->at;
+	return OK;
+}
+R cuEventCreate(void **e, unsigned f) { (void)f; CHECK; *e = calloc(1, sizeof(struct event)); return OK; }
 R cuEventDestroy_v2(void *e) { CHECK; free(e); return OK; }
-R cuEventRecord(void *e, void *s) { (void)e, (void)s; CHECK; return OK; }
-R cuEventSynchronize(void *e) { (void)e; CHECK; return OK; }
-R cuEventQuery(void *e) { (void)e; CHECK; return number("FAKE_BUSY", 0) ? 600 : OK; }
+R cuEventRecord(void *e, void *s) {
+	CHECK;
+	struct event *event = e;
+	ask(s, NOTHING);
+	event->stream = s, event->at = event->stream->asked, event->asked = 0;
+	return OK;
+}
+R cuEventSynchronize(void *e) {
+	CHECK;
+	struct event *event = e;
+	if (event->stream)
+		until(event->stream, event->at);
+	return sticky;
+}
+// The first time it is always too early to ask.
+R cuEventQuery(void *e) {
+	CHECK;
+	struct event *event = e;
+	if (number("FAKE_BUSY", 0) || (event->stream && event->stream->done < event->at && !event->asked++))
+		return 600;
+	return cuEventSynchronize(e);
+}
 // A driver from before the second version of this function.
 R cuEventElapsedTime(float *ms, void *a, void *b) { (void)a, (void)b; CHECK; *ms = 1.5f; return OK; }
 
@@ -174,12 +320,8 @@ static struct launch launch(unsigned grid, unsigned block, void **p) {
 	struct launch l = {grid, block, *(float **)p[0], *(int *)p[1], *(float *)p[2]};
 	return l;
 }
-static void run(struct launch *l) {
-	for (unsigned i = 0; i < l->grid * l->block && i < (unsigned)l->n; i++)
-		l->y[i] *= l->a;
-}
 R cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *s, void **p, void **extra) {
-	(void)shared, (void)s, (void)extra;
+	(void)shared, (void)extra;
 	CHECK;
 	if (f != &scale)
 		return OK;
@@ -189,7 +331,7 @@ R cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, un
 	if (capturing)
 		capturing->l[capturing->n++] = l;
 	else
-		run(&l);
+		ask(s, RUN)->graph = (struct graph){1, {l}};
 	return OK;
 }
 struct attribute { int id; char pad[4]; int value[16]; };
@@ -238,10 +380,8 @@ R cuGraphGetNodes(struct graph *g, void **nodes, size_t *n) {
 R cuGraphNodeGetType(void *n, int *t) { (void)n; CHECK; *t = 0; return OK; }
 R cuGraphInstantiateWithFlags(void **e, struct graph *g, unsigned long long f) { (void)f; CHECK; *e = memcpy(malloc(sizeof *g), g, sizeof *g); return OK; }
 R cuGraphLaunch(struct graph *e, void *s) {
-	(void)s;
 	CHECK;
-	for (int i = 0; i < e->n; i++)
-		run(&e->l[i]);
+	ask(s, RUN)->graph = *e;
 	return OK;
 }
 R cuGraphUpload(void *e, void *s) { (void)e, (void)s; CHECK; return OK; }
