@@ -115,6 +115,17 @@ func mulPanels(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scrat
 // them are too many for it.
 const panelDots = 64 << 10
 
+// ProductBytes is at most what MulTernary takes of a worker's Scratch for so many activation rows, and what their tiles take
+// beyond the activations themselves, where matrices are multiplied in panels.
+func ProductBytes(rows, cols int) (scratch, acts int) {
+	if !active.panels.inTiles(rows, cols) {
+		return 0, 0
+	}
+	const step = 2 * actTileRows
+	room := (rows + step - 1) / step * step
+	return 2*panelTiles + 4*max(panelDots, room*panelRows), (room - rows) * cols
+}
+
 // panelProduct is a product of panels with activations.
 type panelProduct struct {
 	*panels

@@ -53,18 +53,29 @@ func TestPanels(t *testing.T) {
 	}
 }
 
-// TestPanelsDoNotAllocate: nor is scratch memory forgotten in the count.
-func TestPanelsDoNotAllocate(t *testing.T) {
-	rng := newRand(64)
-	const rows, cols, n = 64, 512, 40
-	w := ternaryMatrix(t, rng, "I2_S", rows, cols, true)
-	acts := actsOf(int8s(rng, n*cols), make([]float32, n), cols)
-	dst := make([]float32, n*rows)
-	var scratch Scratch
-	if n := testing.AllocsPerRun(20, func() { MulTernary(dst, rows, w, 0, rows, acts, &scratch) }); n != 0 {
-		t.Errorf("%g allocations a product", n)
+// TestPanelsMemory: a product allocates nothing once it has what it said that it would take.
+func TestPanelsMemory(t *testing.T) {
+	if active.panels.multiply == nil {
+		t.Skip("no tile registers")
 	}
-	if have := scratch.Bytes(); active.panels.multiply != nil && have < 4*n*panelRows {
-		t.Errorf("scratch of %d bytes", have)
+	rng := newRand(64)
+	const rows, cols = 192, 512
+	w := ternaryMatrix(t, rng, "I2_S", rows, cols, true)
+	for _, n := range []int{10, 40, 70, 500} {
+		acts := actsOf(int8s(rng, n*cols), make([]float32, n), cols)
+		dst := make([]float32, n*rows)
+		var scratch Scratch
+		multiply := func() { MulTernary(dst, rows, w, 0, rows, acts, &scratch) }
+		multiply()
+		if n := testing.AllocsPerRun(20, multiply); n != 0 {
+			t.Errorf("%g allocations a product", n)
+		}
+		said, tiles := ProductBytes(n, cols)
+		if have := scratch.Bytes(); have > said || have < 4*n*panelRows {
+			t.Errorf("%d rows: scratch of %d bytes, at most %d were said", n, have, said)
+		}
+		if have := len(acts.q); have > n*cols+tiles {
+			t.Errorf("%d rows: %d bytes of activations, at most %d were said", n, have, n*cols+tiles)
+		}
 	}
 }

@@ -21,6 +21,7 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 	f := device.Footprint{Activations: teamBytes + uint64(d.info.Workers)*workerBytes}
 	err := gguf.Guard(func() error {
 		width, rowValues, own := 0, 0, 0 // of the residual stream; of all buffers of a row together; of a worker's own
+		widest := 0                      // input of a product
 		if p.Embed != nil {
 			width = p.Embed.Hidden
 		}
@@ -36,6 +37,7 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 			// norm and pre, qkv, att, out, gate, up, angles, and the largest as int8
 			rowValues = max(rowValues, 3*b.Hidden+qkv+b.Heads*b.ValueDim+2*b.FFN+4*b.KeyDim+max(b.FFN, b.Hidden)/4)
 			own = max(own, qkv, b.Hidden, 2*b.FFN)
+			widest = max(widest, b.FFN, b.Hidden)
 			group := b.Heads / max(b.KVHeads, 1)
 			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*(workerBytes+uint64(4*group*s.Positions)))
 		}
@@ -54,6 +56,8 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 			}
 		}
 		f.Activations += 4 * uint64(s.Rows) * uint64(rowValues+width*(s.Batches+1))
+		scratch, acts := quantkern.ProductBytes(s.Rows, widest)
+		f.Activations += uint64(d.info.Workers)*uint64(scratch) + uint64(acts)
 		if d.info.Workers > 1 {
 			f.Activations += 4 * uint64(d.info.Workers) * uint64(min(s.Rows, memoryRows)*own)
 		}
