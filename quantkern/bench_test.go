@@ -63,7 +63,7 @@ func BenchmarkMulTernaryRows(b *testing.B) {
 	for i := range parts {
 		parts[i] = Ternary{Codec: w.Codec, Rows: rows, Cols: cols, Data: w.Data[i*rows*cols/4:][:rows*cols/4], Uniform: true, Scale: w.Scale}
 	}
-	for _, n := range []int{4, 8, 16, 32, 64, 512} {
+	for _, n := range []int{4, 8, 16, 32, 48, 64, 96, 512} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var acts Acts
 			var scratch Scratch

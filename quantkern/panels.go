@@ -60,7 +60,7 @@ func (p *panels) takes(w *Ternary) bool {
 
 // areFew tells whether activations of a shape are few: then memory is the limit, or as good as. With more,
 // unpacking the weights once for all pays.
-func areFew(rows, cols int) bool { return rows <= 4*actTileRows && cols%chunkCodes == 0 }
+func areFew(rows, cols int) bool { return rows <= 2*actTileRows && cols%chunkCodes == 0 }
 
 // kernelName names the kernel that reads a matrix for so many rows of activations.
 func (p *panels) kernelName(w *Ternary, rows int) string {
@@ -89,7 +89,7 @@ func mulPanels(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scrat
 	}
 	each := (2*m.pairs*actTileRows + m.single) * panelRows
 	together := 1
-	if len(a.q) > firstCache*4 {
+	if len(a.q) > firstCache {
 		together = max(1, panelDots/each)
 	}
 	scratch.tiles = grow(scratch.tiles, panelChunks*panelTiles)
@@ -136,8 +136,7 @@ type panelProduct struct {
 	pairs, single        int // tiles of activations, rows in the last one
 }
 
-// pickFew chooses the kernel for the first of the given number of activation rows, two tiles of them where
-// one does not hold all, and says how many rows of a tile it reads.
+// pickFew chooses the kernel for few activation rows, and says how many rows of a tile it reads.
 func (p *panels) pickFew(w *Ternary, rows int) (f fewPanel, ofTile int) {
 	k := p.few[w.Codec.Name]
 	if rows > actTileRows {
@@ -146,19 +145,16 @@ func (p *panels) pickFew(w *Ternary, rows int) (f fewPanel, ofTile int) {
 	return k[0], rows
 }
 
-// few multiplies with few activations, two tiles of them at a time.
+// few multiplies with few activations.
 func (m *panelProduct) few(dst []float32, stride, r0, r1 int, scratch *Scratch) {
-	const step = 2 * actTileRows
 	a, w := m.a, m.w
+	kernel, rows := m.pickFew(w, a.rows)
 	scratch.tiles = grow(scratch.tiles, 2*panelTiles)
-	scratch.dots = grow(scratch.dots, (a.rows+step-1)/step*step*panelRows)
+	scratch.dots = grow(scratch.dots, 2*actTileRows*panelRows)
 	for r := r0; r < r1; r += panelRows {
 		base := m.at(r, 0)
-		for i := 0; i < a.rows; i += step {
-			kernel, rows := m.pickFew(w, a.rows-i)
-			kernel(&scratch.dots[i*panelRows], &a.q[i*a.stride], uintptr(actTileRows*a.stride), &w.Data[base*m.rowBytes], uintptr(m.rowBytes), uintptr(m.parts()),
-				&scratch.tiles[0], uintptr(rows))
-		}
+		kernel(&scratch.dots[0], &a.q[0], uintptr(actTileRows*a.stride), &w.Data[base*m.rowBytes], uintptr(m.rowBytes), uintptr(m.parts()),
+			&scratch.tiles[0], uintptr(rows))
 		m.end(dst, stride, r, r1, scratch.dots)
 	}
 }
