@@ -63,6 +63,18 @@ func readProbe() {
 	RET()
 }
 
+// returnSum returns the sum of all numbers in the registers.
+func returnSum(acc []reg.VecVirtual) {
+	x := foldInts(acc, func(b, a, dst Op) { VPADDD(b, a, dst) })
+	t, r := XMM(), GP32()
+	VPSHUFD(U8(0x4e), x, t)
+	VPADDD(t, x, x)
+	VPSHUFD(U8(0xb1), x, t)
+	VPADDD(t, x, x)
+	VMOVD(x, r)
+	Store(r, ReturnIndex(0))
+}
+
 // int8Probe multiplies ones with ones in registers, 1024 products a round, as
 // the ternary tiles of the tier do, and counts them.
 func int8Probe() {
@@ -97,15 +109,7 @@ func int8Probe() {
 			VPADDD(sum, a, a)
 		}
 	})
-	add := func(b, a, dst Op) { VPADDD(b, a, dst) }
-	x := foldInts(acc, add)
-	t, r := XMM(), GP32()
-	VPSHUFD(U8(0x4e), x, t)
-	VPADDD(t, x, x)
-	VPSHUFD(U8(0xb1), x, t)
-	VPADDD(t, x, x)
-	VMOVD(x, r)
-	Store(r, ReturnIndex(0))
+	returnSum(acc)
 	VZEROUPPER()
 	RET()
 }

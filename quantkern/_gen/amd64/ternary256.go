@@ -40,6 +40,17 @@ func ternaryTile256(l layout, n int) {
 			}
 		}
 	}
+	eachHalf(l, w, a, block)
+	e := newEpilogue()
+	for i, c := range acc {
+		e.put(i, tileRows, i == n-1, sumInts(c))
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// eachHalf emits block for each 128 codes, with their place in the weights and in the activations.
+func eachHalf(l layout, w, a rowsAt, block func(woff, aoff int)) {
 	next := newFetcher()
 	loop("chunks", arg("chunks"), func() {
 		next.chunk()
@@ -53,12 +64,6 @@ func ternaryTile256(l layout, n int) {
 	JZ(LabelRef("done"))
 	block(0, 0)
 	Label("done")
-	e := newEpilogue()
-	for i, c := range acc {
-		e.put(i, tileRows, i == n-1, sumInts(c))
-	}
-	VZEROUPPER()
-	RET()
 }
 
 // quantize256 emits the second half of QuantizeRow: q = round(x·s) in natural

@@ -37,19 +37,7 @@ func ternaryTileVNNI(l layout, n int) {
 			}
 		}
 	}
-	next := newFetcher()
-	loop("chunks", arg("chunks"), func() {
-		next.chunk()
-		block(0, 0)
-		block(32, 128)
-		w.advance(l.step)
-		a.advance(256)
-	})
-	tail := arg("tail")
-	TESTQ(tail, tail)
-	JZ(LabelRef("done"))
-	block(0, 0)
-	Label("done")
+	eachHalf(l, w, a, block)
 	e := newEpilogue()
 	for i := range n {
 		sums := make([]reg.VecVirtual, tileRows)
@@ -96,14 +84,7 @@ func int8ProbeVNNI() {
 		sums[i] = YMM()
 		VMOVDQU(firstY(i), sums[i])
 	}
-	x := foldInts(sums, func(b, a, dst Op) { VPADDD(b, a, dst) })
-	t, r := XMM(), GP32()
-	VPSHUFD(U8(0x4e), x, t)
-	VPADDD(t, x, x)
-	VPSHUFD(U8(0xb1), x, t)
-	VPADDD(t, x, x)
-	VMOVD(x, r)
-	Store(r, ReturnIndex(0))
+	returnSum(sums)
 	VZEROUPPER()
 	RET()
 }
