@@ -40,8 +40,8 @@ func (a *Acts) Reset(rows, cols int) {
 	stride := (cols + chunkCodes - 1) / chunkCodes * chunkCodes
 	a.rows, a.cols, a.stride, a.tiled = rows, cols, stride, active.panels.inTiles(rows, cols)
 	room := rows
-	if a.tiled { // tiles are read whole, two at a time
-		room = (rows + 2*actTileRows - 1) / (2 * actTileRows) * (2 * actTileRows)
+	if a.tiled {
+		room = roomInTiles(rows)
 	}
 	a.q = grow(a.q, room*stride)
 	a.scale = grow(a.scale, rows)

@@ -53,6 +53,12 @@ func (p *panels) inTiles(rows, cols int) bool {
 	return p.multiply != nil && rows >= leastPanelRows && cols > 0 && cols%halfCodes == 0
 }
 
+// roomInTiles is for how many rows of activations there is room: tiles are read whole, two at a time.
+func roomInTiles(rows int) int {
+	const step = 2 * actTileRows
+	return (rows + step - 1) / step * step
+}
+
 // takes tells whether a matrix is multiplied in panels with activations that lie in tiles.
 func (p *panels) takes(w *Ternary) bool {
 	return p.unpack[w.Codec.Name] != nil && w.Uniform && w.Rows >= panelRows
@@ -75,10 +81,7 @@ func (p *panels) kernelName(w *Ternary, rows int) string {
 // to be whole.
 func mulPanels(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scratch *Scratch) {
 	p := &active.panels
-	m := panelProduct{panels: p, unpack: p.unpack[w.Codec.Name], w: w, a: a, rowBytes: w.rowBytes(), chunkBytes: chunkCodes / 4}
-	if w.Codec.BlockBytes > 0 {
-		m.chunkBytes = w.Codec.BlockBytes
-	}
+	m := panelProduct{panels: p, unpack: p.unpack[w.Codec.Name], w: w, a: a, rowBytes: w.rowBytes(), chunkBytes: w.rowBytes() * chunkCodes / w.Cols}
 	m.pairs, m.single = a.rows/(2*actTileRows), a.rows%(2*actTileRows)
 	if m.single > actTileRows {
 		m.pairs, m.single = m.pairs+1, 0
@@ -121,8 +124,7 @@ func ProductBytes(rows, cols int) (scratch, acts int) {
 	if !active.panels.inTiles(rows, cols) {
 		return 0, 0
 	}
-	const step = 2 * actTileRows
-	room := (rows + step - 1) / step * step
+	room := roomInTiles(rows)
 	return 2*panelTiles + 4*max(panelDots, room*panelRows), (room - rows) * cols
 }
 

@@ -21,22 +21,20 @@ var available = sync.OnceValue(func() []*tier {
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX2, cpuid.F16C) {
 		tierAVX512.fetchPast(cpuid.CPU.VendorID == cpuid.AMD)
 		if cpuid.CPU.Supports(cpuid.AMXTILE, cpuid.AMXINT8) && amx.Permitted() {
-			tierAMX = withPanels(tierAVX512)
-			tiers = append(tiers, &tierAMX)
+			tiers = append(tiers, withPanels(tierAVX512))
 		}
 		tiers = append(tiers, &tierAVX512)
 	}
 	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.F16C) {
 		if cpuid.CPU.Supports(cpuid.AVXVNNI) {
-			tierAVXVNNI = withDotBytes(tierAVX2)
-			tiers = append(tiers, &tierAVXVNNI)
+			tiers = append(tiers, withDotBytes(tierAVX2))
 		}
 		tiers = append(tiers, &tierAVX2)
 	}
 	return slices.Clip(tiers)
 })
 
-// fetchPast picks the kernels that fetch what is read once a token past the larger caches, or through all of them.
+// fetchPast picks the kernels that fetch what is read once a token past the larger caches, or through them to the second.
 // Past the second one Zen 5 reads faster, and a Xeon has so few loads under way that it reads a third (8.9 GB/s a thread instead of 26).
 func (t *tier) fetchPast(past bool) {
 	rows := map[string]ternaryTile{"I2_S": avx512.I2SRowKept, "TQ2_0": avx512.TQ2RowKept}
@@ -97,10 +95,8 @@ var tierAVX512 = tier{
 	fetch: avx512.Fetch, readProbe: avx512.ReadProbe, int8Probe: avx512.Int8Probe,
 }
 
-// tierAMX is tierAVX512 with panels.
-var tierAMX tier
-
-func withPanels(t tier) tier {
+// withPanels is tierAVX512 with products on tile registers.
+func withPanels(t tier) *tier {
 	t.name = "amx"
 	t.panels = panels{
 		quantize: amx.QuantizeTiles,
@@ -114,7 +110,7 @@ func withPanels(t tier) tier {
 		var room [4096]byte
 		return amx.Int8Probe(rounds/products, &room[0]) + avx512.Int8Probe(rounds%products)
 	}
-	return t
+	return &t
 }
 
 var tierAVX2 = tier{
@@ -149,17 +145,15 @@ var tierAVX2 = tier{
 	fetch: avx2.Fetch, readProbe: avx2.ReadProbe, int8Probe: avx2.Int8Probe,
 }
 
-// tierAVXVNNI is tierAVX2 with ternary products by an instruction of their own.
-var tierAVXVNNI tier
-
-func withDotBytes(t tier) tier {
+// withDotBytes is tierAVX2 with ternary products by an instruction of their own.
+func withDotBytes(t tier) *tier {
 	t.name = "avxvnni"
 	t.tiles = map[string]tiles{
 		"I2_S":  {rows: []ternaryTile{avxvnni.I2Sx1, avxvnni.I2Sx2, avxvnni.I2Sx3}},
 		"TQ2_0": {rows: []ternaryTile{avxvnni.TQ2x1, avxvnni.TQ2x2, avxvnni.TQ2x3}},
 	}
 	t.int8Probe = avxvnni.Int8Probe
-	return t
+	return &t
 }
 
 // bind gives kernels the table that they look values up in.

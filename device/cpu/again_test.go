@@ -31,7 +31,7 @@ type squares struct {
 type squaresOwn struct {
 	operand int
 	results []int
-	done    []atomic.Int32
+	done    atomic.Int32 // indices
 }
 
 func newSquares(n, workers int) *squares {
@@ -39,7 +39,6 @@ func newSquares(n, workers int) *squares {
 		held: make(chan int, 1), release: make(chan struct{}), left: make(chan struct{}), after: func() {}}
 	for w := range s.own {
 		s.own[w].results = make([]int, n)
-		s.own[w].done = make([]atomic.Int32, n)
 	}
 	return s
 }
@@ -57,7 +56,7 @@ func (s *squares) task() *task {
 			s.wait(worker)
 			for i := lo; i < hi; i++ {
 				me.results[i] = (me.operand + i) * (me.operand + i)
-				me.done[i].Add(1)
+				me.done.Add(1)
 			}
 		},
 		keep: func(worker, lo, hi int) {
@@ -127,7 +126,7 @@ func TestLate(t *testing.T) {
 				s.run(t, team, 5)
 				late := <-s.held
 				did := &s.own[late].done
-				before := sum(*did)
+				before := did.Load()
 				operand := 5
 				for ; i > 0 && operand < 20; operand++ { // the first is released before another job
 					s.run(t, team, operand)
@@ -150,7 +149,7 @@ func TestLate(t *testing.T) {
 				s.check(t, operand)
 				team.settle()
 				s.check(t, operand)
-				if n := sum(*did) - before; s.early && n != 0 {
+				if n := did.Load() - before; s.early && n != 0 {
 					t.Errorf("it did %d indices without operands", n)
 				}
 				all := sync.WaitGroup{}
@@ -263,11 +262,4 @@ func TestLateSame(t *testing.T) {
 		close(release)
 		closeAll(t, d)
 	}
-}
-
-func sum(counts []atomic.Int32) (n int32) {
-	for i := range counts {
-		n += counts[i].Load()
-	}
-	return n
 }

@@ -670,13 +670,13 @@ TEXT ·I2SFewx1(SB), NOSPLIT, $0-64
 	BYTE         $0x00
 	MOVQ         a+8(FP), SI
 	MOVQ         ldw+32(FP), R12
-	LEAQ         (R12)(R12*2), R13
 	MOVQ         R12, R14
 	SHLQ         $0x04, R14
 	MOVQ         w+24(FP), R8
 	LEAQ         (R8)(R12*4), R9
 	LEAQ         (R9)(R12*4), R10
 	LEAQ         (R10)(R12*4), R11
+	LEAQ         (R12)(R12*2), R13
 	LEAQ         192(R8), R15
 	MOVQ         tiles+48(FP), DX
 	LEAQ         8192(DX), AX
@@ -2722,13 +2722,13 @@ TEXT ·I2SFewx2(SB), NOSPLIT, $0-64
 	MOVQ         lda+16(FP), DI
 	ADDQ         SI, DI
 	MOVQ         ldw+32(FP), R12
-	LEAQ         (R12)(R12*2), R13
 	MOVQ         R12, R14
 	SHLQ         $0x04, R14
 	MOVQ         w+24(FP), R8
 	LEAQ         (R8)(R12*4), R9
 	LEAQ         (R9)(R12*4), R10
 	LEAQ         (R10)(R12*4), R11
+	LEAQ         (R12)(R12*2), R13
 	LEAQ         192(R8), R15
 	MOVQ         tiles+48(FP), DX
 	LEAQ         8192(DX), AX
@@ -4440,13 +4440,13 @@ TEXT ·TQ2Fewx1(SB), NOSPLIT, $0-64
 	BYTE         $0x00
 	MOVQ         a+8(FP), SI
 	MOVQ         ldw+32(FP), R12
-	LEAQ         (R12)(R12*2), R13
 	MOVQ         R12, R14
 	SHLQ         $0x04, R14
 	MOVQ         w+24(FP), R8
 	LEAQ         (R8)(R12*4), R9
 	LEAQ         (R9)(R12*4), R10
 	LEAQ         (R10)(R12*4), R11
+	LEAQ         (R12)(R12*2), R13
 	LEAQ         198(R8), R15
 	MOVQ         tiles+48(FP), DX
 	LEAQ         8192(DX), AX
@@ -5466,13 +5466,13 @@ TEXT ·TQ2Fewx2(SB), NOSPLIT, $0-64
 	MOVQ         lda+16(FP), DI
 	ADDQ         SI, DI
 	MOVQ         ldw+32(FP), R12
-	LEAQ         (R12)(R12*2), R13
 	MOVQ         R12, R14
 	SHLQ         $0x04, R14
 	MOVQ         w+24(FP), R8
 	LEAQ         (R8)(R12*4), R9
 	LEAQ         (R9)(R12*4), R10
 	LEAQ         (R10)(R12*4), R11
+	LEAQ         (R12)(R12*2), R13
 	LEAQ         198(R8), R15
 	MOVQ         tiles+48(FP), DX
 	LEAQ         8192(DX), AX

@@ -2,16 +2,13 @@
 
 package amx
 
-import (
-	"sync"
-	"syscall"
-)
+import "syscall"
 
-// Permitted asks the system, once, to let the process use tile registers; their contents are
+// Permitted asks the system to let the process use tile registers; their contents are
 // part of a thread's state from then on, where it uses them.
-var Permitted = sync.OnceValue(func() bool {
+func Permitted() bool {
 	// arch_prctl(2): ARCH_REQ_XCOMP_PERM, of the component XTILEDATA. Linux before 5.16 answers EINVAL.
 	const request, tileData = 0x1023, 18
 	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, request, tileData, 0)
 	return errno == 0
-})
+}

@@ -96,6 +96,14 @@ func loadTileConfig(p reg.GPPhysical) {
 	emitVEX(vex{b: n > 7, opcode: 0x49}, []byte{byte(n & 7)}, nil, p)
 }
 
+// configureTiles loads the configuration for so many rows of activations, which it multiplies by 64; t is changed, too.
+func configureTiles(rows reg.Register, t reg.GPPhysical) {
+	SHLQ(U8(6), rows)
+	LEAQ(tileConfigs(), t)
+	LEAQ(Mem{Base: t, Index: rows, Scale: 1, Disp: -64}, t)
+	loadTileConfig(t)
+}
+
 func releaseTiles() { emitVEX(vex{opcode: 0x49}, []byte{0xc0}, nil) }
 
 // fetchToWrite is PREFETCHW, which Go's assembler does not know: 0F 0D /1.

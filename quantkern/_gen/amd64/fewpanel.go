@@ -20,30 +20,23 @@ func fewPanel(l layout, tiles int) {
 	bases := []reg.Register{reg.R8, reg.R9, reg.R10, reg.R11}
 	ldw, ldw3, half, next := reg.R12, reg.R13, reg.R14, reg.R15
 	Load(Param("rows"), count)
-	SHLQ(U8(6), count)
-	LEAQ(tileConfigs(), read)
-	LEAQ(Mem{Base: read, Index: count, Scale: 1, Disp: -64}, read)
-	loadTileConfig(read)
+	configureTiles(count, read)
 	Load(Param("a"), acts[0])
 	if tiles > 1 {
 		Load(Param("lda"), acts[1])
 		ADDQ(acts[0], acts[1])
 	}
 	Load(Param("ldw"), ldw)
-	LEAQ(Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
 	MOVQ(ldw, half)
 	SHLQ(U8(4), half)
 	Load(Param("w"), bases[0])
-	for i := 1; i < len(bases); i++ {
-		LEAQ(Mem{Base: bases[i-1], Index: ldw, Scale: 4}, bases[i])
-	}
+	row := eachFourth(bases, ldw, ldw3)
 	LEAQ(Mem{Base: bases[0], Disp: fewAhead * l.step}, next)
 	Load(Param("tiles"), write)
 	LEAQ(Mem{Base: write, Disp: chunkSteps * stepBytes}, read)
 	MOVQ(I32(64), stride)
 	rows := newUnpackRows(l, reg.ECX)
 	Load(Param("chunks"), count)
-	row := fourths(bases, ldw, ldw3)
 	clearSums := func() {
 		for t := range 2 * tiles {
 			tileZero(t)

@@ -26,15 +26,8 @@ func unpackPanel(l layout) {
 	function(name, "func(dst, w *byte, ldw, chunks, tail uintptr, next *byte)", name+" unpacks 16 rows of 2-bit codes to tiles, every other one from dst on, and fetches a line of eight rows from next on with each chunk.")
 	dst, next := arg("dst"), arg("next")
 	ldw := arg("ldw")
-	bases := make([]reg.Register, 4) // of each fourth row
-	bases[0] = arg("w")
-	for i := 1; i < len(bases); i++ {
-		bases[i] = GP64()
-		LEAQ(Mem{Base: bases[i-1], Index: ldw, Scale: 4}, bases[i])
-	}
-	ldw3 := GP64()
-	LEAQ(Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
-	row := fourths(bases, ldw, ldw3)
+	bases, ldw3 := []reg.Register{arg("w"), GP64(), GP64(), GP64()}, GP64()
+	row := eachFourth(bases, ldw, ldw3)
 	rows := newUnpackRows(l, GP32())
 	chunk := func(blocks int) {
 		for block := range blocks {
@@ -64,6 +57,15 @@ func unpackPanel(l layout) {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// eachFourth computes the bases of each fourth row after the first, and three times the distance of rows, for fourths.
+func eachFourth(bases []reg.Register, ldw, ldw3 reg.Register) func(r, disp int) Mem {
+	for i := 1; i < len(bases); i++ {
+		LEAQ(Mem{Base: bases[i-1], Index: ldw, Scale: 4}, bases[i])
+	}
+	LEAQ(Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
+	return fourths(bases, ldw, ldw3)
 }
 
 // fourths addresses rows from each fourth on, with their distance and three times that.
@@ -121,12 +123,7 @@ func (u unpackRows) block(row func(r, disp int) Mem, block int, dst Mem) {
 	for k, word := range turnWords(v) {
 		for q, shift := range u.shifts {
 			codes := ZMM()
-			if shift == 0 {
-				VPANDD(u.mask, word, codes)
-			} else {
-				VPSRLW(U8(shift), word, codes)
-				VPANDD(u.mask, codes, codes)
-			}
+			lowCodes(shift, u.mask, word, codes)
 			VMOVDQU32(codes, dst.Offset(q*stepBytes+64*(4*block+k)))
 		}
 	}
@@ -229,10 +226,7 @@ func multiplyPanel() {
 	Load(Param("single"), reg.R9)
 	TESTQ(reg.R9, reg.R9)
 	JZ(LabelRef("done"))
-	SHLQ(U8(6), reg.R9)
-	LEAQ(configs, reg.RAX)
-	LEAQ(Mem{Base: reg.RAX, Index: reg.R9, Scale: 1, Disp: -64}, reg.RAX)
-	loadTileConfig(reg.RAX)
+	configureTiles(reg.R9, reg.RAX)
 	group("one", 1)
 	Label("done")
 	releaseTiles()

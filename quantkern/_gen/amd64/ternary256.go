@@ -18,12 +18,7 @@ func ternaryTile256(l layout, n int) {
 			sum := make([]reg.VecVirtual, n)
 			VMOVDQU(w.row(r, woff), v)
 			for q, shift := range l.shifts {
-				if shift > 0 {
-					VPSRLW(U8(shift), v, u)
-					VPAND(mask, u, u)
-				} else {
-					VPAND(mask, v, u)
-				}
+				lowCodes(shift, mask, v, u)
 				for i := range sum {
 					if q == 0 {
 						sum[i] = YMM()

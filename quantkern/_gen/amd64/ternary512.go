@@ -151,11 +151,8 @@ func ternaryTile(l layout, n int) {
 				case again:
 					VPSRLW(U8(shift), w.row(r, 0), u[r])
 					VPANDD(mask, u[r], u[r])
-				case shift == 0:
-					VPANDD(mask, codes[r], u[r])
 				default:
-					VPSRLW(U8(shift), codes[r], u[r])
-					VPANDD(mask, u[r], u[r])
+					lowCodes(shift, mask, codes[r], u[r])
 				}
 			}
 			for i := range acc {
@@ -177,6 +174,19 @@ func ternaryTile(l layout, n int) {
 	newEpilogue().putAll(acc)
 	VZEROUPPER()
 	RET()
+}
+
+// lowCodes brings the codes at a shift to the low bits of each byte of u, alone.
+func lowCodes(shift uint8, mask, codes, u Op) {
+	if shift > 0 {
+		VPSRLW(U8(shift), codes, u)
+		codes = u
+	}
+	if wide {
+		VPANDD(mask, codes, u)
+	} else {
+		VPAND(mask, codes, u)
+	}
 }
 
 // putAll is put for all activation rows of a tile: four at a time, or as many as
@@ -284,7 +294,7 @@ func foldBlocks(x []reg.VecVirtual) reg.VecVirtual {
 }
 
 // towards gives the prefetch of a kernel whose weights are read once a token, and its name: past the larger caches to
-// the first one, or through all of them, for processors that have few loads under way past the second.
+// the first one, or, for processors that have few loads under way past the second, through the others to that one.
 func towards(name string, past bool) (string, func(Op)) {
 	if past {
 		return name, PREFETCHNTA

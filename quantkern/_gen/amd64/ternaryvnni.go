@@ -24,12 +24,7 @@ func ternaryTileVNNI(l layout, n int) {
 		for r := range tileRows {
 			VMOVDQU(w.row(r, woff), codes)
 			for q, shift := range l.shifts {
-				if shift > 0 {
-					VPSRLW(U8(shift), codes, u)
-					VPAND(mask, u, u)
-				} else {
-					VPAND(mask, codes, u)
-				}
+				lowCodes(shift, mask, codes, u)
 				for i := range n {
 					VMOVDQU(a.row(i, aoff+32*q), av)
 					dotBytes(acc(i, r), u, av)
