@@ -87,8 +87,7 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 // attention are the kernels for one head dimension.
 type attention struct {
 	chunks, combine, rows, decode, each, fold12, fold32 kernel
-	clusters                                            [len(clusterSizes)]kernel // without code where exact is false
-	mostClusters                                        [len(clusterSizes)]int    // that are at work at once
+	clusters                                            clusterKernels // without code where exact is false
 }
 
 // attention picks the kernels for heads of so many values.
@@ -176,7 +175,7 @@ func (g *gpu) attend(b *block, s *step) error {
 		return g.attendApart(b, s, k, cos, sin)
 	}
 	if b.clusters(g, s) {
-		return g.attendClusters(b, s, k, g.clusterSize(spec, t.rows), cos, sin)
+		return g.attendClusters(b, s, g.clusterOf(spec, t.rows, t.chunks()), cos, sin)
 	}
 	if b.folds(g, s) {
 		return g.decode(b, s, k, cos, sin)

@@ -95,7 +95,7 @@ func (r *attendRig) run(way func(cos, sin driver.Ptr) error) ([]float32, error) 
 }
 
 // Every way in which decoding rows attend gives the same bits: a kernel for chunks of positions and one that folds
-// them, clusters of either size, and a block for all positions of a KV head.
+// them, clusters of every size, and a block for all positions of a KV head.
 func TestGPUAttentionWays(t *testing.T) {
 	if err := driver.Available(); err != nil {
 		t.Skip("needs an NVIDIA GPU: ", err)
@@ -107,7 +107,7 @@ func TestGPUAttentionWays(t *testing.T) {
 	}
 	ends := []int{0, 1, 63, 64, 65, 127, 200, 255, 256, 511, 512, 513, 575, 576, 700, 1023, 1024, 1025, 1300, 1535, 1536, 2047, 2048, 2100, 31, 448}
 	rng := rand.New(rand.NewPCG(11, 12))
-	for _, c := range []struct{ heads, kvHeads, dim, pageSize int }{{20, 5, 128, 32}, {9, 3, 64, 16}, {48, 16, 64, 64}, {54, 6, 128, 32}, {16, 1, 64, 48}, {2, 2, 128, 16}} {
+	for _, c := range []struct{ heads, kvHeads, dim, pageSize int }{{20, 5, 128, 32}, {9, 3, 64, 16}, {48, 16, 64, 64}, {54, 6, 128, 32}, {16, 1, 64, 48}, {2, 2, 128, 16}, {14, 2, 64, 32}, {35, 5, 128, 16}} {
 		t.Run(fmt.Sprintf("%d heads, %d KV heads of %d, pages of %d", c.heads, c.kvHeads, c.dim, c.pageSize), func(t *testing.T) {
 			spec := graph.Block{Heads: c.heads, KVHeads: c.kvHeads, KeyDim: c.dim, ValueDim: c.dim, Hidden: c.heads * c.dim, FFN: 64, AttnScale: 0.1,
 				Rope: graph.Rope{Kind: graph.RopeNeoX, Dims: c.dim, Base: 10000, Scale: 1}}
@@ -127,11 +127,13 @@ func TestGPUAttentionWays(t *testing.T) {
 						return fmt.Errorf("value %d by chunks is %v", i, v)
 					}
 				}
-				for name, way := range map[string]func(cos, sin driver.Ptr) error{
-					"clusters of 8":   func(cos, sin driver.Ptr) error { return g.attendClusters(r.b, r.s, r.k, 0, cos, sin) },
-					"clusters of 4":   func(cos, sin driver.Ptr) error { return g.attendClusters(r.b, r.s, r.k, 1, cos, sin) },
+				ways := map[string]func(cos, sin driver.Ptr) error{
 					"a block for all": func(cos, sin driver.Ptr) error { return g.attendApart(r.b, r.s, r.k, cos, sin) },
-				} {
+				}
+				for _, kn := range r.k.clusters[clusterClass(c.heads/c.kvHeads)] {
+					ways[kn.f.Name()] = func(cos, sin driver.Ptr) error { return g.attendClusters(r.b, r.s, kn, cos, sin) }
+				}
+				for name, way := range ways {
 					for again := range 20 {
 						got, err := r.run(way)
 						if err != nil {

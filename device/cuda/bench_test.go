@@ -121,12 +121,14 @@ func BenchmarkHead(b *testing.B) {
 }
 
 // benchRows are the rows that TRITFLOW_BENCH_ROWS lists, or a few.
-func benchRows() []int {
-	list := []int{1, 4, 16, 32, 64}
-	if text := os.Getenv("TRITFLOW_BENCH_ROWS"); text != "" {
+func benchRows() []int { return benchNumbers("TRITFLOW_BENCH_ROWS", 1, 4, 16, 32, 64) }
+
+// benchNumbers are those that a variable lists, or some.
+func benchNumbers(variable string, list ...int) []int {
+	if text := os.Getenv(variable); text != "" {
 		list = nil
 		for _, s := range strings.Split(text, ",") {
-			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 512 {
+			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 4096 {
 				list = append(list, n)
 			}
 		}

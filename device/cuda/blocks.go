@@ -184,7 +184,11 @@ func (p *blocks) runAt(t *tables, at driver.Ptr, h *hidden) error {
 	if s.space, err = p.sizes.place(p.g, t); err != nil {
 		return err
 	}
-	return p.graphs.run(p.g, &s, func() error {
+	var cluster *clusterKernel
+	if b := p.list[0]; b.clusters(p.g, &s) {
+		cluster = p.g.clusterOf(&b.spec, t.rows, t.chunks())
+	}
+	return p.graphs.run(p.g, &s, cluster, func() error {
 		for i, b := range p.list {
 			if err := p.g.forward(b, &s, i > 0); err != nil {
 				return fmt.Errorf("cuda: blk.%d: %w", b.spec.Index, err)

@@ -3,6 +3,9 @@
 package cuda
 
 import (
+	"fmt"
+	"slices"
+
 	"tritflow/device/cuda/driver"
 	"tritflow/graph"
 )
@@ -14,46 +17,106 @@ func (b *block) clusters(g *gpu, s *step) bool {
 }
 
 func (g *gpu) clustered(spec *graph.Block, rows int) bool {
-	return g.kern.exact && spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads <= g.kern.attention(spec.KeyDim).mostClusters[len(clusterSizes)-1]
+	group := spec.Heads / spec.KVHeads
+	if !g.kern.exact || group > clusterHeads[len(clusterHeads)-1] {
+		return false
+	}
+	list := g.kern.attention(spec.KeyDim).clusters[clusterClass(group)]
+	return rows*spec.KVHeads <= list[len(list)-1].most
 }
 
-// clusterSizes are how many blocks a cluster may have.
-var clusterSizes = [...]int{8, 4}
+// clusterHeads are how many heads share a KV head at most: a class of kernels for each.
+var clusterHeads = [...]int{4, 16}
 
-// readyClusters prepares the kernels for heads of so many values.
-func (a *attention) readyClusters(dim int) error {
-	for i, n := range clusterSizes {
-		k := &a.clusters[i]
-		k.cluster = n
-		err := k.f.AllowShared(clusterShared(dim, 2))
-		if err == nil {
-			shape := driver.Config{Grid: driver.Dim{X: n}, Block: driver.Dim{X: 128}, Shared: clusterShared(dim, 1), Cluster: driver.Dim{X: n}}
-			a.mostClusters[i], err = k.f.MostClusters(shape)
+// clusterShapes are the kernels of each class: blocks of a cluster, the largest first, and how many blocks may be on a
+// multiprocessor.
+var clusterShapes = [len(clusterHeads)][]struct{ n, blocks int }{
+	{{8, 4}, {6, 4}, {5, 4}, {5, 5}, {4, 5}},
+	{{8, 4}, {6, 4}, {5, 4}, {4, 4}},
+}
+
+// clusterClass is the class for so many heads that share a KV head.
+func clusterClass(group int) int {
+	class := 0
+	for clusterHeads[class] < group {
+		class++
+	}
+	return class
+}
+
+// clusterKernel is a kernel of decode_cluster.cu.
+type clusterKernel struct {
+	kernel
+	n, blocks int
+	heads     int // that share a KV head at most
+	most      int // clusters that are at work at once
+}
+
+// clusterKernels are those for one head dimension, by class.
+type clusterKernels [len(clusterHeads)][]*clusterKernel
+
+func newClusterKernels() (c clusterKernels) {
+	for class, shapes := range clusterShapes {
+		for _, s := range shapes {
+			c[class] = append(c[class], &clusterKernel{n: s.n, blocks: s.blocks, heads: clusterHeads[class]})
 		}
-		if err != nil {
-			return err
+	}
+	return c
+}
+
+// ready prepares the kernels for heads of so many values.
+func (c clusterKernels) ready(dim int) error {
+	for _, list := range c {
+		for _, k := range list {
+			k.cluster = k.n
+			shared := k.shared(dim)
+			err := k.f.AllowShared(shared)
+			if err == nil {
+				k.most, err = k.f.MostClusters(driver.Config{Grid: driver.Dim{X: k.n}, Block: driver.Dim{X: 128}, Shared: shared, Cluster: driver.Dim{X: k.n}})
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// clusterShared is the shared memory of a block of attn_cluster with how many eights of heads that share a KV head.
-func clusterShared(dim, eights int) int { return 256*dim + 16 + eights*(3072+64*dim) }
+func (k *clusterKernel) name(dim int) string {
+	return fmt.Sprintf("attn_cluster%dx%d_%d_%d", k.n, k.blocks, dim, k.heads)
+}
 
-// clusterSize is the size of clusters for so many rows, an index of clusterSizes: the largest ones of which all are
-// at work at once.
-func (g *gpu) clusterSize(spec *graph.Block, rows int) int {
-	for size, most := range g.kern.attention(spec.KeyDim).mostClusters {
-		if rows*spec.KVHeads <= most {
-			return size
-		}
+// shared is the shared memory of a block (Room of kernels/decode_cluster.cu).
+func (k *clusterKernel) shared(dim int) int {
+	turns, slice := 4, 2*ceilDiv(dim, 2*k.n)
+	if k.heads > clusterHeads[0] {
+		turns = 2
 	}
-	return len(clusterSizes) - 1
+	return 256*dim + turns*(8+k.n*k.heads*(8+4*slice)) + max(2048*ceilDiv(k.heads, 8), 2*k.heads*dim)
+}
+
+// clusterOf is the kernel for so many rows of up to so many chunks of positions: of those whose clusters are all at work at once (but
+// one in 64, which does no harm) the one with the smallest that goes through the chunks in the fewest turns. More than three blocks
+// a multiprocessor are one turn's: in a second one they would wait for the memory together. Five at a time on a multiprocessor
+// are for where there are three and more: fewer would crowd on some (BenchmarkStep).
+func (g *gpu) clusterOf(spec *graph.Block, rows, chunks int) *clusterKernel {
+	list := g.kern.attention(spec.KeyDim).clusters[clusterClass(spec.Heads/spec.KVHeads)]
+	pairs := rows * spec.KVHeads
+	best := list[len(list)-1]
+	turns := ceilDiv(chunks, best.n)
+	for _, k := range slices.Backward(list[:len(list)-1]) {
+		t, sixths := ceilDiv(chunks, k.n), 6*pairs*k.n/g.props.SMs // of a block on a multiprocessor
+		if t >= turns || pairs > k.most*65/64 || t > 1 && sixths >= 21 || k.blocks > 4 && sixths < 18 {
+			continue
+		}
+		best, turns = k, t
+	}
+	return best
 }
 
 // attendClusters is attention for a step whose KV heads of a row are a cluster's each.
-func (g *gpu) attendClusters(b *block, s *step, k *attention, size int, cos, sin driver.Ptr) error {
+func (g *gpu) attendClusters(b *block, s *step, k *clusterKernel, cos, sin driver.Ptr) error {
 	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
-	return g.fail("attention", k.clusters[size].run(g.stream, driver.Dim{X: clusterSizes[size], Y: spec.KVHeads, Z: t.rows}, 128, clusterShared(spec.KeyDim, ceilDiv(spec.Heads/spec.KVHeads, 8)), true,
+	return g.fail("attention", k.run(g.stream, driver.Dim{X: k.n, Y: spec.KVHeads, Z: t.rows}, 128, k.shared(spec.KeyDim), true,
 		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.att, spec.AttnScale, &c.shape))
 }

@@ -20,6 +20,7 @@ type graphs struct {
 // graphKey is all that a graph's kernels know of a step.
 type graphKey struct {
 	rows, chunks int
+	cluster      *clusterKernel // of the first block, where it has one
 	tables       driver.Ptr
 	values       driver.Ptr
 	space        driver.Ptr
@@ -28,8 +29,8 @@ type graphKey struct {
 // mostGraphs bounds the graphs of a part; each takes some memory of the driver.
 const mostGraphs = 64
 
-// run starts a step's work: from a graph if the shape was met before. On the queue.
-func (c *graphs) run(g *gpu, s *step, work func() error) error {
+// run starts a step's work: from a graph if the shape was met before, and with that kernel for clusters. On the queue.
+func (c *graphs) run(g *gpu, s *step, cluster *clusterKernel, work func() error) error {
 	if !s.tables.decodeAll || s.tables.rows > fewMost {
 		return work()
 	}
@@ -40,7 +41,7 @@ func (c *graphs) run(g *gpu, s *step, work func() error) error {
 	if c.made == nil {
 		c.made, c.seen, c.moved = map[graphKey]*driver.Exec{}, map[graphKey]bool{}, g.moved
 	}
-	key := graphKey{s.tables.rows, s.space.chunks, s.at, s.h.values(), s.space.base}
+	key := graphKey{s.tables.rows, s.space.chunks, cluster, s.at, s.h.values(), s.space.base}
 	if e := c.made[key]; e != nil {
 		return g.fail("starting a graph", e.Launch(g.stream))
 	}

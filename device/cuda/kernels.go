@@ -176,9 +176,12 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 			all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", kn.bits, 8*boundGroups[kn.group])] = &k.streams[kn.bits-leastBits][kn.group]
 		}
 		all["decode_cluster"] = map[string]*kernel{}
-		for i, n := range clusterSizes {
-			all["decode_cluster"][fmt.Sprintf("attn_cluster%d_64", n)] = &k.attn64.clusters[i]
-			all["decode_cluster"][fmt.Sprintf("attn_cluster%d_128", n)] = &k.attn128.clusters[i]
+		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
+			for _, list := range a.clusters {
+				for _, kn := range list {
+					all["decode_cluster"][kn.name(dim)] = &kn.kernel
+				}
+			}
 		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
@@ -219,6 +222,7 @@ const (
 // loadKernels loads the modules and finds every kernel in them.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
+	k.attn64.clusters, k.attn128.clusters = newClusterKernels(), newClusterKernels()
 	for source, list := range k.named() {
 		m, _, err := loadModule(c, p, source)
 		if err != nil {
@@ -246,7 +250,7 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			}
 		}
 		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-			if err := a.readyClusters(dim); err != nil {
+			if err := a.clusters.ready(dim); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
 		}

@@ -109,10 +109,11 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 	case g.enough(l.Block, rows):
 		return fmt.Sprintf("attn_each_%d", l.In), inPlace, nil
 	case g.clustered(l.Block, rows):
-		return g.kern.attention(l.In).clusters[g.clusterSize(l.Block, rows)].f.Name(), inPlace, nil
+		return g.clusterOf(l.Block, rows, usualChunks).f.Name(), inPlace, nil
 	}
 	return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
 }
 
-// usualPage stands for pages of any multiple of 16 positions, as an engine makes them.
-const usualPage = 32
+// usualPage stands for pages of any multiple of 16 positions, as an engine makes them, usualChunks for contexts
+// of any length.
+const usualPage, usualChunks = 32, 512 / positionsOfChunk

@@ -1,29 +1,31 @@
 // build: sm_90a
 // Attention of decoding where blocks can write into each other's shared memory: a cluster of N blocks computes a
-// KV head of a row, two chunks of 64 positions each block, round after round.
+// KV head of a row, a chunk of 64 positions each block in turn.
 //
 //	qkv ──▶ chunks r, N+r     ─┐ maxima, sums, values             ┌──▶ dimensions 0 .. D/N-1    of all heads, folded
 //	qkv ──▶ chunks r+1, N+r+1 ─┼─ st.async, by dimension, to ─────┼──▶ dimensions D/N .. 2D/N-1
 //	       ...                ─┘ the block that folds them        └──▶ ...
 //
 // The bits are those of attn_decode and of the fold in attn_norm.
+//
+// BLOCKS may be on a multiprocessor at a time: few where there are few, which lie apart then; many where they would wait.
 #include "bulk.cuh"
 #include "chunk.cuh"
 #include "ptx_int.cuh"
 #include "turn.cuh"
 
-// Room is a block's shared memory behind that of a chunk. Heads are 8·ROWS at most; the first chunks of a round
-// are `first` of weights and parts, the others the second.
-template <int D, int ROWS, int N> struct Room {
-    static constexpr int slice = D / N, heads = 8 * ROWS;
+// Room is a block's shared memory behind that of a chunk. HEADS at most share a KV head.
+template <int D, int HEADS, int N> struct Room {
+    static constexpr int rows = HEADS > 8 ? 2 : 1, slice = (D + 2 * N - 1) / (2 * N) * 2; // slice: dimensions that a block folds at most
+    static constexpr int turns = HEADS > 4 ? 2 : 4;                                       // of a round: until others may be overwritten
 
-    uint64_t come[2]; // what the blocks of a cluster send
-    float2 weights[2][N][heads];
+    uint64_t come[turns]; // what the blocks of a cluster send
+    float2 weights[turns][N][HEADS];
     union {
-        float4 exchange[4 * ROWS][32]; // half of it is enough where rows g + 8 are nobody's
-        __half queries[heads][D];      // before
+        float4 exchange[4 * rows][32]; // half of it is enough where rows g + 8 are nobody's
+        __half queries[HEADS][D];      // before
     };
-    float parts[2][N][heads][slice];
+    float parts[turns][N][HEADS][slice];
 };
 
 // send writes two floats to another block of the cluster, which counts the bytes at its barrier.
@@ -48,14 +50,15 @@ struct Decode {
 // cluster_sync is cluster_meet for what the blocks have read.
 __device__ __forceinline__ void cluster_sync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
-template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const Decode &c, const Shape &a) {
-    using R = Room<D, ROWS, N>;
-    constexpr int tiles = D / 32, each = (R::heads * R::slice + 127) / 128; // each thread folds so many values
+template <int D, int HEADS, int N> __device__ __forceinline__ void decode(const Decode &c, const Shape &a) {
+    using R = Room<D, HEADS, N>;
+    constexpr int ROWS = R::rows, TURNS = R::turns, tiles = D / 32, each = (HEADS * R::slice + 127) / 128; // each thread folds so many values
     extern __shared__ uint4 frags[];
     R &room = *(R *)(frags + Frags<D>::all * 32);
     const int rank = cluster_rank(), row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const bool keys = warp < 2; // what the warp brings
+    const int folds = min(R::slice, D - rank * R::slice); // dimensions that this block folds
     const Row at = c.rows[row];
     pdl_release();
     if (at.seq < 0) {
@@ -72,12 +75,13 @@ template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const D
     };
     auto arm = [&](int from) {
 #pragma unroll
-        for (int i = 0; i < 2; i++)
-            if (int here = min(N, chunks - from - i * N); here > 0 && threadIdx.x == 0) barrier_expect(&room.come[i], here * group * (R::slice * 4 + 8));
+        for (int i = 0; i < TURNS; i++)
+            if (int here = min(N, chunks - from - i * N); here > 0 && threadIdx.x == 0) barrier_expect(&room.come[i], here * group * (folds * 4 + 8));
     };
     if (rank < chunks) bring(rank);
     if (threadIdx.x == 0) {
-        barrier_init(&room.come[0]), barrier_init(&room.come[1]);
+#pragma unroll
+        for (int i = 0; i < TURNS; i++) barrier_init(&room.come[i]);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     arm(0);
@@ -95,9 +99,9 @@ template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const D
     float value = 0;
     if (rank < chunks) {
         const float *mine = all + (int64_t)(kv.head * group) * D;
-        float2 raw[8 * ROWS / apart];
+        float2 raw[HEADS / apart];
 #pragma unroll
-        for (int i = 0; i < 8 * ROWS / apart; i++)
+        for (int i = 0; i < HEADS / apart; i++)
             if (int h = i * apart + head_at; h < group) raw[i] = pair.of(mine + h * D);
         if (own) {
             const float *from = all + (a.heads + kv.head) * D;
@@ -105,7 +109,7 @@ template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const D
             if (threadIdx.x < D) value = from[a.kvHeads * D + threadIdx.x];
         }
 #pragma unroll
-        for (int i = 0; i < 8 * ROWS / apart; i++)
+        for (int i = 0; i < HEADS / apart; i++)
             if (int h = i * apart + head_at; h < group) pair.put(raw[i], by, [&](int j, float x) { room.queries[h][j] = __float2half_rn(x); });
     }
     uint32_t qf[D / 16][4];
@@ -113,99 +117,103 @@ template <int D, int ROWS, int N> __device__ __forceinline__ void decode(const D
 #pragma unroll
     for (int r = 0; r < each; r++) top[r] = -INFINITY, sum[r] = out[r] = 0;
 #pragma unroll 1
-    for (int from = 0, phase = 0; from < chunks; from += 2 * N, phase ^= 1) {
-#pragma unroll 1
-        for (int half = 0; half < 2; half++) {
-            const int chunk = from + half * N + rank, start = chunk * CHUNK;
-            if (chunk >= chunks) break;
-            const bool last = chunk == chunks - 1, more = chunk + N < chunks;
-            if (keys || last) {
-                copies_done();
-                trim_part<D>(frags, kv, warp, start);
-            }
-            __syncthreads();
-            if (chunk < N) {
-                load_queries<D>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
-                __syncthreads();
-            }
-            if (last) {
-                __half *to = (__half *)frags;
-                const int in = at.pos - start;
-                if (head_at == 0) pair.put(key, by, [&](int d, float x) { to[key_at<D>(in, d)] = c.k[own_page + slot * D + d] = __float2half_rn(x); });
-                if (int d = threadIdx.x; d < D) to[value_at<D>(in, d)] = c.v[own_page + d * a.pageSize + slot] = __float2half_rn(value);
-                __syncthreads();
-            }
-            // Values are waited for when the scores have been computed; the next keys are asked for then, the next values when these have been used.
-            Weights w;
-            chunk_weights<D, ROWS>(
-                w, qf, frags, *(float4(*)[8][32])room.exchange, min(at.pos - start, CHUNK - 1), c.scale * 1.44269504088896341f,
-                [&] {
-                    if (!keys && !last) copies_done();
-                },
-                [&] {
-                    if (keys && more) bring(chunk + N);
-                });
-            float part[tiles][4];
-            chunk_values<D, tiles>(part, w, frags, tiles * warp);
-#pragma unroll
-            for (int r = 0; r < ROWS; r++) {
-                const int h = g + 8 * r;
-                if (h >= group) continue;
-                if (constexpr int lanes = 16 / N; t % lanes == 0) send(&room.weights[half][rank][h], &room.come[half], 4 / lanes * warp + t / lanes, w.m[r], w.l[r]);
-#pragma unroll
-                for (int i = 0; i < tiles; i++) {
-                    const int d = 8 * (tiles * warp + i) + 2 * t;
-                    send(&room.parts[half][rank][h][d % R::slice], &room.come[half], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
-                }
-            }
-            if (more) {
-                __syncthreads();
-                if (!keys) bring(chunk + N);
-            }
-        }
-#pragma unroll 1
-        for (int half = 0; half < 2; half++) {
-            const int n = min(N, chunks - from - half * N);
-            if (n <= 0) break;
-            while (!barrier_landed(&room.come[half], phase)) {
-            }
+    for (int from = 0, phase = 0; from < chunks; from += TURNS * N, phase ^= 1) {
+        auto fold_turn = [&](int turn) {
+            const int n = min(N, chunks - from - turn * N);
+            barrier_await(&room.come[turn], phase);
 #pragma unroll
             for (int r = 0; r < each; r++) {
                 const int i = threadIdx.x + r * 128, h = i / R::slice, d = i % R::slice;
 #pragma unroll
                 for (int k = 0; k < N; k++) {
                     if (k >= n || h >= group) break;
-                    const float2 w = room.weights[half][k][h];
+                    const float2 w = room.weights[turn][k][h];
                     float x, y;
                     fold_weights(top[r], w.x, x, y);
                     sum[r] = fold(sum[r], w.y, x, y);
-                    out[r] = fold(out[r], room.parts[half][k][h][d], x, y);
+                    out[r] = fold(out[r], room.parts[turn][k][h][d], x, y);
                 }
             }
+        };
+#pragma unroll 1
+        for (int turn = 0;; turn++) {
+            const int chunk = from + turn * N + rank, start = chunk * CHUNK;
+            const bool over = turn == TURNS || from + turn * N >= chunks;
+            if (!over && chunk < chunks) {
+                const bool last = chunk == chunks - 1, more = chunk + N < chunks;
+                if (keys || last) {
+                    copies_done();
+                    trim_part<D>(frags, kv, warp, start);
+                }
+                __syncthreads();
+                if (chunk < N) {
+                    load_queries<D>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
+                    __syncthreads();
+                }
+                if (last) {
+                    __half *to = (__half *)frags;
+                    const int in = at.pos - start;
+                    if (head_at == 0) pair.put(key, by, [&](int d, float x) { to[key_at<D>(in, d)] = c.k[own_page + slot * D + d] = __float2half_rn(x); });
+                    if (int d = threadIdx.x; d < D) to[value_at<D>(in, d)] = c.v[own_page + d * a.pageSize + slot] = __float2half_rn(value);
+                    __syncthreads();
+                }
+                // Values are waited for when the scores have been computed; the next keys are asked for then, the next values when these have been used.
+                Weights w;
+                chunk_weights<D, ROWS>(
+                    w, qf, frags, *(float4(*)[8][32])room.exchange, min(at.pos - start, CHUNK - 1), c.scale * 1.44269504088896341f,
+                    [&] {
+                        if (!keys && !last) copies_done();
+                    },
+                    [&] {
+                        if (keys && more) bring(chunk + N);
+                    });
+                float part[tiles][4];
+                chunk_values<D, tiles>(part, w, frags, tiles * warp);
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    const int h = g + 8 * r;
+                    if (h >= group) continue;
+                    if (int to = warp + 4 * t; to < N) send(&room.weights[turn][rank][h], &room.come[turn], to, w.m[r], w.l[r]);
+#pragma unroll
+                    for (int i = 0; i < tiles; i++) {
+                        const int d = 8 * (tiles * warp + i) + 2 * t;
+                        send(&room.parts[turn][rank][h][d % R::slice], &room.come[turn], d / R::slice, part[i][2 * r], part[i][2 * r + 1]);
+                    }
+                }
+                if (more) {
+                    __syncthreads();
+                    if (!keys) bring(chunk + N);
+                }
+            }
+            // The chunks of a turn are folded when those of the next are on their way.
+            if (turn > 0) fold_turn(turn - 1);
+            if (over) break;
         }
-        if (from + 2 * N >= chunks) break;
-        arm(from + 2 * N);
+        if (from + TURNS * N >= chunks) break;
+        arm(from + TURNS * N);
         cluster_sync(); // before somebody sends what is for the next round
     }
 #pragma unroll
     for (int r = 0; r < each; r++) {
         const int i = threadIdx.x + r * 128, h = i / R::slice, d = i % R::slice;
-        if (h < group) c.att[((int64_t)row * a.heads + kv.head * group + h) * D + rank * R::slice + d] = __fdiv_rn(out[r], sum[r]);
+        if (h < group && d < folds) c.att[((int64_t)row * a.heads + kv.head * group + h) * D + rank * R::slice + d] = __fdiv_rn(out[r], sum[r]);
     }
 }
 
-#define CLUSTER(N, D)                                                                                                                       \
-    extern "C" __global__ void __launch_bounds__(128, 5)                                                                                    \
-        attn_cluster##N##_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines, const float *sines, \
-                              float *att, float scale, Shape a) {                                                          \
-        const Decode c = {qkv, k, v, rows, table, cosines, sines, att, scale};                                                     \
-        if (a.heads <= 8 * a.kvHeads)                                                                                                       \
-            decode<D, 1, N>(c, a);                                                                                                          \
-        else                                                                                                                                \
-            decode<D, 2, N>(c, a);                                                                                                          \
+#define CLUSTER(N, BLOCKS, D, HEADS)                                                                                                        \
+    extern "C" __global__ void __launch_bounds__(128, BLOCKS)                                                                               \
+        attn_cluster##N##x##BLOCKS##_##D##_##HEADS(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table,           \
+                                                   const float *cosines, const float *sines, float *att, float scale, Shape a) {            \
+        decode<D, HEADS, N>({qkv, k, v, rows, table, cosines, sines, att, scale}, a);                                                       \
     }
+#define CLUSTERS(N, BLOCKS, HEADS) CLUSTER(N, BLOCKS, 64, HEADS) CLUSTER(N, BLOCKS, 128, HEADS)
 
-CLUSTER(8, 64)
-CLUSTER(8, 128)
-CLUSTER(4, 64)
-CLUSTER(4, 128)
+CLUSTERS(8, 4, 4)
+CLUSTERS(6, 4, 4)
+CLUSTERS(5, 4, 4)
+CLUSTERS(5, 5, 4)
+CLUSTERS(4, 5, 4)
+CLUSTERS(8, 4, 16)
+CLUSTERS(6, 4, 16)
+CLUSTERS(5, 4, 16)
+CLUSTERS(4, 4, 16)

@@ -1,0 +1,38 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"testing"
+
+	"tritflow/device/cuda/driver"
+	"tritflow/graph"
+)
+
+// Clusters are as large as they have to be: an H100's sizes for heads of 128 values, four to a KV head.
+func TestClusterOf(t *testing.T) {
+	g := &gpu{kern: &kernelSet{}, props: &driver.Properties{SMs: 132}}
+	g.kern.attn128.clusters = newClusterKernels()
+	for i, most := range []int{62, 79, 94, 124, 154} {
+		g.kern.attn128.clusters[0][i].most = most
+	}
+	spec := &graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	for _, c := range []struct {
+		rows, chunks int
+		want         string
+	}{
+		{5, 1, "4x5"}, {5, 4, "4x5"}, {5, 5, "5x4"}, {5, 8, "8x4"}, {5, 9, "5x4"}, {5, 20, "8x4"},
+		{12, 8, "8x4"}, {12, 9, "5x4"}, {12, 12, "6x4"}, {13, 8, "4x5"},
+		{16, 4, "4x5"}, {16, 5, "5x5"}, {16, 6, "6x4"}, {17, 6, "4x5"}, {16, 8, "4x5"}, {16, 9, "5x5"}, {16, 11, "4x5"},
+		{26, 1, "4x5"}, {26, 12, "4x5"},
+	} {
+		if got, want := g.clusterOf(spec, c.rows, c.chunks).name(128), "attn_cluster"+c.want+"_128_4"; got != want {
+			t.Errorf("%d rows of %d chunks: %s, want %s", c.rows, c.chunks, got, want)
+		}
+	}
+	for group, want := range map[int]int{1: 4, 4: 4, 5: 16, 16: 16} {
+		if got := clusterHeads[clusterClass(group)]; got != want {
+			t.Errorf("%d heads to a KV head: kernels for %d, want %d", group, got, want)
+		}
+	}
+}
