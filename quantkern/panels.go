@@ -36,6 +36,9 @@ type panels struct {
 	// single rows more, up to 16; lda from a tile's rows to the next 16.
 	multiply func(dots *int32, a *int8, lda uintptr, b *byte, steps, pairs, single, first uintptr, next *byte, ldw uintptr)
 
+	// bound is Upper of coarse bounds for groups of a Screen and activations in right tiles.
+	bound func(dst []float32, stride int, s *Screen, g0, g1 int, y *screenRowsOf, rows int)
+
 	// finish ends the dots of a panel's rows that have a bit in mask.
 	finish func(dst *float32, ldd uintptr, dots *int32, rows uintptr, sums *int32, scales *float32, scale float32, mask uint32)
 }

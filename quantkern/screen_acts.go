@@ -15,16 +15,18 @@ type ScreenActs struct {
 	chunks       int    // of a row of split, or 0
 }
 
-// screenRowsOf are activation rows of one precision: int8 in their order, or int16, of
+// screenRowsOf are activation rows of one precision: int8 in their order or in tiles, of 16 rows and 64
+// values each, four values of all rows one after the other; or int16, of
 // which each chunk has the 32 values of even places first and then those of odd ones, so
 // that words meet bytes without moving any.
 type screenRowsOf struct {
-	words  []int16
-	bytes  []int8
-	stride int
-	bases  [bitChoices][]int32 // of each row: what the products with stored codes, above zero, have too much
-	widths []float32           // α and β of each row (see Screen)
-	steps  []float32           // t of each row
+	words   []int16
+	bytes   []int8
+	inTiles bool
+	stride  int
+	bases   [bitChoices][]int32 // of each row: what the products with stored codes, above zero, have too much
+	widths  []float32           // α and β of each row (see Screen)
+	steps   []float32           // t of each row
 }
 
 func (y *screenRowsOf) reset(rows int) {
@@ -57,9 +59,18 @@ func (y *screenRowsOf) one(i int) screenRowsOf {
 // at is value j of row i.
 func (y *screenRowsOf) at(i, j int) int32 {
 	if y.words == nil {
-		return int32(y.bytes[i*y.stride+j])
+		return int32(y.bytes[y.byteOf(i, j)])
 	}
 	return int32(y.words[i*y.stride+wordOf(j)])
+}
+
+// byteOf is the place of value j of row i among bytes.
+func (y *screenRowsOf) byteOf(i, j int) int {
+	if !y.inTiles {
+		return i*y.stride + j
+	}
+	const four = 4 // values side by side
+	return i/actTileRows*actTileRows*y.stride + j/screenChunk*actTile + j%screenChunk/four*(four*actTileRows) + i%actTileRows*four + j%four
 }
 
 // wordOf is the place of value j of a row of words.
@@ -73,6 +84,10 @@ func (a *ScreenActs) Reset(rows, cols int) {
 	a.fine.stride = chunksOf(cols) * screenChunk
 	a.coarse.stride = a.fine.stride
 	a.fine.words = grow(a.fine.words, rows*a.fine.stride)
+	a.coarse.inTiles = active.panels.bound != nil && rows >= leastPanelRows
+	if a.coarse.inTiles {
+		rows = (rows + actTileRows - 1) / actTileRows * actTileRows
+	}
 	a.coarse.bytes = grow(a.coarse.bytes, rows*a.coarse.stride)
 }
 
@@ -121,14 +136,16 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 
 // QuantizeCoarse is Quantize with |y| ≤ 127, for coarse bounds.
 func (a *ScreenActs) QuantizeCoarse(i int, x []float32) bool {
-	y := a.coarse.bytes[i*a.coarse.stride : (i+1)*a.coarse.stride]
-	clear(y)
+	y := &a.coarse
+	for j := range y.stride {
+		y.bytes[y.byteOf(i, j)] = 0
+	}
 	sum := int32(0)
-	t, ok := a.round(x, codeMost, 0, a.coarse.widths[2*i:2*i+2], func(j int, q float64) {
-		y[j] = int8(q)
+	t, ok := a.round(x, codeMost, 0, y.widths[2*i:2*i+2], func(j int, q float64) {
+		y.bytes[y.byteOf(i, j)] = int8(q)
 		sum += int32(q)
 	})
-	a.coarse.keep(i, t, sum)
+	y.keep(i, t, sum)
 	return ok
 }
 

@@ -464,7 +464,7 @@ func BenchmarkScreen(b *testing.B) {
 			}
 		}
 	})
-	for _, n := range []int{1, 2, 4, 8, 16} {
+	for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
 		var a ScreenActs
 		a.Reset(n, cols)
 		for i := range n {

@@ -31,6 +31,9 @@ func (s *Screen) Upper(dst []float32, stride, g0, g1 int, a *ScreenActs, b Bound
 				screenUpper((*[screenRows]float32)(dst[i*stride+(g-g0)*screenRows:]), six, low, s.coefs[at][g*screenCoefs:], y, i, b.Bits)
 			}
 		}
+	case y.inTiles:
+		_ = dst[(a.rows-1)*stride+(g1-g0)*screenRows-1]
+		active.panels.bound(dst, stride, s, g0, g1, y, a.rows)
 	case b.Coarse:
 		s.upperCoarse(dst, stride, g0, g1, a.rows, y, b)
 	default:

@@ -104,6 +104,7 @@ func withPanels(t tier) *tier {
 		few:      map[string][2]fewPanel{"I2_S": {amx.I2SFewx1, amx.I2SFewx2}, "TQ2_0": {amx.TQ2Fewx1, amx.TQ2Fewx2}},
 		multiply: amx.Multiply,
 		finish:   amx.Finish,
+		bound:    boundPanels,
 	}
 	t.int8Probe = func(rounds uintptr) uint32 {
 		const products = 65536 / ProbeProducts // a round of the other, in rounds of this one

@@ -7081,6 +7081,661 @@ rows_end:
 	VZEROUPPER
 	RET
 
+// func CoarsePanelx1(dots *int32, six *byte, low *byte, groups uintptr, y *int8, ldy uintptr, chunks uintptr, room *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·CoarsePanelx1(SB), NOSPLIT, $0-64
+	LEAQ         tileconfigs<>+960(SB), AX
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x78
+	BYTE         $0x49
+	BYTE         $0x00
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         chunks+48(FP), R14
+	MOVQ         R14, R9
+	SHLQ         $0x06, R9
+	LEAQ         (R9)(R9*2), R8
+	MOVQ         six+8(FP), DI
+	MOVQ         low+16(FP), SI
+	MOVQ         y+32(FP), R10
+	MOVQ         room+56(FP), DX
+	LEAQ         2048(DX), AX
+	MOVQ         $+64, BX
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xc0
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xd0
+
+chunks:
+	MOVQ DI, R12
+	MOVQ SI, R13
+	MOVQ DX, R15
+	MOVQ groups+24(FP), CX
+
+groups:
+	VMOVDQU32       (R12), Z1
+	VMOVDQU32       64(R12), Z2
+	VMOVDQU32       128(R12), Z3
+	VPSLLD          $0x06, Z1, Z4
+	VPSLLD          $0x04, Z2, Z5
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z5, Z4
+	VPSLLD          $0x02, Z3, Z5
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z5, Z4
+	VMOVDQU32       (R13), Z5
+	VPTERNLOGD      $0xe4, Z0, Z5, Z1
+	VPSRLD          $0x02, Z5, Z6
+	VPTERNLOGD      $0xe4, Z0, Z6, Z2
+	VPSRLD          $0x04, Z5, Z6
+	VPTERNLOGD      $0xe4, Z0, Z6, Z3
+	VPSRLD          $0x06, Z5, Z5
+	VPTERNLOGD      $0xe4, Z0, Z5, Z4
+	VMOVDQU32       Z1, (R15)
+	VMOVDQU32       Z2, 64(R15)
+	VMOVDQU32       Z3, 128(R15)
+	VMOVDQU32       Z4, 192(R15)
+	PREFETCHT1      (R12)(R8*8)
+	PREFETCHT1      64(R12)(R8*8)
+	PREFETCHT1      128(R12)(R8*8)
+	PREFETCHT1      (R13)(R9*8)
+	ADDQ            R8, R12
+	ADDQ            R9, R13
+	ADDQ            $+256, R15
+	DECQ            CX
+	JNZ             groups
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xa4
+	BYTE            $0x18
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xac
+	BYTE            $0x18
+	BYTE            $0x00
+	BYTE            $0x04
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xc2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xb4
+	BYTE            $0x1a
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x49
+	BYTE            $0x5e
+	BYTE            $0xc4
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x49
+	BYTE            $0x5e
+	BYTE            $0xd5
+	XCHGQ           AX, DX
+	ADDQ            $+192, DI
+	ADDQ            $+64, SI
+	CMPQ            R14, chunks+48(FP)
+	JNE             not_first
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xc0
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xd0
+	JMP             counted
+
+not_first:
+	ADDQ $+1024, R10
+
+counted:
+	DECQ R14
+	JNZ  chunks
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x18
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x18
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x49
+	BYTE $0x5e
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x49
+	BYTE $0x5e
+	BYTE $0xd5
+	MOVQ dots+0(FP), DX
+	MOVQ $+128, BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+DATA toptwo<>+0(SB)/4, $0xc0c0c0c0
+GLOBL toptwo<>(SB), RODATA|NOPTR, $4
+
+DATA topfour<>+0(SB)/4, $0xf0f0f0f0
+GLOBL topfour<>(SB), RODATA|NOPTR, $4
+
+// func CoarsePanelx2(dots *int32, six *byte, low *byte, groups uintptr, y *int8, ldy uintptr, chunks uintptr, room *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·CoarsePanelx2(SB), NOSPLIT, $0-64
+	LEAQ         tileconfigs<>+960(SB), AX
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x78
+	BYTE         $0x49
+	BYTE         $0x00
+	MOVL         $0xfcfcfcfc, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         chunks+48(FP), R14
+	MOVQ         R14, R9
+	SHLQ         $0x06, R9
+	LEAQ         (R9)(R9*2), R8
+	MOVQ         six+8(FP), DI
+	MOVQ         low+16(FP), SI
+	MOVQ         y+32(FP), R10
+	MOVQ         ldy+40(FP), R11
+	ADDQ         R10, R11
+	MOVQ         room+56(FP), DX
+	LEAQ         2048(DX), AX
+	MOVQ         $+64, BX
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xc0
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xc8
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xd0
+	BYTE         $0xc4
+	BYTE         $0xe2
+	BYTE         $0x7b
+	BYTE         $0x49
+	BYTE         $0xd8
+
+chunks:
+	MOVQ DI, R12
+	MOVQ SI, R13
+	MOVQ DX, R15
+	MOVQ groups+24(FP), CX
+
+groups:
+	VMOVDQU32       (R12), Z1
+	VMOVDQU32       64(R12), Z2
+	VMOVDQU32       128(R12), Z3
+	VPSLLD          $0x06, Z1, Z4
+	VPSLLD          $0x04, Z2, Z5
+	VPTERNLOGD.BCST $0xe4, toptwo<>+0(SB), Z5, Z4
+	VPSLLD          $0x02, Z3, Z5
+	VPTERNLOGD.BCST $0xe4, topfour<>+0(SB), Z5, Z4
+	VMOVDQU32       (R13), Z5
+	VPTERNLOGD      $0xe4, Z0, Z5, Z1
+	VPSRLD          $0x02, Z5, Z6
+	VPTERNLOGD      $0xe4, Z0, Z6, Z2
+	VPSRLD          $0x04, Z5, Z6
+	VPTERNLOGD      $0xe4, Z0, Z6, Z3
+	VPSRLD          $0x06, Z5, Z5
+	VPTERNLOGD      $0xe4, Z0, Z5, Z4
+	VMOVDQU32       Z1, (R15)
+	VMOVDQU32       Z2, 64(R15)
+	VMOVDQU32       Z3, 128(R15)
+	VMOVDQU32       Z4, 192(R15)
+	PREFETCHT1      (R12)(R8*8)
+	PREFETCHT1      64(R12)(R8*8)
+	PREFETCHT1      128(R12)(R8*8)
+	PREFETCHT1      (R13)(R9*8)
+	ADDQ            R8, R12
+	ADDQ            R9, R13
+	ADDQ            $+256, R15
+	DECQ            CX
+	JNZ             groups
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xa4
+	BYTE            $0x18
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xac
+	BYTE            $0x18
+	BYTE            $0x00
+	BYTE            $0x04
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xc2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xb4
+	BYTE            $0x1a
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x49
+	BYTE            $0x5e
+	BYTE            $0xc4
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x49
+	BYTE            $0x5e
+	BYTE            $0xd5
+	BYTE            $0xc4
+	BYTE            $0xc2
+	BYTE            $0x7b
+	BYTE            $0x4b
+	BYTE            $0xbc
+	BYTE            $0x1b
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0x00
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x41
+	BYTE            $0x5e
+	BYTE            $0xcc
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x41
+	BYTE            $0x5e
+	BYTE            $0xdd
+	XCHGQ           AX, DX
+	ADDQ            $+192, DI
+	ADDQ            $+64, SI
+	CMPQ            R14, chunks+48(FP)
+	JNE             not_first
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xc0
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xc8
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xd0
+	BYTE            $0xc4
+	BYTE            $0xe2
+	BYTE            $0x7b
+	BYTE            $0x49
+	BYTE            $0xd8
+	JMP             counted
+
+not_first:
+	ADDQ $+1024, R10
+	ADDQ $+1024, R11
+
+counted:
+	DECQ R14
+	JNZ  chunks
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xa4
+	BYTE $0x18
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xac
+	BYTE $0x18
+	BYTE $0x00
+	BYTE $0x04
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xb4
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x49
+	BYTE $0x5e
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x49
+	BYTE $0x5e
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0xbc
+	BYTE $0x1b
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x41
+	BYTE $0x5e
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x41
+	BYTE $0x5e
+	BYTE $0xdd
+	MOVQ dots+0(FP), DX
+	MOVQ $+128, BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x1a
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x1a
+	BYTE $0x00
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x1a
+	BYTE $0x40
+	BYTE $0x08
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+// func CoarseEnd(dst *float32, ldd uintptr, dots *int32, turned *int32, rows uintptr, mask uint32, bases *int32, coefs *float32, widths *float32)
+// Requires: AVX, AVX512F
+TEXT ·CoarseEnd(SB), NOSPLIT, $0-72
+	MOVL            mask+40(FP), AX
+	KMOVW           AX, K1
+	MOVQ            coefs+56(FP), CX
+	MOVQ            dots+16(FP), DX
+	MOVQ            turned+24(FP), BX
+	VPXORD          Z0, Z0, Z0
+	VPXORD          Z1, Z1, Z1
+	VPXORD          Z2, Z2, Z2
+	MOVL            AX, SI
+	ANDL            $0x0000000f, SI
+	KMOVW           SI, K2
+	VBROADCASTI32X4 (CX), K2, Z0
+	VBROADCASTI32X4 16(CX), K2, Z1
+	VBROADCASTI32X4 32(CX), K2, Z2
+	MOVL            AX, SI
+	ANDL            $0x000000f0, SI
+	KMOVW           SI, K2
+	VBROADCASTI32X4 48(CX), K2, Z0
+	VBROADCASTI32X4 64(CX), K2, Z1
+	VBROADCASTI32X4 80(CX), K2, Z2
+	MOVL            AX, SI
+	ANDL            $0x00000f00, SI
+	KMOVW           SI, K2
+	VBROADCASTI32X4 96(CX), K2, Z0
+	VBROADCASTI32X4 112(CX), K2, Z1
+	VBROADCASTI32X4 128(CX), K2, Z2
+	ANDL            $0x0000f000, AX
+	KMOVW           AX, K2
+	VBROADCASTI32X4 144(CX), K2, Z0
+	VBROADCASTI32X4 160(CX), K2, Z1
+	VBROADCASTI32X4 176(CX), K2, Z2
+	VMOVDQU32       (DX), Z3
+	VMOVDQU32       128(DX), Z4
+	VMOVDQU32       256(DX), Z5
+	VMOVDQU32       384(DX), Z6
+	VPUNPCKLDQ      Z4, Z3, Z7
+	VPUNPCKLDQ      Z6, Z5, Z8
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKHDQ      Z6, Z5, Z5
+	VPUNPCKLQDQ     Z8, Z7, Z4
+	VPUNPCKHQDQ     Z8, Z7, Z6
+	VPUNPCKLQDQ     Z5, Z3, Z7
+	VPUNPCKHQDQ     Z5, Z3, Z3
+	VMOVDQU32       512(DX), Z5
+	VMOVDQU32       640(DX), Z8
+	VMOVDQU32       768(DX), Z9
+	VMOVDQU32       896(DX), Z10
+	VPUNPCKLDQ      Z8, Z5, Z11
+	VPUNPCKLDQ      Z10, Z9, Z12
+	VPUNPCKHDQ      Z8, Z5, Z5
+	VPUNPCKHDQ      Z10, Z9, Z9
+	VPUNPCKLQDQ     Z12, Z11, Z8
+	VPUNPCKHQDQ     Z12, Z11, Z10
+	VPUNPCKLQDQ     Z9, Z5, Z11
+	VPUNPCKHQDQ     Z9, Z5, Z5
+	VMOVDQU32       1024(DX), Z9
+	VMOVDQU32       1152(DX), Z12
+	VMOVDQU32       1280(DX), Z13
+	VMOVDQU32       1408(DX), Z14
+	VPUNPCKLDQ      Z12, Z9, Z15
+	VPUNPCKLDQ      Z14, Z13, Z16
+	VPUNPCKHDQ      Z12, Z9, Z9
+	VPUNPCKHDQ      Z14, Z13, Z13
+	VPUNPCKLQDQ     Z16, Z15, Z12
+	VPUNPCKHQDQ     Z16, Z15, Z14
+	VPUNPCKLQDQ     Z13, Z9, Z15
+	VPUNPCKHQDQ     Z13, Z9, Z9
+	VMOVDQU32       1536(DX), Z13
+	VMOVDQU32       1664(DX), Z16
+	VMOVDQU32       1792(DX), Z17
+	VMOVDQU32       1920(DX), Z18
+	VPUNPCKLDQ      Z16, Z13, Z19
+	VPUNPCKLDQ      Z18, Z17, Z20
+	VPUNPCKHDQ      Z16, Z13, Z13
+	VPUNPCKHDQ      Z18, Z17, Z17
+	VPUNPCKLQDQ     Z20, Z19, Z16
+	VPUNPCKHQDQ     Z20, Z19, Z18
+	VPUNPCKLQDQ     Z17, Z13, Z19
+	VPUNPCKHQDQ     Z17, Z13, Z13
+	VSHUFI32X4      $0x44, Z8, Z4, Z17
+	VSHUFI32X4      $0xee, Z8, Z4, Z4
+	VSHUFI32X4      $0x44, Z16, Z12, Z8
+	VSHUFI32X4      $0xee, Z16, Z12, Z12
+	VSHUFI32X4      $0x88, Z8, Z17, Z16
+	VMOVDQU32       Z16, (BX)
+	VSHUFI32X4      $0xdd, Z8, Z17, Z8
+	VMOVDQU32       Z8, 256(BX)
+	VSHUFI32X4      $0x88, Z12, Z4, Z8
+	VMOVDQU32       Z8, 512(BX)
+	VSHUFI32X4      $0xdd, Z12, Z4, Z4
+	VMOVDQU32       Z4, 768(BX)
+	VSHUFI32X4      $0x44, Z10, Z6, Z4
+	VSHUFI32X4      $0xee, Z10, Z6, Z6
+	VSHUFI32X4      $0x44, Z18, Z14, Z8
+	VSHUFI32X4      $0xee, Z18, Z14, Z10
+	VSHUFI32X4      $0x88, Z8, Z4, Z12
+	VMOVDQU32       Z12, 64(BX)
+	VSHUFI32X4      $0xdd, Z8, Z4, Z4
+	VMOVDQU32       Z4, 320(BX)
+	VSHUFI32X4      $0x88, Z10, Z6, Z4
+	VMOVDQU32       Z4, 576(BX)
+	VSHUFI32X4      $0xdd, Z10, Z6, Z4
+	VMOVDQU32       Z4, 832(BX)
+	VSHUFI32X4      $0x44, Z11, Z7, Z4
+	VSHUFI32X4      $0xee, Z11, Z7, Z6
+	VSHUFI32X4      $0x44, Z19, Z15, Z7
+	VSHUFI32X4      $0xee, Z19, Z15, Z8
+	VSHUFI32X4      $0x88, Z7, Z4, Z10
+	VMOVDQU32       Z10, 128(BX)
+	VSHUFI32X4      $0xdd, Z7, Z4, Z4
+	VMOVDQU32       Z4, 384(BX)
+	VSHUFI32X4      $0x88, Z8, Z6, Z4
+	VMOVDQU32       Z4, 640(BX)
+	VSHUFI32X4      $0xdd, Z8, Z6, Z4
+	VMOVDQU32       Z4, 896(BX)
+	VSHUFI32X4      $0x44, Z5, Z3, Z4
+	VSHUFI32X4      $0xee, Z5, Z3, Z3
+	VSHUFI32X4      $0x44, Z13, Z9, Z5
+	VSHUFI32X4      $0xee, Z13, Z9, Z6
+	VSHUFI32X4      $0x88, Z5, Z4, Z7
+	VMOVDQU32       Z7, 192(BX)
+	VSHUFI32X4      $0xdd, Z5, Z4, Z4
+	VMOVDQU32       Z4, 448(BX)
+	VSHUFI32X4      $0x88, Z6, Z3, Z4
+	VMOVDQU32       Z4, 704(BX)
+	VSHUFI32X4      $0xdd, Z6, Z3, Z3
+	VMOVDQU32       Z3, 960(BX)
+	MOVQ            dst+0(FP), AX
+	MOVQ            ldd+8(FP), CX
+	MOVQ            bases+48(FP), DX
+	MOVQ            widths+64(FP), SI
+	MOVQ            rows+32(FP), DI
+	TESTQ           DI, DI
+	JZ              rows_end
+
+rows:
+	VMOVDQU32    (BX), Z3
+	VPBROADCASTD (DX), Z5
+	VPSUBD       Z5, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VBROADCASTSS (SI), Z4
+	VMULPS       Z1, Z4, Z4
+	VBROADCASTSS 4(SI), Z5
+	VMULPS       Z2, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VMOVUPS      Z3, K1, (AX)
+	ADDQ         CX, AX
+	ADDQ         $+64, BX
+	ADDQ         $+4, DX
+	ADDQ         $+8, SI
+	DECQ         DI
+	JNZ          rows
+
+rows_end:
+	VZEROUPPER
+	RET
+
 // func Int8Probe(rounds uintptr, room *byte) uint32
 // Requires: AVX, AVX2, AVX512F, AVX512VL
 TEXT ·Int8Probe(SB), NOSPLIT, $0-20

@@ -49,6 +49,21 @@ func Multiply(sums *int32, a *int8, lda uintptr, b *byte, steps uintptr, pairs u
 //go:noescape
 func Finish(dst *float32, ldd uintptr, dots *int32, rows uintptr, sums *int32, scales *float32, scale float32, mask uint32)
 
+// CoarsePanelx1 writes the dots, 32 for each row of codes, of up to 8 groups of 4 rows of 8-bit codes and 16 rows of 8-bit activations. room are 4 KB.
+//
+//go:noescape
+func CoarsePanelx1(dots *int32, six *byte, low *byte, groups uintptr, y *int8, ldy uintptr, chunks uintptr, room *byte)
+
+// CoarsePanelx2 writes the dots, 32 for each row of codes, of up to 8 groups of 4 rows of 8-bit codes and 32 rows of 8-bit activations. room are 4 KB.
+//
+//go:noescape
+func CoarsePanelx2(dots *int32, six *byte, low *byte, groups uintptr, y *int8, ldy uintptr, chunks uintptr, room *byte)
+
+// CoarseEnd turns the dots of 16 rows of codes, of which mask has a bit, and of rows of activations into upper bounds. turned is room for 256.
+//
+//go:noescape
+func CoarseEnd(dst *float32, ldd uintptr, dots *int32, turned *int32, rows uintptr, mask uint32, bases *int32, coefs *float32, widths *float32)
+
 // Int8Probe adds up 65536 products of int8 ones a round, modulo 2^32. It writes 4096 bytes.
 //
 //go:noescape

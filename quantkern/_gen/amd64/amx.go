@@ -88,6 +88,11 @@ func tileDots(acc, signed, unsigned int) {
 	emitVEX(vex{prefix: prefixF3, v: unsigned, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(signed)}, nil)
 }
 
+// tileDotsOf is TDPBUSD: acc += unsigned × signed.
+func tileDotsOf(acc, unsigned, signed int) {
+	emitVEX(vex{prefix: prefix66, v: signed, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(unsigned)}, nil)
+}
+
 func loadTileConfig(p reg.GPPhysical) {
 	n := number(p)
 	if n&7 == 4 || n&7 == 5 {

@@ -50,6 +50,9 @@ func main() {
 		}
 		multiplyPanel()
 		finishPanel()
+		coarsePanel(1)
+		coarsePanel(2)
+		coarseEnd()
 		int8ProbeTiles()
 		Generate()
 		return
