@@ -86,7 +86,7 @@ func (a *ScreenActs) Reset(rows, cols int) {
 	a.fine.words = grow(a.fine.words, rows*a.fine.stride)
 	a.coarse.inTiles = active.panels.bound != nil && rows >= leastPanelRows
 	if a.coarse.inTiles {
-		rows = (rows + actTileRows - 1) / actTileRows * actTileRows
+		rows = roomInTiles(rows)
 	}
 	a.coarse.bytes = grow(a.coarse.bytes, rows*a.coarse.stride)
 }
@@ -137,14 +137,15 @@ func (a *ScreenActs) Quantize(i int, x []float32) bool {
 // QuantizeCoarse is Quantize with |y| ≤ 127, for coarse bounds.
 func (a *ScreenActs) QuantizeCoarse(i int, x []float32) bool {
 	y := &a.coarse
-	for j := range y.stride {
-		y.bytes[y.byteOf(i, j)] = 0
-	}
-	sum := int32(0)
+	sum, put := int32(0), 0
 	t, ok := a.round(x, codeMost, 0, y.widths[2*i:2*i+2], func(j int, q float64) {
 		y.bytes[y.byteOf(i, j)] = int8(q)
 		sum += int32(q)
+		put = j + 1
 	})
+	for j := put; j < y.stride; j++ {
+		y.bytes[y.byteOf(i, j)] = 0
+	}
 	y.keep(i, t, sum)
 	return ok
 }

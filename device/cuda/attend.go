@@ -122,7 +122,7 @@ const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.
 func (b *block) folds(g *gpu, s *step) bool {
-	return b.decodes(s) && !b.apart(g, s) && !b.clusters(g, s) && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
+	return b.decodes(s) && !b.apart(g, s) && b.cluster(g, s) == nil && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
 }
 
 // decode is attention for a step that folds.
@@ -174,8 +174,8 @@ func (g *gpu) attend(b *block, s *step) error {
 	if b.apart(g, s) {
 		return g.attendApart(b, s, k, cos, sin)
 	}
-	if b.clusters(g, s) {
-		return g.attendClusters(b, s, g.clusterOf(spec, t.rows, t.chunks()), cos, sin)
+	if c := b.cluster(g, s); c != nil {
+		return g.attendClusters(b, s, c, cos, sin)
 	}
 	if b.folds(g, s) {
 		return g.decode(b, s, k, cos, sin)

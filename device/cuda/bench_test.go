@@ -121,14 +121,14 @@ func BenchmarkHead(b *testing.B) {
 }
 
 // benchRows are the rows that TRITFLOW_BENCH_ROWS lists, or a few.
-func benchRows() []int { return benchNumbers("TRITFLOW_BENCH_ROWS", 1, 4, 16, 32, 64) }
+func benchRows() []int { return benchNumbers("TRITFLOW_BENCH_ROWS", 512, 1, 4, 16, 32, 64) }
 
-// benchNumbers are those that a variable lists, or some.
-func benchNumbers(variable string, list ...int) []int {
+// benchNumbers are those up to a largest one that a variable lists, or some.
+func benchNumbers(variable string, most int, list ...int) []int {
 	if text := os.Getenv(variable); text != "" {
 		list = nil
 		for _, s := range strings.Split(text, ",") {
-			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 4096 {
+			if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= most {
 				list = append(list, n)
 			}
 		}

@@ -184,11 +184,7 @@ func (p *blocks) runAt(t *tables, at driver.Ptr, h *hidden) error {
 	if s.space, err = p.sizes.place(p.g, t); err != nil {
 		return err
 	}
-	var cluster *clusterKernel
-	if b := p.list[0]; b.clusters(p.g, &s) {
-		cluster = p.g.clusterOf(&b.spec, t.rows, t.chunks())
-	}
-	return p.graphs.run(p.g, &s, cluster, func() error {
+	return p.graphs.run(p.g, &s, p.list[0].cluster(p.g, &s), func() error {
 		for i, b := range p.list {
 			if err := p.g.forward(b, &s, i > 0); err != nil {
 				return fmt.Errorf("cuda: blk.%d: %w", b.spec.Index, err)

@@ -10,10 +10,13 @@ import (
 	"tritflow/graph"
 )
 
-// clusters tells whether the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
-// few rows, where blocks can write to each other. Else one kernel is for chunks and another one folds them.
-func (b *block) clusters(g *gpu, s *step) bool {
-	return b.decodes(s) && !b.apart(g, s) && g.clustered(&b.spec, s.tables.rows)
+// cluster is the kernel where the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
+// few rows, where blocks can write to each other. Else (nil) one kernel is for chunks and another one folds them.
+func (b *block) cluster(g *gpu, s *step) *clusterKernel {
+	if !b.decodes(s) || b.apart(g, s) || !g.clustered(&b.spec, s.tables.rows) {
+		return nil
+	}
+	return g.clusterOf(&b.spec, s.tables.rows, ceilDiv(s.tables.longest, positionsOfChunk))
 }
 
 func (g *gpu) clustered(spec *graph.Block, rows int) bool {

@@ -24,7 +24,7 @@ func BenchmarkStep(b *testing.B) {
 	g := openGPU(b).(*gpu)
 	defer g.Close()
 	const pageSize = 32
-	firsts := benchNumbers("TRITFLOW_BENCH_POSITIONS", 512-stepsEach/2)
+	firsts := benchNumbers("TRITFLOW_BENCH_POSITIONS", 4096, 512-stepsEach/2)
 	each := ceilDiv(slices.Max(firsts)+stepsEach, pageSize)
 	parts, err := devtest.Load(context.Background(), m, device.KV{Type: "f16", PageSize: pageSize, Pages: slices.Max(benchRows()) * each}, g)
 	if err != nil {

@@ -43,9 +43,6 @@ func newTables(b *device.Batch, pageSize int) *tables {
 	return t
 }
 
-// chunks are those of the longest of the few rows.
-func (t *tables) chunks() int { return ceilDiv(t.longest, positionsOfChunk) }
-
 // tileTokens is how many rows of a sequence are a tile, fewRows up to how many rows of a
 // sequence go the way of decoding instead.
 const tileTokens, fewRows = 16, 2

@@ -83,14 +83,9 @@ func tileZero(tile int) {
 	emitVEX(vex{prefix: prefixF2, opcode: 0x49}, []byte{0xc0 | byte(tile)<<3}, nil)
 }
 
-// tileDots is TDPBSUD: acc += signed × unsigned.
-func tileDots(acc, signed, unsigned int) {
-	emitVEX(vex{prefix: prefixF3, v: unsigned, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(signed)}, nil)
-}
-
-// tileDotsOf is TDPBUSD: acc += unsigned × signed.
-func tileDotsOf(acc, unsigned, signed int) {
-	emitVEX(vex{prefix: prefix66, v: signed, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(unsigned)}, nil)
+// tileDots is acc += left × right: TDPBSUD, signed × unsigned, with prefixF3, TDPBUSD, the other way around, with prefix66.
+func tileDots(prefix, acc, left, right int) {
+	emitVEX(vex{prefix: prefix, v: right, opcode: 0x5e}, []byte{0xc0 | byte(acc)<<3 | byte(left)}, nil)
 }
 
 func loadTileConfig(p reg.GPPhysical) {
@@ -106,6 +101,12 @@ func configureTiles(rows reg.Register, t reg.GPPhysical) {
 	SHLQ(U8(6), rows)
 	LEAQ(tileConfigs(), t)
 	LEAQ(Mem{Base: t, Index: rows, Scale: 1, Disp: -64}, t)
+	loadTileConfig(t)
+}
+
+// configureWholeTiles loads the configuration for tiles of 16 rows.
+func configureWholeTiles(t reg.GPPhysical) {
+	LEAQ(tileConfigs().Offset(15*64), t)
 	loadTileConfig(t)
 }
 

@@ -13,8 +13,7 @@ import (
 // their planes; activations lie in right ones, 16 times four values of 16 rows each.
 
 const (
-	groupRows   = 4
-	groupsATime = panelRows / groupRows
+	groupsATime = panelRows / screenRows
 	chunkValues = 64
 )
 
@@ -29,10 +28,8 @@ func coarsePanel(tiles int) {
 	read, write, stride, count := reg.RAX, reg.RDX, reg.RBX, reg.RCX
 	y := []reg.Register{reg.R10, reg.R11}[:tiles]
 	chunks, to := reg.R14, reg.R15
-	configs := tileConfigs()
-	LEAQ(configs.Offset(15*64), read)
-	loadTileConfig(read)
-	p := planes{bits, reg.R12, reg.R13, global("toptwo", 4, 0xc0c0c0c0), global("topfour", 4, 0xf0f0f0f0), constantVia(reg.ECX, 0xfcfcfcfc)}
+	configureWholeTiles(read)
+	p := planesAt(bits, reg.R12, reg.R13, reg.ECX)
 	Load(Param("chunks"), chunks)
 	MOVQ(chunks, lowRow)
 	SHLQ(U8(6), lowRow) // chunkLow bytes each
@@ -55,7 +52,7 @@ func coarsePanel(tiles int) {
 		for b := range tiles {
 			tileLoad(right+b, at(y[b], 0))
 			for a := range 2 {
-				tileDotsOf(2*a+b, left+a, right+b)
+				tileDots(prefix66, 2*a+b, left+a, right+b)
 			}
 		}
 	}
@@ -68,8 +65,8 @@ func coarsePanel(tiles int) {
 	}
 	clearSums()
 	Label("chunks")
-	MOVQ(six, reg.R12)
-	MOVQ(low, reg.R13)
+	MOVQ(six, p.six)
+	MOVQ(low, p.low)
 	MOVQ(write, to)
 	Load(Param("groups"), count)
 	Label("groups")
@@ -77,29 +74,17 @@ func coarsePanel(tiles int) {
 	for r := range u {
 		VMOVDQU32(u[r], Mem{Base: to, Disp: chunkValues * r})
 	}
-	for line := range chunkSix / 64 {
-		PREFETCHT1(Mem{Base: reg.R12, Index: sixRow, Scale: groupsATime, Disp: 64 * line})
-	}
-	PREFETCHT1(Mem{Base: reg.R13, Index: lowRow, Scale: groupsATime})
-	ADDQ(sixRow, reg.R12)
-	ADDQ(lowRow, reg.R13)
-	ADDQ(I32(groupRows*chunkValues), to)
+	p.fetch(PREFETCHT1, Mem{Base: p.six, Index: sixRow, Scale: groupsATime}, Mem{Base: p.low, Index: lowRow, Scale: groupsATime})
+	ADDQ(sixRow, p.six)
+	ADDQ(lowRow, p.low)
+	ADDQ(I32(screenRows*chunkValues), to)
 	DECQ(count)
 	JNZ(LabelRef("groups"))
 	multiply()
 	XCHGQ(read, write)
 	ADDQ(I32(chunkSix), six)
 	ADDQ(I32(chunkLow), low)
-	// Before the first chunk there was none, and what was multiplied is dropped.
-	CMPQ(chunks, argMem("chunks"))
-	JNE(LabelRef("not_first"))
-	clearSums()
-	JMP(LabelRef("counted"))
-	Label("not_first")
-	for _, b := range y {
-		ADDQ(I32(tileBytes), b)
-	}
-	Label("counted")
+	afterFirst(chunks, clearSums, y, tileBytes)
 	DECQ(chunks)
 	JNZ(LabelRef("chunks"))
 	multiply()
@@ -119,7 +104,7 @@ func coarsePanel(tiles int) {
 func coarseEnd() {
 	function("CoarseEnd", "func(dst *float32, ldd uintptr, dots *int32, turned *int32, rows uintptr, mask uint32, bases *int32, coefs, widths *float32)",
 		"CoarseEnd turns the dots of 16 rows of codes, of which mask has a bit, and of rows of activations into upper bounds. turned is room for 256.")
-	const coefsOf = 4 * 12 // bytes of a group's coefs
+	const coefsOf = 3 * 4 * screenRows // bytes of a group's coefs
 	mask := GP32()
 	MOVL(argMem("mask"), mask)
 	whole := K()
@@ -166,16 +151,7 @@ func coarseEnd() {
 	d, e, t := ZMM(), ZMM(), ZMM()
 	loop("rows", arg("rows"), func() {
 		VMOVDQU32(Mem{Base: turned}, d)
-		VPBROADCASTD(Mem{Base: bases}, t)
-		VPSUBD(t, d, d)
-		VCVTDQ2PS(d, d)
-		VMULPS(factors[0], d, d)
-		VBROADCASTSS(Mem{Base: widths}, e)
-		VMULPS(factors[1], e, e)
-		VBROADCASTSS(Mem{Base: widths, Disp: 4}, t)
-		VMULPS(factors[2], t, t)
-		VADDPS(t, e, e)
-		VADDPS(e, d, d)
+		upperBound(d, e, t, Mem{Base: bases}, Mem{Base: widths}, [3]Op{factors[0], factors[1], factors[2]})
 		VMOVUPS(d, whole, Mem{Base: dst})
 		ADDQ(ldd, dst)
 		ADDQ(I32(64), turned)

@@ -65,16 +65,7 @@ func fewPanel(l layout, tiles int) {
 	SUBQ(half, next)
 	ADDQ(I32(int32(l.step)), next)
 	XCHGQ(read, write)
-	// Before the first chunk there was none, and what was multiplied is dropped.
-	CMPQ(count, argMem("chunks"))
-	JNE(LabelRef("not_first"))
-	clearSums()
-	JMP(LabelRef("counted"))
-	Label("not_first")
-	for _, a := range acts {
-		ADDQ(I32(chunkSteps*tileBytes), a)
-	}
-	Label("counted")
+	afterFirst(count, clearSums, acts, chunkSteps*tileBytes)
 	CMPQ(count, I32(fewAhead+1)) // so many are left
 	JNE(LabelRef("same_panel"))
 	ADDQ(half, next)
@@ -94,4 +85,18 @@ func fewPanel(l layout, tiles int) {
 	releaseTiles()
 	VZEROUPPER()
 	RET()
+}
+
+// afterFirst emits that activations move on by so many bytes, chunks being how many chunks are left with this one. Before the
+// first there was none, and what was multiplied is dropped instead.
+func afterFirst(chunks reg.Register, drop func(), acts []reg.Register, bytes int) {
+	CMPQ(chunks, argMem("chunks"))
+	JNE(LabelRef("not_first"))
+	drop()
+	JMP(LabelRef("counted"))
+	Label("not_first")
+	for _, a := range acts {
+		ADDQ(I32(int32(bytes)), a)
+	}
+	Label("counted")
 }

@@ -153,13 +153,13 @@ func multiplyStep(acts []reg.Register, codes, stride reg.Register, q int) {
 	const left, right = 4, 6
 	tileLoad(left, at(acts[0], q*tileBytes))
 	tileLoad(right, at(codes, q*stepBytes))
-	tileDots(0, left, right)
+	tileDots(prefixF3, 0, left, right)
 	tileLoad(right+1, at(codes, q*stepBytes+tileBytes))
-	tileDots(1, left, right+1)
+	tileDots(prefixF3, 1, left, right+1)
 	if len(acts) > 1 {
 		tileLoad(left+1, at(acts[1], q*tileBytes))
-		tileDots(2, left+1, right)
-		tileDots(3, left+1, right+1)
+		tileDots(prefixF3, 2, left+1, right)
+		tileDots(prefixF3, 3, left+1, right+1)
 	}
 }
 
@@ -168,7 +168,6 @@ func multiplyStep(acts []reg.Register, codes, stride reg.Register, q int) {
 func multiplyPanel() {
 	function("Multiply", "func(sums *int32, a *int8, lda uintptr, b *byte, steps, pairs, single, first uintptr, next *byte, ldw uintptr)",
 		"Multiply adds to sums, 32 for each row of activations, the products of tiles of activations, lda from 16 rows to the next, and of codes. It fetches a line of four rows from next on with each step.")
-	configs := tileConfigs()
 	Load(Param("sums"), reg.RDI)
 	Load(Param("a"), reg.RSI)
 	Load(Param("lda"), reg.R8)
@@ -214,8 +213,7 @@ func multiplyPanel() {
 	}
 	TESTQ(reg.R9, reg.R9)
 	JZ(LabelRef("last"))
-	LEAQ(configs.Offset(15*64), reg.RAX)
-	loadTileConfig(reg.RAX)
+	configureWholeTiles(reg.RAX)
 	Label("pairs")
 	group("two", 2)
 	LEAQ(Mem{Base: reg.RSI, Index: reg.R8, Scale: 2}, reg.RSI)

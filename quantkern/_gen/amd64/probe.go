@@ -118,8 +118,7 @@ func int8Probe() {
 func int8ProbeTiles() {
 	function("Int8Probe", "func(rounds uintptr, room *byte) uint32", "Int8Probe adds up 65536 products of int8 ones a round, modulo 2^32. It writes 4096 bytes.")
 	const sumsBytes = 4 * tileBytes
-	LEAQ(tileConfigs().Offset(15*64), reg.RAX)
-	loadTileConfig(reg.RAX)
+	configureWholeTiles(reg.RAX)
 	Load(Param("room"), reg.RSI)
 	MOVQ(I32(64), reg.RBX)
 	MOVL(U32(0x01010101), reg.EAX)
@@ -139,7 +138,7 @@ func int8ProbeTiles() {
 	JZ(LabelRef("end"))
 	Label("rounds")
 	for t := range 4 {
-		tileDots(t, 4+t/2, 6+t%2)
+		tileDots(prefixF3, t, 4+t/2, 6+t%2)
 	}
 	DECQ(reg.RCX)
 	JNZ(LabelRef("rounds"))

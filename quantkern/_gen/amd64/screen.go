@@ -23,8 +23,11 @@ type planes struct {
 	topSix          reg.VecVirtual
 }
 
-func newPlanes(bits int) planes {
-	return planes{bits, arg("six"), arg("low"), global("toptwo", 4, 0xc0c0c0c0), global("topfour", 4, 0xf0f0f0f0), constant(0xfcfcfcfc)[0]}
+func newPlanes(bits int) planes { return planesAt(bits, arg("six"), arg("low"), GP32()) }
+
+// planesAt is newPlanes of planes that lie elsewhere; t is changed.
+func planesAt(bits int, six, low, t reg.Register) planes {
+	return planes{bits, six, low, global("toptwo", 4, 0xc0c0c0c0), global("topfour", 4, 0xf0f0f0f0), constantVia(t, 0xfcfcfcfc)}
 }
 
 // choose is VPTERNLOGD's table for a where the mask is set and b elsewhere, of mask, b, a.
@@ -172,20 +175,26 @@ func (b bounds) put(i int, dots reg.VecVirtual, last bool) {
 	if b.bits == 6 {
 		VPADDD(dots, dots, dots)
 	}
-	VPBROADCASTD(Mem{Base: b.bases, Disp: 4 * i}, t)
-	VPSUBD(t, dots, dots)
-	VCVTDQ2PS(dots, dots)
-	VMULPS(Mem{Base: b.coefs}, dots, dots)
-	VBROADCASTSS(Mem{Base: b.widths, Disp: 8 * i}, e)
-	VMULPS(Mem{Base: b.coefs, Disp: 16}, e, e)
-	VBROADCASTSS(Mem{Base: b.widths, Disp: 8*i + 4}, t)
-	VMULPS(Mem{Base: b.coefs, Disp: 32}, t, t)
-	VADDPS(t, e, e)
-	VADDPS(e, dots, dots)
+	coefs := Mem{Base: b.coefs}
+	upperBound(dots, e, t, Mem{Base: b.bases, Disp: 4 * i}, Mem{Base: b.widths, Disp: 8 * i}, [3]Op{coefs, coefs.Offset(16), coefs.Offset(32)})
 	VMOVUPS(dots, Mem{Base: b.dst})
 	if !last {
 		ADDQ(b.ldd, b.dst)
 	}
+}
+
+// upperBound turns dots into upper bounds, by scales, misses and norms of their rows; e and t are changed.
+func upperBound(dots, e, t reg.Register, base, widths Mem, coefs [3]Op) {
+	VPBROADCASTD(base, t)
+	VPSUBD(t, dots, dots)
+	VCVTDQ2PS(dots, dots)
+	VMULPS(coefs[0], dots, dots)
+	VBROADCASTSS(widths, e)
+	VMULPS(coefs[1], e, e)
+	VBROADCASTSS(widths.Offset(4), t)
+	VMULPS(coefs[2], t, t)
+	VADDPS(t, e, e)
+	VADDPS(e, dots, dots)
 }
 
 // coarseTile emits screenTile for activations of 8 bits. With each chunk the lines of
