@@ -54,18 +54,28 @@ func TestEndsWhileUnderWay(t *testing.T) {
 			ctx, cancel := c.ctx()
 			defer cancel()
 			s := r.mustSubmit(t, ctx, Request{Tokens: prompt(1, 3), MaxTokens: 9, Timeout: c.timeout})
+			streams := []*Stream{s}
 			if c.want == FinishCancelled {
 				within(t, "work", g.entered)
 				cancel()
-				if used := r.pipe.stats().PagesUsed; used == 0 {
-					t.Error("pages were given back while a step uses them")
-				}
+				// Who comes later is admitted when the scheduler has seen that the first is over.
+				streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(2, 3), MaxTokens: 2}))
+				eventually(t, "the next request is admitted, and the first keeps its pages", func() bool {
+					st := r.pipe.stats()
+					return st.Live == 2 && st.PagesUsed == 1
+				})
 			}
 			<-s.g.seq.ctx.Done()
 			g.open()
-			o := outcomes([]*Stream{s})[0]
+			all := outcomes(streams)
+			o := all[0]
 			if o.res.Finish != c.want || !errors.Is(o.err, c.err) || len(o.ids) != 0 {
 				t.Errorf("%q, %v, %v", o.res.Finish, o.err, o.ids)
+			}
+			for _, o := range all[1:] {
+				if o.err != nil || !slices.Equal(o.ids, r.want(prompt(2, 3), sample.Params{}, 2)) {
+					t.Errorf("the next request: %v, %v", o.ids, o.err)
+				}
 			}
 			r.finish(t)
 		})
