@@ -20,6 +20,10 @@ type mapping struct {
 
 // openMapping maps a regular file.
 func openMapping(path string) (_ *mapping, err error) {
+	// Asked by name, because opening a pipe would wait for somebody to write to it.
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, &FormatError{File: path, Kind: ErrNotGGUF, Reason: "it is a " + fileKind(st.Mode()) + ", not a file", Hint: "give a .gguf file"}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
@@ -28,9 +32,6 @@ func openMapping(path string) (_ *mapping, err error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
-	}
-	if !st.Mode().IsRegular() {
-		return nil, &FormatError{File: path, Kind: ErrNotGGUF, Reason: "it is a " + fileKind(st.Mode()) + ", not a file", Hint: "give a .gguf file"}
 	}
 	if st.Size() > maxInt {
 		return nil, &FormatError{File: path, Kind: ErrLimit, Reason: fmt.Sprintf("%d bytes do not fit this machine's address space", st.Size()), Hint: "use a 64-bit machine"}
