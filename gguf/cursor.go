@@ -12,6 +12,7 @@ const (
 	maxName   = 63      // bytes of a tensor name
 	maxBlob   = 1 << 30 // bytes of a string or an array
 	maxCount  = 1 << 32 // keys or tensors
+	maxHeader = 1 << 30 // bytes of all keys and tensor infos: they are copied into memory
 	maxDims   = 4
 	minKV     = 8 + 1 + 4 + 1 // bytes of the smallest key/value
 	minTensor = 8 + 4 + 4 + 8 // bytes of the smallest tensor info
@@ -89,6 +90,14 @@ func (c *cursor) count(field string) (uint64, error) {
 		return 0, c.fail(ErrLimit, at, field, hintDamaged, "%d, at most %d are possible", n, uint64(maxCount))
 	}
 	return n, nil
+}
+
+// fits refuses a header that has become too long.
+func (c *cursor) fits() error {
+	if c.pos > maxHeader {
+		return c.fail(ErrLimit, c.pos, "header", hintDamaged, "its keys and tensors take more than %d bytes", maxHeader)
+	}
+	return nil
 }
 
 // value reads a metadata value after its key.

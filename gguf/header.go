@@ -50,8 +50,6 @@ func parseHeader(file string, data []byte) (*header, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Both counts are held against the bytes that are there before anything is
-	// allocated for them.
 	if need := keys*minKV + tensors*minTensor; need > c.left() {
 		return nil, c.fail(ErrTruncated, 8, "counts", hintTruncated, "%d keys and %d tensors need at least %d bytes, %d are left", keys, tensors, need, c.left())
 	}
@@ -63,8 +61,9 @@ func parseHeader(file string, data []byte) (*header, error) {
 	if err := h.readAlignment(c); err != nil {
 		return nil, err
 	}
-	h.infos = make([]info, 0, tensors)
-	seen := make(map[string]struct{}, tensors)
+	// Room is made for tensors that are there, not for those that the count claims:
+	// a file may be long and hold nothing.
+	seen := map[string]struct{}{}
 	for range tensors {
 		if err := h.readInfo(c, seen); err != nil {
 			return nil, err
@@ -151,7 +150,7 @@ func (h *header) readKey(c *cursor) error {
 		return err
 	}
 	h.meta.add(c.key, v)
-	return nil
+	return c.fits()
 }
 
 // readAlignment takes general.alignment from the metadata. The format asks for
@@ -220,5 +219,5 @@ func (h *header) readInfo(c *cursor, seen map[string]struct{}) error {
 		return err
 	}
 	h.infos = append(h.infos, in)
-	return nil
+	return c.fits()
 }
