@@ -10,15 +10,30 @@ import (
 	"github.com/nikolalohinski/gonja/v2/tokens"
 )
 
+// What the marker begins and ends with: different noncharacters, which white
+// space trimming and letter case leave alone, so it cannot overlap itself.
+const markBegin, markEnd = "\uFDD0", "\uFDD1"
+
 // newMarker makes up a text that occurs neither in the template nor in a
-// message. It begins and ends with different noncharacters, which white space
-// trimming and letter case leave alone, so it cannot overlap itself.
+// message: the first number that no text has between these characters. Every
+// text is read once, however many markers it is made of.
 func newMarker(source string, msgs []Message) string {
+	used := map[string]bool{}
+	look := func(text string) {
+		for _, rest := range strings.Split(text, markBegin)[1:] {
+			if n, _, ended := strings.Cut(rest, markEnd); ended {
+				used[n] = true
+			}
+		}
+	}
+	look(source)
+	for _, m := range msgs {
+		look(m.Role)
+		look(m.Content)
+	}
 	for n := 0; ; n++ {
-		mark := "\uFDD0" + strconv.Itoa(n) + "\uFDD1"
-		used := func(m Message) bool { return strings.Contains(m.Content, mark) || strings.Contains(m.Role, mark) }
-		if !strings.Contains(source, mark) && !slices.ContainsFunc(msgs, used) {
-			return mark
+		if s := strconv.Itoa(n); !used[s] {
+			return markBegin + s + markEnd
 		}
 	}
 }
