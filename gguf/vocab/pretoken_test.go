@@ -137,6 +137,9 @@ func TestSplitWords(t *testing.T) {
 		// out first leave "  " at an end, so it stays together.
 		{"starcoder", "a  1", "a|  |1"},
 		{"gpt-2", "a  1", "a| | 1"},
+		// Numbers in threes from their end, but not those that a word goes on behind.
+		{"tiny_aya", "1234567 12 123456", "1|234|567| |12| |123|456"},
+		{"tiny_aya", "x1234 1234x", "x|1|234| |123|4|x"},
 	} {
 		rule, err := lookupPre(c.pre)
 		if err != nil {
@@ -195,7 +198,7 @@ func TestScannersOnAllCodePoints(t *testing.T) {
 }
 
 // awkward is an alphabet in which every rule of the scanners has its letters.
-var awkward = []rune(" \t\n\r\u00a0\u2003\u3000'stmdrevlSTMDREVLſaZé你\u0301019½٣Ⅷ.,$+`|^_-<>😀\u0378\u0085\uFFFD\x00")
+var awkward = []rune(" \t\n\r\u00a0\u2003\u3000'stmdrevlSTMDREVLſaZé你\u0301019½٣Ⅷ.,$+`|^_-<>😀\u0378\u0085\uFFFD\x00\u200d")
 
 func TestScannersRandom(t *testing.T) {
 	for expr, scan := range scanners {
@@ -218,6 +221,20 @@ func TestRegexBound(t *testing.T) {
 	text := "b " + strings.Repeat("a", 5000)
 	if got := strings.Join(cutAll(c, text), ""); got != text {
 		t.Errorf("text was lost: %d of %d bytes", len(got), len(text))
+	}
+}
+
+// TestLongNumber: a number is cut in a time that grows with its length, not
+// with the square of it.
+func TestLongNumber(t *testing.T) {
+	rule, err := lookupPre("tiny_aya")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	words := splitAll(rule.split, strings.Repeat("1", 200_000))
+	if took := time.Since(began); len(words) != 66_667 || words[0] != "11" || took > 5*time.Second {
+		t.Errorf("%d words in %v", len(words), took)
 	}
 }
 

@@ -35,6 +35,7 @@ var scanners = map[string]cutter{
 	"[\\p{P}\\$\\+<=>\\^~\\|`]+":             cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|`", r) }, 1, unlimited),
 	`[\p{P}\$\+<=>\^~\|]+`:                   cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|", r) }, 1, unlimited),
 	"[\r\n]":                                 cutRuns(isNewline, 1, 1),
+	`\d{1,3}(?=(?:\d{3})*\b)`:                cutThousands,
 }
 
 func isNumber(r rune) bool  { return unicode.IsNumber(r) }
@@ -78,6 +79,37 @@ func cutRuns(is func(rune) bool, least, most int) cutter {
 			emit(text[gap:])
 		}
 	}
+}
+
+// cutThousands cuts numbers into threes counted from their end, unless more of
+// a word follows. The engine would look at the rest of the number for each.
+func cutThousands(text string, emit func(string)) {
+	gap := 0
+	for at := 0; at < len(text); {
+		end, n := runAt(text, at, unicode.IsDigit, unlimited)
+		next, size := utf8.DecodeRuneInString(text[end:])
+		if n == 0 || size > 0 && isWord(next) {
+			at = end + size
+			continue
+		}
+		if gap < at {
+			emit(text[gap:at])
+		}
+		for first := (n-1)%3 + 1; at < end; first = 3 {
+			stop, _ := runAt(text, at, unicode.IsDigit, first)
+			emit(text[at:stop])
+			at = stop
+		}
+		gap = end
+	}
+	if gap < len(text) {
+		emit(text[gap:])
+	}
+}
+
+// isWord tells what \b takes for a part of words: also the joiners U+200C and U+200D.
+func isWord(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.Mn, unicode.Nd, unicode.Pc) || r == 0x200C || r == 0x200D
 }
 
 // contraction is the length of 's 't 'm 'd 're 've 'll at the start of text.
