@@ -3,6 +3,7 @@ package vocab
 import (
 	"hash/maphash"
 	"math/bits"
+	"math/rand/v2"
 )
 
 // textIndex finds the number of a text: open addressing over eight-byte slots,
@@ -56,9 +57,12 @@ func (x *textIndex) get(s string) int32 {
 	return slot.id
 }
 
-// pairIndex finds the merge of two neighbouring symbols.
+// pairIndex finds the merge of two neighbouring symbols. Its hash differs from
+// one to the next, so that no file can bring merges that all want one slot.
 type pairIndex struct {
 	slots []pairSlot
+	odd   uint64
+	shift uint // leaves as many upper bits as number the slots
 }
 
 type pairSlot struct {
@@ -67,7 +71,8 @@ type pairSlot struct {
 }
 
 func newPairIndex(n int) *pairIndex {
-	x := &pairIndex{slots: make([]pairSlot, tableSize(n))}
+	x := &pairIndex{slots: make([]pairSlot, tableSize(n)), odd: rand.Uint64() | 1}
+	x.shift = uint(64 - bits.TrailingZeros(uint(len(x.slots))))
 	for i := range x.slots {
 		x.slots[i].id = none
 	}
@@ -78,9 +83,11 @@ func pairKey(l, r int32) uint64 { return uint64(uint32(l))<<32 | uint64(uint32(r
 
 // find is the slot of a pair, or the free one where it would go. It only reads.
 func (x *pairIndex) find(key uint64) *pairSlot {
-	// Fibonacci hashing (Knuth): the upper bits of a product by 2⁶⁴/φ.
+	// A product by 2⁶⁴/φ spreads the bits (Knuth), the upper ones of a product by
+	// an unknown odd number choose (Dietzfelbinger et al. 1997).
 	mask := uint64(len(x.slots) - 1)
-	for i := key * 0x9e3779b97f4a7c15 >> 32 & mask; ; i = (i + 1) & mask {
+	h := key * 0x9e3779b97f4a7c15
+	for i := (h ^ h>>32) * x.odd >> x.shift; ; i = (i + 1) & mask {
 		if s := &x.slots[i]; s.id == none || s.pair == key {
 			return s
 		}
