@@ -116,16 +116,20 @@ func (b *binder) model() *Model {
 		if to.factors != nil {
 			b.problem(TensorProblem{Tensor: to.factors.Name, Fault: Homeless, Found: to.factors.Dims, Type: to.factors.Type.String()})
 		}
-		to.factors = p.Yarn.divisors(p.RopeDims, p.RopeBase)
 	}
 	m.Blocks = make([]Block, p.Blocks)
 	for i := range m.Blocks {
 		to.block = &m.Blocks[i]
 		*to.block = p.blockSpec(b.arch, i)
-		to.block.Rope.Factors = to.factors
 		b.bind(b.arch.block, blockPrefix(i), to)
 	}
 	b.bind(b.arch.last, "", to)
+	if p.Yarn.Factor > 0 && len(b.problems) == 0 { // now that tensors have the width that the keys claim
+		to.factors = p.Yarn.divisors(p.RopeDims, p.RopeBase)
+	}
+	for i := range m.Blocks {
+		m.Blocks[i].Rope.Factors = to.factors
+	}
 	if b.arch.widen {
 		m.Embed.Scale = float32(math.Sqrt(float64(p.Hidden)))
 	}

@@ -323,8 +323,17 @@ func TestAnyKeysAreAnswered(t *testing.T) {
 }
 
 func TestHostileCountsDoNotAllocate(t *testing.T) {
-	for _, key := range []string{"block_count", "embedding_length", "attention.head_count", "feed_forward_length", "vocab_size"} {
-		f := draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S").set("bitnet-b1.58."+key, uint32(math.MaxInt32)).file(t)
+	for _, key := range []string{"block_count", "embedding_length", "attention.head_count", "feed_forward_length", "vocab_size", "yarn"} {
+		d := draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S")
+		if d.set("bitnet-b1.58."+key, uint32(math.MaxInt32)); key == "yarn" { // its divisors are as many as a head is wide
+			for k, v := range map[string]any{
+				"attention.head_count": uint32(1), "attention.head_count_kv": uint32(1), "attention.key_length": uint32(1 << 24),
+				"rope.dimension_count": uint32(1 << 24), "rope.scaling.type": "yarn", "rope.scaling.factor": float32(4),
+			} {
+				d.set("bitnet-b1.58."+k, v)
+			}
+		}
+		f := d.file(t)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := Bind(f)
