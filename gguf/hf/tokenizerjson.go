@@ -33,7 +33,12 @@ type rule struct {
 	Pretokenizers []rule          `json:"pretokenizers"`
 	Processors    []rule          `json:"processors"`
 	Pattern       json.RawMessage `json:"pattern"` // {"Regex": ...} or {"String": ...}
+	Content       string          `json:"content"` // what a Replace puts there
 	Prepend       string          `json:"prepend"`
+	Scheme        string          `json:"prepend_scheme"` // of a Metaspace: "always", "first" or "never"
+	PrefixSpace   *bool           `json:"add_prefix_space"`
+	Behavior      string          `json:"behavior"` // of a Split: what becomes of the matches
+	Invert        bool            `json:"invert"`
 	UseRegex      *bool           `json:"use_regex"`
 	Individual    bool            `json:"individual_digits"`
 	Single        []piece         `json:"single"`
@@ -141,6 +146,11 @@ func (t *tokens) byteLevel(j *tokenizerJSON, pre string) error {
 			return &Error{File: t.file, Field: "normalizer", Reason: fmt.Sprintf("%q is not supported", r.Type)}
 		}
 	}
+	for _, r := range j.Pre.flat() {
+		if r.PrefixSpace != nil && *r.PrefixSpace {
+			return &Error{File: t.file, Field: "pre_tokenizer.add_prefix_space", Reason: "a space that is put before texts is not supported in vocabularies of bytes"}
+		}
+	}
 	if pre != "" {
 		return nil
 	}
@@ -164,6 +174,15 @@ const (
 	digits         = `\p{N}+`
 )
 
+// pattern is what a rule looks for, a regular expression or a text.
+func (r *rule) pattern() (regex, text string) {
+	var p struct{ Regex, String string }
+	if json.Unmarshal(r.Pattern, &p) != nil {
+		return "", ""
+	}
+	return p.Regex, p.String
+}
+
 func (t *tokens) patterns(pre *rule) ([]string, error) {
 	var all []string
 	for _, r := range pre.flat() {
@@ -179,11 +198,15 @@ func (t *tokens) patterns(pre *rule) ([]string, error) {
 				all = append(all, digits)
 			}
 		case "Split":
-			var p struct{ Regex, String string }
-			if err := json.Unmarshal(r.Pattern, &p); err != nil || p.Regex == "" {
+			regex, _ := r.pattern()
+			if regex == "" {
 				return nil, &Error{File: t.file, Field: "pre_tokenizer", Reason: "a Split without a regular expression is not supported"}
 			}
-			all = append(all, p.Regex)
+			// Removed and inverted: only what does not match would go, and known expressions match everything.
+			if !(r.Behavior == "" || r.Behavior == "Isolated" && !r.Invert || r.Behavior == "Removed" && r.Invert) {
+				return nil, &Error{File: t.file, Field: "pre_tokenizer.behavior", Reason: fmt.Sprintf("a Split that is %q (inverted: %t) is not supported", r.Behavior, r.Invert)}
+			}
+			all = append(all, regex)
 		default:
 			return nil, &Error{File: t.file, Field: "pre_tokenizer", Reason: fmt.Sprintf("%q is not supported", r.Type)}
 		}
@@ -200,10 +223,13 @@ func (t *tokens) pieces(j *tokenizerJSON) error {
 	t.model = "llama"
 	space := false
 	for _, r := range j.Normalizer.flat() {
-		switch r.Type {
-		case "Prepend":
+		_, old := r.pattern()
+		switch {
+		case r.Type == "Prepend":
 			space = true
-		case "Replace":
+		case r.Type == "Replace" && old == " " && r.Content == "▁":
+		case r.Type == "Replace":
+			return &Error{File: t.file, Field: "normalizer", Reason: fmt.Sprintf("replacing %s by %q is not supported, only spaces by ▁ are", r.Pattern, r.Content)}
 		default:
 			return &Error{File: t.file, Field: "normalizer", Reason: fmt.Sprintf("%q is not supported", r.Type)}
 		}
@@ -212,7 +238,8 @@ func (t *tokens) pieces(j *tokenizerJSON) error {
 		if r.Type != "Metaspace" && r.Type != "Split" {
 			return &Error{File: t.file, Field: "pre_tokenizer", Reason: fmt.Sprintf("%q is not supported", r.Type)}
 		}
-		space = space || r.Type == "Metaspace"
+		never := r.Scheme == "never" || r.Scheme == "" && r.PrefixSpace != nil && !*r.PrefixSpace
+		space = space || r.Type == "Metaspace" && !never
 	}
 	t.addSpace = &space
 	t.scores = make([]float32, len(t.texts))
