@@ -29,6 +29,20 @@ func TestSpaceBefore(t *testing.T) {
 	}
 }
 
+// TestSpaceBySettings: tokenizer_config.json has the last word.
+func TestSpaceBySettings(t *testing.T) {
+	const raw = `{"pre_tokenizer":{"type":"Metaspace","prepend_scheme":"first"},"model":{"type":"BPE","byte_fallback":true,"vocab":{"<unk>":0,"a":1,"▁a":2,"▁":3},"merges":["▁ a"]}}`
+	for settings, want := range map[string]int32{`{}`: 2, `{"add_prefix_space":null}`: 2, `{"add_prefix_space":true}`: 2, `{"add_prefix_space":false}`: 1} {
+		tok, err := folder(t, 4, map[string][]byte{"tokenizer.json": []byte(raw), "tokenizer_config.json": []byte(settings)}).Tokenizer("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := load(t, tok).Encode("a", vocab.EncodeOptions{}); !slices.Equal(got, []int32{want}) {
+			t.Errorf("%s: %v, want %d", settings, got, want)
+		}
+	}
+}
+
 // TestRulesRefused: rules that would give other tokens when they are left out.
 func TestRulesRefused(t *testing.T) {
 	const bytes = `"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}`

@@ -20,6 +20,7 @@ type settings struct {
 	Pad      content          `json:"pad_token"`
 	AddBOS   *bool            `json:"add_bos_token"`
 	AddEOS   *bool            `json:"add_eos_token"`
+	AddSpace *bool            `json:"add_prefix_space"`
 	Template json.RawMessage  `json:"chat_template"`
 	Decoder  map[string]added `json:"added_tokens_decoder"`
 }
@@ -106,11 +107,15 @@ func (f *Folder) special(t *tokens, s *settings, set func(string, any)) error {
 			break
 		}
 	}
+	space := s.AddSpace
+	if t.model != "llama" { // byte-level ones have it in the pre-tokenizer
+		space = nil
+	}
 	for _, k := range []struct {
 		name     string
 		settings *bool
 		found    *bool
-	}{{"add_bos_token", s.AddBOS, t.addBOS}, {"add_eos_token", s.AddEOS, t.addEOS}, {"add_space_prefix", nil, t.addSpace}} {
+	}{{"add_bos_token", s.AddBOS, t.addBOS}, {"add_eos_token", s.AddEOS, t.addEOS}, {"add_space_prefix", space, t.addSpace}} {
 		switch {
 		case k.settings != nil:
 			set(k.name, *k.settings)
