@@ -67,6 +67,9 @@ func newNetwork(f *hf.Folder, name string) (*network, error) {
 	if c.Blocks > len(f.Names()) {
 		return nil, c.Fault("num_hidden_layers", fmt.Sprintf("%d blocks of %d tensors in all", c.Blocks, len(f.Names())))
 	}
+	if c.Tied != nil && !*c.Tied && f.Tensor(headName) == nil {
+		return nil, &Error{File: f.Path, Tensor: headName, Reason: "it is missing, and tie_word_embeddings of config.json says that the embedding does not serve for it; fetch all files of the weights"}
+	}
 	n.shape = graph.Shape{
 		Name: cmp.Or(name, baseName(c.Name), baseName(f.Path)), Arch: arch,
 		OwnHead: f.Tensor(headName) != nil && (c.Tied == nil || !*c.Tied),

@@ -124,6 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"no safetensors", write("model.safetensors", "GGUF-------------------------"), []string{"header claims"}},
 		{"header is no object", write("model.safetensors", "\x02\x00\x00\x00\x00\x00\x00\x00[]"), []string{"no JSON object"}},
 		{"missing tensor", spoil(func(w *weights) { delete(w.header, norm) }), []string{norm, "missing"}},
+		{"missing head", field("tie_word_embeddings", false), []string{"lm_head.weight", "missing"}},
 		{"missing scale", spoil(func(w *weights) { delete(w.header, scale) }), []string{q, "weight_scale is missing"}},
 		{"one tensor more", spoil(func(w *weights) { w.header["model.layers.0.self_attn.rms_norm.weight"] = w.header[norm] }),
 			[]string{"rms_norm", "no place"}},
