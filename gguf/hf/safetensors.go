@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -100,7 +101,15 @@ func readHeader(f *os.File) ([]*Tensor, error) {
 		}
 		tensors = append(tensors, t)
 	}
-	slices.SortFunc(tensors, func(a, b *Tensor) int { return int(min(max(a.offset-b.offset, -1), 1)) })
+	// Of those that begin at one place the empty ones come first.
+	slices.SortFunc(tensors, func(a, b *Tensor) int {
+		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.size, b.size), cmp.Compare(a.Name, b.Name))
+	})
+	for i, t := range tensors[min(1, len(tensors)):] {
+		if before := tensors[i]; t.offset < before.offset+before.size {
+			return nil, &Error{File: f.Name(), Tensor: t.Name, Reason: "it begins inside tensor " + before.Name + "; fetch the file again"}
+		}
+	}
 	return tensors, nil
 }
 

@@ -126,8 +126,11 @@ func TestRefusals(t *testing.T) {
 		{"missing tensor", spoil(func(w *weights) { delete(w.header, norm) }), []string{norm, "missing"}},
 		{"missing head", field("tie_word_embeddings", false), []string{"lm_head.weight", "missing"}},
 		{"missing scale", spoil(func(w *weights) { delete(w.header, scale) }), []string{q, "weight_scale is missing"}},
-		{"one tensor more", spoil(func(w *weights) { w.header["model.layers.0.self_attn.rms_norm.weight"] = w.header[norm] }),
-			[]string{"rms_norm", "no place"}},
+		{"one tensor more", spoil(func(w *weights) {
+			w.header["model.layers.0.self_attn.rms_norm.weight"] = &entry{"U8", []int{4}, []int{len(w.data), len(w.data) + 4}}
+			w.data = append(w.data, 1, 2, 3, 4)
+		}), []string{"rms_norm", "no place"}},
+		{"two tensors in one place", spoil(func(w *weights) { w.header[norm].Offsets = w.header["model.norm.weight"].Offsets }), []string{norm, "begins inside"}},
 		{"other shape", spoil(func(w *weights) { w.header[norm].Shape = []int{2, 128} }), []string{norm, "[2 128]", "[256]"}},
 		{"shape and bytes", spoil(func(w *weights) { w.header[norm].Shape = []int{255} }), []string{norm, "takes 510 bytes"}},
 		{"huge shape", spoil(func(w *weights) { w.header[norm].Shape = []int{1 << 30, 1 << 30, 1 << 30} }), []string{norm, "impossible"}},
