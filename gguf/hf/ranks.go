@@ -22,6 +22,10 @@ func looksLikeRanks(raw []byte) bool {
 // special ones.
 const llama3Words = 128000
 
+// maxWord bounds the bytes of a token: finding the two that it is merged from
+// takes the square of them. Llama 3's longest has 128.
+const maxWord = 4096
+
 // readRanks reads a tokenizer.model of tiktoken's form, which only Llama 3's
 // vocabulary is known to come in. Merges are not in it: each token is what two
 // earlier ones make, and which two is found by merging its bytes by rank.
@@ -38,6 +42,9 @@ func readRanks(path string, raw []byte, pre string) (*tokens, error) {
 		n, err2 := strconv.Atoi(rank)
 		if err != nil || err2 != nil || n != len(words) {
 			return nil, &Error{File: path, Reason: fmt.Sprintf("line %d is not the token of rank %d", len(words)+1, len(words))}
+		}
+		if len(word) > maxWord {
+			return nil, &Error{File: path, Reason: fmt.Sprintf("the token of rank %d has %d bytes, at most %d are possible; fetch the file again", n, len(word), maxWord)}
 		}
 		ranks[string(word)] = n
 		words = append(words, string(word))

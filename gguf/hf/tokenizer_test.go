@@ -298,6 +298,12 @@ func TestRanksRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// A token so long that finding its halves would take minutes.
+	long := line("a", 0) + line("aa", 1) + line(strings.Repeat("a", 1<<17), 2)
+	var e *Error
+	if _, err := folder(t, 8, map[string][]byte{"tokenizer.model": []byte(long)}).Tokenizer("gpt-2"); !errors.As(err, &e) {
+		t.Errorf("a long token: %v", err)
+	}
 	tok, err := folder(t, 3, map[string][]byte{"tokenizer.model": []byte(line("a", 0) + line("b", 1) + line("ab", 2))}).Tokenizer("gpt-2")
 	if err != nil {
 		t.Fatal(err)
