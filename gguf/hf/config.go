@@ -137,8 +137,8 @@ func readConfig(path string) (*Config, error) {
 	if c.KVHeads < 1 || c.Heads%c.KVHeads != 0 {
 		return nil, c.Fault("num_key_value_heads", fmt.Sprintf("%d does not divide the %d heads", c.KVHeads, c.Heads))
 	}
-	if c.HeadDim < 2 || c.HeadDim > most/c.Heads {
-		return nil, c.Fault("head_dim", fmt.Sprintf("%d is no width of a head", c.HeadDim))
+	if c.HeadDim < 2 || c.HeadDim%2 != 0 || c.HeadDim > most/c.Heads {
+		return nil, c.Fault("head_dim", fmt.Sprintf("%d is no width of a head, whose elements turn in pairs", c.HeadDim))
 	}
 	if !(c.Eps > 0 && c.Eps < 1) {
 		return nil, c.Fault("rms_norm_eps", fmt.Sprintf("%v: it must be above 0 and below 1", c.Eps))

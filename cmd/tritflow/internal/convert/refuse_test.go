@@ -146,6 +146,7 @@ func TestRefusals(t *testing.T) {
 		{"activation", field("hidden_act", "gelu"), []string{"hidden_act", "gelu"}},
 		{"no width", field("hidden_size", nil), []string{"hidden_size"}},
 		{"heads", field("num_key_value_heads", 3), []string{"num_key_value_heads", "3 does not divide"}},
+		{"odd heads", field("head_dim", 63), []string{"head_dim", "63"}},
 		{"blocks", field("num_hidden_layers", 1<<29), []string{"num_hidden_layers"}},
 		{"one block more", field("num_hidden_layers", 4), []string{"model.layers.3", "missing"}},
 		{"one block less", field("num_hidden_layers", 2), []string{"model.layers.2", "no place"}},
