@@ -49,6 +49,7 @@ type Walk struct {
 	acts    quantkern.Acts
 	scratch []quantkern.Scratch
 	table   []int32 // KV pages, the same for every block
+	fits    map[fitKey]*quantkern.Codec
 }
 
 // New prepares a walk over ids, which must be tokens of the model. The model's
@@ -62,13 +63,16 @@ func New(m *graph.Model, ids []int32, opt Options) (*Walk, error) {
 			return nil, fmt.Errorf("walk: token %d at position %d is outside the vocabulary of %d", id, i, m.Vocab)
 		}
 	}
+	if err := refuse(m); err != nil {
+		return nil, err
+	}
 	if opt.KV == "" {
 		opt.KV = "f16"
 	}
 	if opt.Float {
 		opt.KV = "f32"
 	}
-	w := &Walk{model: m, opt: opt, ids: ids, scratch: make([]quantkern.Scratch, runtime.GOMAXPROCS(0))}
+	w := &Walk{model: m, opt: opt, ids: ids, scratch: make([]quantkern.Scratch, runtime.GOMAXPROCS(0)), fits: map[fitKey]*quantkern.Codec{}}
 	for p := range (len(ids) + pageSize - 1) / pageSize {
 		w.table = append(w.table, int32(p))
 	}

@@ -1,12 +1,15 @@
 package walk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"tritflow/cmd/tritflow/internal/requant"
 	"tritflow/cmd/tritflow/internal/walk"
 	"tritflow/gguf"
 	"tritflow/gguf/gguftest"
@@ -70,6 +73,66 @@ func TestSameBitsAsTheEngine(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTiles: a matrix in tiles is read as the file or the caller says, and as
+// its weights show where nobody does.
+func TestTiles(t *testing.T) {
+	path := tiled(t)
+	for _, tiles := range []string{"", "32/32/32"} {
+		opt := gguf.Options{Tiles: tiles}
+		f, err := gguf.Open(path, opt)
+		m, err2 := graph.Bind(gguftest.Held(t, f, err))
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		ids := tokens(5, m.Vocab)
+		got, err := walk.Run(t.Context(), m, ids, walk.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := engine(t, path, opt, ids); !slices.Equal(got, want) {
+			t.Errorf("tiles %q: other logits than the engine's", tiles)
+		}
+	}
+}
+
+// tiled writes the built-in model as TL1 into a file that does not say its tiles.
+func tiled(t *testing.T) string {
+	t.Helper()
+	from := gguftest.Open(t, "")
+	p, err := requant.NewPlan(t.Context(), from, requant.Options{Type: gguf.TypeTL1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := gguf.NewWriter(&b)
+	if err := errors.Join(p.Write(t.Context(), w, nil), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tiled.gguf")
+	silent := bytes.Replace(b.Bytes(), []byte(gguf.TilesKey), bytes.Repeat([]byte("x"), len(gguf.TilesKey)), 1)
+	if err := os.WriteFile(path, silent, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// engine gives the logits of all positions.
+func engine(t *testing.T, path string, opt gguf.Options, ids []int32) (logits []float32) {
+	t.Helper()
+	e, err := stages.Open(t.Context(), path, stages.Options{Devices: "cpu", Gguf: opt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for row, err := range e.Logits(t.Context(), ids, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits = append(logits, row...)
+	}
+	return logits
 }
 
 // Without int8 a ternary model's logits are close and not the same; a model of
@@ -143,10 +206,22 @@ func TestRefusals(t *testing.T) {
 	if _, err := walk.Run(t.Context(), m, []int32{1}, walk.Options{Visit: visit}); !errors.Is(err, enough) {
 		t.Errorf("broken off: %v", err)
 	}
+	var te *walk.TensorError
+	for name, spoil := range map[string]func(m *graph.Model){
+		"blk.0.attn_norm.weight": func(m *graph.Model) { m.Blocks[0].K.Pre = &m.Blocks[0].AttnNorm },
+		"blk.0.ffn_norm.weight":  func(m *graph.Model) { m.Blocks[0].FFNPostNorm = &m.Blocks[0].FFNNorm },
+		"token_embd.weight":      func(m *graph.Model) { m.Embed.Scale = 16 },
+		"output_norm.weight":     func(m *graph.Model) { m.Head.Pooling = graph.PoolLast },
+	} {
+		_, other := open(t, "")
+		spoil(other)
+		if _, err := walk.Run(t.Context(), other, []int32{1}, walk.Options{}); !errors.As(err, &te) || te.Tensor != name {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	short := *m.Blocks[1].Up.Weight
 	short.Data = short.Data[:10]
 	m.Blocks[1].Up.Weight = &short
-	var te *walk.TensorError
 	if _, err := walk.Run(t.Context(), m, []int32{1}, walk.Options{}); !errors.As(err, &te) || te.Tensor != "blk.1.ffn_up.weight" {
 		t.Errorf("a tensor cut short: %v", err)
 	}

@@ -28,11 +28,12 @@ type matrix struct {
 	rows, cols int
 }
 
+// view looks at a tensor as it is; tiles that nobody says are those of the shape.
 func view(t *gguf.Tensor, rows, cols int) (matrix, error) {
 	fail := func(err error) (matrix, error) {
 		return matrix{}, &TensorError{t.Name, t.Type.String(), err}
 	}
-	c, err := quantkern.Lookup(t.Type.String())
+	c, err := quantkern.Lookup(t.Codec())
 	if err != nil {
 		return fail(err)
 	}
@@ -43,6 +44,28 @@ func view(t *gguf.Tensor, rows, cols int) (matrix, error) {
 		return fail(fmt.Errorf("%d bytes are there, %d are needed", len(t.Data), need))
 	}
 	return matrix{c, t.Data, rows, cols}, nil
+}
+
+// fitKey is what has the same tiles in all of a file.
+type fitKey struct {
+	file       string
+	typ        gguf.Type
+	rows, cols int
+}
+
+// view is view with the tiles that the weights show where nobody says them, as
+// devices take them.
+func (w *Walk) view(t *gguf.Tensor, rows, cols int) (matrix, error) {
+	m, err := view(t, rows, cols)
+	if err != nil || !m.codec.Tiled() || t.Tile != "" {
+		return m, err
+	}
+	key := fitKey{t.File, t.Type, rows, cols}
+	if w.fits[key] == nil {
+		w.fits[key], _ = m.codec.FitTiles(m.data, rows, cols)
+	}
+	m.codec = w.fits[key]
+	return m, nil
 }
 
 // vector decodes a tensor of n values.
@@ -77,7 +100,7 @@ func (w *Walk) normed(p Point, x []float32, width int, n *graph.Norm) ([]float32
 
 // product is x·Wᵀ with the numerics of the walk.
 func (w *Walk) product(p Point, l *graph.Linear, x []float32) ([]float32, error) {
-	m, err := view(l.Weight, l.Out, l.In)
+	m, err := w.view(l.Weight, l.Out, l.In)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +118,7 @@ func (w *Walk) product(p Point, l *graph.Linear, x []float32) ([]float32, error)
 
 // Unrounded is a product with the same weights and inputs in float32.
 func (w *Walk) Unrounded(p *Product) ([]float32, error) {
-	m, err := view(p.Linear.Weight, p.Linear.Out, p.Linear.In)
+	m, err := w.view(p.Linear.Weight, p.Linear.Out, p.Linear.In)
 	if err != nil {
 		return nil, err
 	}
