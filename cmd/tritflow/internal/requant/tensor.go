@@ -113,6 +113,11 @@ func FromTrits(name string, src quantkern.TritSource, to gguf.Type, round bool) 
 			src.Scale = 1
 		}
 	}
+	if src.Scales != nil && !c.Ternary {
+		if row, s, found := roundedScale(&src, to, round); found {
+			return nil, nil, &RefusedError{name, to.String(), fmt.Sprintf("row %d has the scale %v, which the type cannot hold as it is", row, s), "choose f32, or --round-scales"}
+		}
+	}
 	weight = &Tensor{Info: info(name, to, src.Rows, src.Cols), Rows: src.Rows, Cols: src.Cols}
 	if !c.Ternary {
 		v := Values{Rows: src.Rows, Cols: src.Cols, Row: valuesOf(src)}
@@ -190,14 +195,34 @@ func zeros(src quantkern.TritSource) bool {
 	return true
 }
 
+// scaleBuffer is room for the scales of a row, and how many values each serves;
+// of a source with one scale it holds that.
+func scaleBuffer(src *quantkern.TritSource) (scales []float32, group int) {
+	if src.Scales == nil {
+		return []float32{src.Scale}, max(src.Cols, 1)
+	}
+	return make([]float32, src.Cols/src.Group), src.Group
+}
+
+// roundedScale finds a scale that a type of floats does not hold as it is, of
+// those that differ inside a matrix; where rounding is asked for, one that is no number.
+func roundedScale(src *quantkern.TritSource, to gguf.Type, round bool) (row int, scale float32, found bool) {
+	scales, _ := scaleBuffer(src)
+	for r := range src.Rows {
+		src.Scales(scales, r)
+		for _, s := range scales {
+			if s-s != 0 || !round && !holdsFloat(to, s) {
+				return r, s, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
 // valuesOf reads a matrix of trits as values.
 func valuesOf(src quantkern.TritSource) func(dst []float32, r int) error {
-	trits, scales := make([]int8, src.Cols), []float32{src.Scale}
-	group := max(src.Cols, 1)
-	if src.Scales != nil {
-		group = src.Group
-		scales = make([]float32, src.Cols/group)
-	}
+	trits := make([]int8, src.Cols)
+	scales, group := scaleBuffer(&src)
 	return func(dst []float32, r int) error {
 		if err := src.Trits(trits, r); err != nil {
 			return err

@@ -75,15 +75,14 @@ func (c *change) verify(ctx context.Context, out *gguf.File, rounded bool) error
 		return err
 	}
 	if !codec.Ternary {
-		holds := func(s float32) bool { return holdsFloat(t.Type, s) }
-		return c.verifyValues(ctx, t, codec, own, c.scaleWritten(rounded, holds), bad)
+		return c.verifyValues(ctx, t, codec, own, rounded, bad)
 	}
 	w, err := quantkern.NewTernary(codec, t.Data, t.Rows(), t.Cols())
 	if err != nil {
 		return err
 	}
 	if c.trits.Scales == nil {
-		want := c.scaleWritten(rounded, codec.HoldsScale)
+		want := written(c.trits.Scale, rounded, codec.HoldsScale)
 		got := w.Scale * own
 		// Scales of nothing but zeros are not read back.
 		if (!w.Uniform || math.Float32bits(got) != math.Float32bits(want)) && !zeros(*c.trits) {
@@ -128,18 +127,20 @@ func (c *change) ownScale(out *gguf.File) (float32, error) {
 	return v[0], nil
 }
 
-// scaleWritten is the source's scale, rounded where that was asked for and needed.
-func (c *change) scaleWritten(rounded bool, holds func(float32) bool) float32 {
-	if rounded && !holds(c.trits.Scale) {
-		return quantkern.F16ToF32(quantkern.F32ToF16(c.trits.Scale))
+// written is a scale of the source, rounded where that was asked for and needed.
+func written(scale float32, rounded bool, holds func(float32) bool) float32 {
+	if rounded && !holds(scale) {
+		return quantkern.F16ToF32(quantkern.F32ToF16(scale))
 	}
-	return c.trits.Scale
+	return scale
 }
 
 // verifyValues compares floats with trit × scale.
-func (c *change) verifyValues(ctx context.Context, t *gguf.Tensor, codec *quantkern.Codec, own, scale float32, bad func(string, ...any) error) error {
+func (c *change) verifyValues(ctx context.Context, t *gguf.Tensor, codec *quantkern.Codec, own float32, rounded bool, bad func(string, ...any) error) error {
+	holds := func(s float32) bool { return holdsFloat(t.Type, s) }
 	return spread(t.Rows(), func(lo, hi int) error {
 		trits, got := make([]int8, t.Cols()), make([]float32, t.Cols())
+		scales, group := scaleBuffer(c.trits)
 		for r := lo; r < hi; r++ {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -147,13 +148,13 @@ func (c *change) verifyValues(ctx context.Context, t *gguf.Tensor, codec *quantk
 			if err := c.trits.Trits(trits, r); err != nil {
 				return err
 			}
+			if c.trits.Scales != nil {
+				c.trits.Scales(scales, r)
+			}
 			codec.Decode(got, t.Data, t.Rows(), t.Cols(), r)
 			for i, v := range got {
-				if sign(v) != trits[i] {
-					return bad("row %d, column %d is %v, not the trit %d", r, i, v, trits[i])
-				}
-				if c.trits.Scales == nil && trits[i] != 0 && float32(math.Abs(float64(v)))*own != scale {
-					return bad("row %d, column %d has another scale", r, i)
+				if want := float32(trits[i]) * written(scales[i/group], rounded, holds); v*own != want {
+					return bad("row %d, column %d is %v, not %v", r, i, v*own, want)
 				}
 			}
 		}
