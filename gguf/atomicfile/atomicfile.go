@@ -33,10 +33,10 @@ type File struct {
 // points at is written, also when that is yet to be made.
 func Create(path string, opt Options) (*File, error) {
 	f := &File{path: path}
-	mode := fs.FileMode(0o666)
+	mode, replaces := fs.FileMode(0o666), false
 	switch info, err := os.Stat(path); {
 	case err == nil && info.Mode().IsRegular():
-		mode = info.Mode().Perm()
+		mode, replaces = info.Mode().Perm(), true
 	case err == nil && !opt.Special:
 		return nil, f.fail(ErrSpecial)
 	case err == nil:
@@ -48,6 +48,10 @@ func Create(path string, opt Options) (*File, error) {
 	f.target = follow(path)
 	if err := f.openTemp(mode); err != nil {
 		return nil, f.fail(err)
+	}
+	if replaces {
+		// What the umask took from them; not every file system has permissions.
+		_ = f.f.Chmod(mode)
 	}
 	return f, nil
 }

@@ -72,6 +72,25 @@ func TestCommitReplacesAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestPermissionsStay: those of a file that is replaced do not go through the umask.
+func TestPermissionsStay(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no permissions")
+	}
+	path := filepath.Join(t.TempDir(), "out")
+	for _, mode := range []fs.FileMode{0o666, 0o777, 0o664, 0o640, 0o400} {
+		if err := errors.Join(WriteFile(path, []byte("old")), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if err := create(t, path).Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("permissions %v are now %v, %v", mode, info.Mode(), err)
+		}
+	}
+}
+
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	f := create(t, filepath.Join(dir, "out"))
