@@ -187,7 +187,7 @@ func TestScannersOnAllCodePoints(t *testing.T) {
 		}
 	}
 	texts = append(texts, b.String())
-	for _, expr := range []string{exprGPT2, exprLlama3a + `\p{N}{1,3}` + exprLlama3b} {
+	for _, expr := range []string{exprGPT2, exprLlama3a + `\p{N}{1,3}` + exprLlama3b + exprLlama3c} {
 		scan, engine := scanners[expr], oracle(t, expr)
 		for _, text := range texts {
 			if d := cmp.Diff(cutAll(engine, text), cutAll(scan, text)); d != "" {
@@ -234,6 +234,29 @@ func TestLongNumber(t *testing.T) {
 	began := time.Now()
 	words := splitAll(rule.split, strings.Repeat("1", 200_000))
 	if took := time.Since(began); len(words) != 66_667 || words[0] != "11" || took > 5*time.Second {
+		t.Errorf("%d words in %v", len(words), took)
+	}
+}
+
+// TestLongSpaces: so are runs of spaces where the rule has powers of two for them.
+func TestLongSpaces(t *testing.T) {
+	const expr = exprLlama3a + `\p{N}{1,3}` + exprLlama3b + exprJais2c
+	engine := oracle(t, expr)
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 63, 64, 65, 511, 512, 513, 1023, 1025, 1600} {
+		for _, end := range []string{"", "x", "1", "!", "\nx", "\n"} {
+			text := strings.Repeat(" ", n) + end
+			if d := cmp.Diff(cutAll(engine, text), cutAll(cutJais2, text)); d != "" {
+				t.Errorf("%d spaces before %q (-engine +scanner)\n%s", n, end, d)
+			}
+		}
+	}
+	rule, err := lookupPre("jais-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	words := splitAll(rule.split, strings.Repeat(" ", 512*2000)+"x")
+	if took := time.Since(began); len(words) != 2009 || took > 3*time.Second {
 		t.Errorf("%d words in %v", len(words), took)
 	}
 }

@@ -7,11 +7,14 @@ import (
 )
 
 // The expressions that GPT-2 and Llama 3 were published with, and Llama 3's
-// variants that take digits one by one or in runs of any length.
+// variants that take digits one by one or in runs of any length, or spaces in
+// powers of two.
 const (
 	exprGPT2    = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)`
 	exprLlama3a = `(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|`
-	exprLlama3b = `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	exprLlama3b = `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+`
+	exprLlama3c = `|\s+(?!\S)|\s+`
+	exprJais2c  = `|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`
 )
 
 // unlimited is a run without an upper bound.
@@ -23,19 +26,20 @@ const unlimited = int(^uint(0) >> 1)
 // points one by one; here, as in the published expressions, they count as
 // symbols, which is also right for those that later Unicode versions assign.)
 var scanners = map[string]cutter{
-	exprGPT2:                                 cutGPT2,
-	exprLlama3a + `\p{N}{1,3}` + exprLlama3b: cutLlama3(3),
-	exprLlama3a + `\p{N}` + exprLlama3b:      cutLlama3(1),
-	exprLlama3a + `\p{N}+` + exprLlama3b:     cutLlama3(unlimited),
-	`\p{N}`:                                  cutRuns(isNumber, 1, 1),
-	`\p{N}{1,3}`:                             cutRuns(isNumber, 1, 3),
-	`\p{N}+`:                                 cutRuns(isNumber, 1, unlimited),
-	`[0-9]`:                                  cutRuns(isDigit, 1, 1),
-	`[0-9][0-9][0-9]`:                        cutRuns(isDigit, 3, 3),
-	"[\\p{P}\\$\\+<=>\\^~\\|`]+":             cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|`", r) }, 1, unlimited),
-	`[\p{P}\$\+<=>\^~\|]+`:                   cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|", r) }, 1, unlimited),
-	"[\r\n]":                                 cutRuns(isNewline, 1, 1),
-	`\d{1,3}(?=(?:\d{3})*\b)`:                cutThousands,
+	exprGPT2: cutGPT2,
+	exprLlama3a + `\p{N}{1,3}` + exprLlama3b + exprLlama3c: cutLlama3(3),
+	exprLlama3a + `\p{N}` + exprLlama3b + exprLlama3c:      cutLlama3(1),
+	exprLlama3a + `\p{N}+` + exprLlama3b + exprLlama3c:     cutLlama3(unlimited),
+	exprLlama3a + `\p{N}{1,3}` + exprLlama3b + exprJais2c:  cutJais2,
+	`\p{N}`:                      cutRuns(isNumber, 1, 1),
+	`\p{N}{1,3}`:                 cutRuns(isNumber, 1, 3),
+	`\p{N}+`:                     cutRuns(isNumber, 1, unlimited),
+	`[0-9]`:                      cutRuns(isDigit, 1, 1),
+	`[0-9][0-9][0-9]`:            cutRuns(isDigit, 3, 3),
+	"[\\p{P}\\$\\+<=>\\^~\\|`]+": cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|`", r) }, 1, unlimited),
+	`[\p{P}\$\+<=>\^~\|]+`:       cutRuns(func(r rune) bool { return unicode.IsPunct(r) || strings.ContainsRune("$+<=>^~|", r) }, 1, unlimited),
+	"[\r\n]":                     cutRuns(isNewline, 1, 1),
+	`\d{1,3}(?=(?:\d{3})*\b)`:    cutThousands,
 }
 
 func isNumber(r rune) bool  { return unicode.IsNumber(r) }
@@ -190,6 +194,26 @@ func cutLlama3(digits int) cutter {
 			lo = hi
 		}
 	}
+}
+
+// cutJais2 follows Llama 3's expression, except that what it takes for one word
+// of spaces is cut into powers of two, the largest first.
+func cutJais2(text string, emit func(string)) {
+	cutLlama3(3)(text, func(word string) {
+		if strings.TrimLeftFunc(word, unicode.IsSpace) != "" || strings.ContainsAny(word, "\r\n") {
+			emit(word)
+			return
+		}
+		for size := 512; word != ""; {
+			end, n := runAt(word, 0, unicode.IsSpace, size)
+			if n < size {
+				size /= 2
+				continue
+			}
+			emit(word[:end])
+			word = word[end:]
+		}
+	})
 }
 
 // llama3Word is the end of the word at lo.
