@@ -186,6 +186,9 @@ func (k *key) value(p *Params) any {
 }
 
 func (r *reader) bad(suffix, found, want string, err error) *KeyError {
+	if err != nil {
+		found = "" // nothing was read
+	}
 	if errors.Is(err, gguf.ErrNoKey) {
 		err = nil // "is missing" says it
 	}

@@ -134,6 +134,22 @@ func TestAllBadKeysAreTold(t *testing.T) {
 	}
 }
 
+// A key of a type that cannot be read is not told to be 0, which it is not.
+func TestUnreadableKeysAreNotZero(t *testing.T) {
+	for key, value := range map[string]any{
+		"expert_count": "8", "pooling_type": "last", "attention.sliding_window": []uint32{0, 512},
+		"rope.scaling.factor": nil, "rope.scaling.original_context_length": "x",
+	} {
+		d := draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S").set("bitnet-b1.58.rope.scaling.type", "yarn").
+			set("bitnet-b1.58.rope.scaling.factor", float32(4)).set("bitnet-b1.58."+key, value)
+		_, err := Bind(d.file(t))
+		var e *KeyError
+		if !errors.As(err, &e) || e.Found != "" || value == nil && e.Err != nil || value != nil && e.Err == nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
 func TestHeadWidthMustDivide(t *testing.T) {
 	d := draftOf(t, shapeNamed(t, "tiny", 1, 512), "I2_S").
 		set("bitnet-b1.58.attention.head_count", uint32(6)).set("bitnet-b1.58.attention.head_count_kv", nil)
