@@ -126,11 +126,9 @@ func (f *Folder) special(t *tokens, s *settings, set func(string, any)) error {
 	return nil
 }
 
-// template is the chat template, "" where there is none.
+// template is the chat template, "" where there is none. As in the libraries, a
+// file of its own comes before the settings.
 func (f *Folder) template(s *settings) (string, error) {
-	if len(s.Template) > 0 && string(s.Template) != "null" {
-		return s.chosen(s.Template, s.file)
-	}
 	jinja := filepath.Join(f.Path, "chat_template.jinja")
 	raw, err := os.ReadFile(jinja)
 	if err == nil {
@@ -138,6 +136,9 @@ func (f *Folder) template(s *settings) (string, error) {
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", &Error{File: jinja, Err: err}
+	}
+	if len(s.Template) > 0 && string(s.Template) != "null" {
+		return s.chosen(s.Template, s.file)
 	}
 	file := filepath.Join(f.Path, "chat_template.json")
 	var o struct {

@@ -253,6 +253,8 @@ func TestSpecial(t *testing.T) {
 		{"named templates", map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"tools","template":"A"},{"name":"default","template":"B"}]}`}, nil, nil,
 			map[string]any{"tokenizer.chat_template": "B"}},
 		{"template beside", map[string]string{"chat_template.jinja": "J"}, nil, nil, map[string]any{"tokenizer.chat_template": "J"}},
+		{"template beside another", map[string]string{"chat_template.jinja": "J", "tokenizer_config.json": `{"chat_template":"T"}`}, nil, nil,
+			map[string]any{"tokenizer.chat_template": "J"}},
 		{"template in JSON", map[string]string{"chat_template.json": `{"chat_template":"K"}`}, nil, nil, map[string]any{"tokenizer.chat_template": "K"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
