@@ -9,6 +9,36 @@ import (
 	"tritflow/gguf/vocab"
 )
 
+// TestOlderAddedTokens: tokens that stand beside a SentencePiece model in
+// added_tokens.json or tokenizer.json, where the settings do not list them.
+func TestOlderAddedTokens(t *testing.T) {
+	model := proto([]string{"<unk>", "<s>", "</s>", "a"}, []float32{0, 0, 0, -1}, []int64{2, 3, 3, 1}, bpeKind)
+	tok, err := folder(t, 8, map[string][]byte{
+		"tokenizer.model":       model,
+		"tokenizer_config.json": []byte(`{"added_tokens_decoder":{"4":{"content":"<a>","special":true}}}`),
+		"tokenizer.json":        []byte(`{"added_tokens":[{"id":1,"content":"<s>","special":true},{"id":5,"content":"<b>","special":true},{"id":9,"content":"<no row>"}]}`),
+		"added_tokens.json":     []byte(`{"<a>":4,"<c>":6,"<no row>":8}`),
+	}).Tokenizer("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := load(t, tok)
+	for id, want := range []struct {
+		text string
+		typ  vocab.TokenType
+	}{
+		{"<unk>", vocab.Unknown}, {"<s>", vocab.Control}, {"</s>", vocab.Control}, {"a", vocab.Normal},
+		{"<a>", vocab.Control}, {"<b>", vocab.Control}, {"<c>", vocab.UserDefined}, {"[PAD7]", vocab.Unused},
+	} {
+		if got, typ := v.Text(int32(id)), v.Type(int32(id)); got != want.text || typ != want.typ {
+			t.Errorf("token %d is %q of type %d, want %q of type %d", id, got, typ, want.text, want.typ)
+		}
+	}
+	if v.Size() != 8 {
+		t.Errorf("%d tokens", v.Size())
+	}
+}
+
 // TestSpaceBefore: a Metaspace puts a space before a text unless it says never.
 func TestSpaceBefore(t *testing.T) {
 	for rule, want := range map[string][]int32{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,6 +74,24 @@ func (s *settings) added() []added {
 	}
 	slices.SortFunc(list, func(a, b added) int { return a.ID - b.ID })
 	return list
+}
+
+// older lists the tokens that files of before the settings' list add to a
+// SentencePiece model; those without a row of the embedding are left out.
+func (f *Folder) older() ([]added, error) {
+	var j struct {
+		Added []added `json:"added_tokens"`
+	}
+	var ids map[string]int
+	err := readOptional(filepath.Join(f.Path, "tokenizer.json"), &j)
+	if err == nil {
+		err = readOptional(filepath.Join(f.Path, "added_tokens.json"), &ids)
+	}
+	list := j.Added
+	for _, text := range slices.Sorted(maps.Keys(ids)) {
+		list = append(list, added{ID: ids[text], Content: text})
+	}
+	return slices.DeleteFunc(list, func(a added) bool { return a.ID >= f.Config.Vocab }), err
 }
 
 // special sets the ids of special tokens and what is put around a text.

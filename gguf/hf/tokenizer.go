@@ -55,7 +55,15 @@ func (f *Folder) Tokenizer(pre string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.addAll(settings.added()); err != nil {
+	list := settings.added()
+	if t.model == "llama" {
+		older, err := f.older()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, older...)
+	}
+	if err := t.addAll(list); err != nil {
 		return nil, err
 	}
 	out := &Tokenizer{}
