@@ -169,8 +169,8 @@ func (f *File) remove() error {
 	if f.temp == "" {
 		return nil
 	}
-	if err := os.Remove(f.temp); err != nil {
-		return &Error{f.temp, err}
+	if err := os.Remove(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{f.temp, errors.Join(errStays, err)}
 	}
 	return nil
 }

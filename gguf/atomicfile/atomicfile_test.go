@@ -126,6 +126,24 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	}
 }
 
+// What cannot be removed is named, and not told to be gone.
+func TestWhatStaysIsTold(t *testing.T) {
+	for name, end := range map[string]func(f *File) error{
+		"Abort": (*File).Abort,
+		"Write": func(f *File) error { _, err := f.Write([]byte("more")); return err },
+	} {
+		f := create(t, filepath.Join(t.TempDir(), "out"))
+		// A folder that is not empty takes the temporary file's place.
+		if err := errors.Join(f.f.Close(), os.Remove(f.Temp()), os.MkdirAll(filepath.Join(f.Temp(), "inside"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		err := end(f)
+		if we := (*Error)(nil); !errors.As(err, &we) || !strings.Contains(err.Error(), f.Temp()) || strings.Contains(err.Error(), "nothing was left") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFailedCommitLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")

@@ -12,6 +12,9 @@ import (
 // is to be written.
 var ErrSpecial = errors.New("it is not a regular file")
 
+// errStays: the temporary file could not be removed.
+var errStays = errors.New("the temporary file stays behind")
+
 // Error says which file could not be written, and what for.
 type Error struct {
 	Path string // as given to Create
@@ -40,7 +43,12 @@ func cause(err error) error {
 }
 
 func remedy(err error) string {
+	var left *Error
 	switch {
+	case errors.Is(err, errStays) && errors.As(err, &left):
+		return "remove " + left.Path + ", which stays behind"
+	case errors.Is(err, errStays):
+		return "it stays behind: remove it"
 	case errors.Is(err, ErrSpecial), errors.Is(err, syscall.EISDIR):
 		return "name a file"
 	case errors.Is(err, fs.ErrNotExist):
