@@ -7,6 +7,10 @@
 //	FAKE_VERSION=13000 FAKE_INIT=0 FAKE_DEVICES=1 FAKE_CAPABILITY=90 FAKE_MEMORY=1048576
 //	FAKE_REFUSE=209                   no cubin can be loaded, for this reason
 //	FAKE_FAIL=cuLaunchKernel=719      the call answers that; after 700 and above every call does
+//	FAKE_FAIL=cuLaunchKernel#3=2      only the third one does since that was said; *#3=2: of all calls
+//
+// Streams, events, modules, graphs and pieces of pinned memory take a byte of the GPU's memory each, so that
+// cuMemGetInfo tells of those that were left behind.
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -20,6 +24,8 @@ enum { OK = 0, INVALID = 1, OOM = 2, UNINITIALIZED = 3, NO_DEVICE = 100, BAD_DEV
 
 static int initialized, sticky;
 static int64_t used;
+static void *made(void *p) { return used++, p; }
+static void unmade(void *p) { used--, free(p); }
 static long number(const char *name, long otherwise) {
 	const char *s = getenv(name);
 	return s && *s ? atol(s) : otherwise;
@@ -31,11 +37,18 @@ static R trouble(const char *call) {
 		return UNINITIALIZED;
 	if (sticky)
 		return sticky;
+	static char said[100];
+	static long calls;
 	const char *s = getenv("FAKE_FAIL");
-	size_t n = strlen(call);
-	if (!s || strncmp(s, call, n) != 0 || s[n] != '=')
+	if (!s || strcmp(s, said) != 0)
+		calls = 0, snprintf(said, sizeof said, "%s", s ? s : "");
+	size_t n = s && *s == '*' ? 1 : strlen(call);
+	if (!s || (*s != '*' && strncmp(s, call, n) != 0) || (s[n] != '=' && s[n] != '#'))
 		return OK;
-	R r = atoi(s + n + 1);
+	const char *code = strchr(s + n, '=');
+	if (s[n] == '#' && ++calls != atol(s + n + 1))
+		return OK;
+	R r = atoi(code + 1);
 	if (r >= 700 && r < 800)
 		sticky = r;
 	return r;
@@ -178,7 +191,7 @@ R cuDeviceGetAttribute(int *v, int attribute, int d) {
 R cuDeviceCanAccessPeer(int *can, int a, int b) { CHECK; *can = a != b; return OK; }
 R cuDevicePrimaryCtxRetain(void **c, int d) { CHECK; *c = (void *)(intptr_t)(d + 1); return OK; }
 R cuDevicePrimaryCtxRelease_v2(int d) { (void)d; CHECK; return OK; }
-R cuDevicePrimaryCtxReset_v2(int d) { (void)d; sticky = 0; return OK; }
+R cuDevicePrimaryCtxReset_v2(int d) { (void)d; sticky = used = 0; memset(pinned, 0, sizeof pinned); return OK; }
 R cuCtxSetCurrent(void *c) { (void)c; CHECK; return OK; }
 R cuCtxSynchronize(void) { CHECK; everything(); return sticky; }
 R cuCtxEnablePeerAccess(void *c, unsigned f) { (void)c, (void)f; CHECK; static int on; return on++ ? 704 : OK; }
@@ -206,7 +219,7 @@ R cuMemHostAlloc(void **p, size_t n, unsigned f) {
 	CHECK;
 	for (int i = 0; i < 256; i++)
 		if (!pinned[i].p) {
-			*p = pinned[i].p = malloc(n), pinned[i].n = n;
+			*p = pinned[i].p = made(malloc(n)), pinned[i].n = n;
 			return OK;
 		}
 	return OOM;
@@ -217,7 +230,7 @@ R cuMemFreeHost(void *p) {
 	for (int i = 0; i < 256; i++)
 		if (pinned[i].p == p)
 			pinned[i].p = NULL;
-	free(p);
+	unmade(p);
 	return OK;
 }
 R cuMemHostGetDevicePointer_v2(P *d, void *p, unsigned f) { (void)f; CHECK; *d = (P)p; return OK; }
@@ -240,11 +253,11 @@ static struct graph *capturing;
 R cuStreamCreateWithPriority(void **p, unsigned f, int priority) {
 	(void)f, (void)priority;
 	CHECK;
-	struct stream *s = *p = calloc(1, sizeof *s);
+	struct stream *s = *p = made(calloc(1, sizeof *s));
 	s->last = &s->first, s->all = streams, streams = s;
 	return OK;
 }
-R cuStreamDestroy_v2(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return OK; } // events may name it
+R cuStreamDestroy_v2(void *s) { CHECK; until(s, ((struct stream *)s)->asked); used--; return OK; } // events may name it
 R cuStreamSynchronize(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
 R cuStreamQuery(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
 R cuStreamWaitEvent(void *s, void *e, unsigned f) {
@@ -257,8 +270,8 @@ R cuStreamWaitEvent(void *s, void *e, unsigned f) {
 	o->other = event->stream, o->until = event->at;
 	return OK;
 }
-R cuEventCreate(void **e, unsigned f) { (void)f; CHECK; *e = calloc(1, sizeof(struct event)); return OK; }
-R cuEventDestroy_v2(void *e) { CHECK; free(e); return OK; }
+R cuEventCreate(void **e, unsigned f) { (void)f; CHECK; *e = made(calloc(1, sizeof(struct event))); return OK; }
+R cuEventDestroy_v2(void *e) { CHECK; unmade(e); return OK; }
 R cuEventRecord(void *e, void *s) {
 	CHECK;
 	struct event *event = e;
@@ -294,7 +307,7 @@ R cuModuleLoadDataEx(void **m, const void *image, unsigned n, const int *options
 				strcpy(values[i], "ptxas: this is no module\n");
 		return strncmp(image, "ptx", 3) == 0 ? BAD_PTX : BAD_IMAGE;
 	}
-	*m = malloc(1);
+	*m = made(malloc(1));
 	return OK;
 }
 static char scale, other;
@@ -312,7 +325,7 @@ R cuModuleGetGlobal_v2(P *p, size_t *n, void *m, const char *name) {
 	return strstr(name, "ops") ? OK : NOT_FOUND;
 }
 R cuOccupancyMaxActiveBlocksPerMultiprocessor(int *n, void *f, int threads, size_t shared) { (void)f, (void)threads, (void)shared; CHECK; *n = 2; return OK; }
-R cuModuleUnload(void *m) { CHECK; free(m); return OK; }
+R cuModuleUnload(void *m) { CHECK; unmade(m); return OK; }
 R cuFuncGetAttribute(int *v, int a, void *f) { (void)f; CHECK; *v = 10 + a; return OK; }
 R cuFuncSetAttribute(void *f, int a, int v) { (void)f, (void)a; CHECK; return v <= 232448 ? OK : INVALID; }
 
@@ -358,7 +371,7 @@ R cuLaunchKernelEx(const struct config *c, void *f, void **p, void **extra) {
 	return cuLaunchKernel(f, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, p, extra);
 }
 
-R cuStreamBeginCapture_v2(void *s, int mode) { (void)s, (void)mode; CHECK; capturing = calloc(1, sizeof *capturing); return OK; }
+R cuStreamBeginCapture_v2(void *s, int mode) { (void)s, (void)mode; CHECK; capturing = made(calloc(1, sizeof *capturing)); return OK; }
 R cuStreamEndCapture(void *s, void **g) { (void)s; CHECK; *g = capturing; capturing = NULL; return OK; }
 R cuStreamGetCaptureInfo_v3(void *s, int *status, uint64_t *id, void **g, void *const **deps, void *edges, size_t *n) {
 	(void)s, (void)id, (void)g, (void)edges;
@@ -378,7 +391,7 @@ R cuGraphGetNodes(struct graph *g, void **nodes, size_t *n) {
 	return OK;
 }
 R cuGraphNodeGetType(void *n, int *t) { (void)n; CHECK; *t = 0; return OK; }
-R cuGraphInstantiateWithFlags(void **e, struct graph *g, unsigned long long f) { (void)f; CHECK; *e = memcpy(malloc(sizeof *g), g, sizeof *g); return OK; }
+R cuGraphInstantiateWithFlags(void **e, struct graph *g, unsigned long long f) { (void)f; CHECK; *e = made(memcpy(malloc(sizeof *g), g, sizeof *g)); return OK; }
 R cuGraphLaunch(struct graph *e, void *s) {
 	CHECK;
 	ask(s, RUN)->graph = *e;
@@ -395,5 +408,5 @@ R cuGraphExecUpdate_v2(struct graph *e, struct graph *g, void *info) {
 	*e = *g;
 	return OK;
 }
-R cuGraphDestroy(void *g) { CHECK; free(g); return OK; }
-R cuGraphExecDestroy(void *e) { CHECK; free(e); return OK; }
+R cuGraphDestroy(void *g) { CHECK; unmade(g); return OK; }
+R cuGraphExecDestroy(void *e) { CHECK; unmade(e); return OK; }
