@@ -265,7 +265,10 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 		}
 	}
 	// Two buffers of keys and values of 64 positions.
-	return k, errors.Join(k.attn128.rows.f.AllowShared(64<<10), k.attn128.each.f.AllowShared(64<<10))
+	if err := errors.Join(k.attn128.rows.f.AllowShared(64<<10), k.attn128.each.f.AllowShared(64<<10)); err != nil {
+		return nil, errors.Join(err, k.unload())
+	}
+	return k, nil
 }
 
 func (k *kernelSet) unload() error {

@@ -1,0 +1,67 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"tritflow/device"
+	"tritflow/device/cuda/driver"
+	"tritflow/device/cuda/driver/fakedriver"
+)
+
+// failNth lets the driver that stands in answer the n-th call of a name, from now on, that there is no memory;
+// "" lets all succeed.
+func failNth(t *testing.T, call string, n int) {
+	t.Helper()
+	if call != "" {
+		call = fmt.Sprintf("%s#%d=2", call, n)
+	}
+	t.Setenv("FAKE_FAIL", call)
+}
+
+// Kernels that were loaded before one could not be prepared are given back.
+func TestOpenFails(t *testing.T) {
+	if fakedriver.Elsewhere(t) {
+		return
+	}
+	runtime.LockOSThread()
+	ctx, err := driver.Retain(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	props, err := driver.Describe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := func() int64 {
+		n, _, err := ctx.MemInfo()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := free()
+	for _, call := range []string{"cuFuncSetAttribute", "cuOccupancyMaxActiveClusters", "cuStreamCreateWithPriority"} {
+		for n := 1; ; n++ {
+			failNth(t, call, n)
+			d, err := NewDevice("cuda:0", props)
+			failNth(t, "", 0)
+			if err == nil {
+				if err := d.Close(); err != nil || n == 1 {
+					t.Errorf("%s: closed after %d tries: %v", call, n, err)
+				}
+				break
+			}
+			if _, ok := errors.AsType[*device.UnavailableError](err); !ok {
+				t.Errorf("%s %d: error %v", call, n, err)
+			}
+			if left := before - free(); left != 0 {
+				t.Fatalf("%s %d: %d left behind", call, n, left)
+			}
+		}
+	}
+}
