@@ -20,6 +20,7 @@ type embed struct {
 	table  *tensor
 	codec  *quantkern.Codec
 	weight *gguf.Tensor
+	mapped int64 // bytes that the ledger counts
 	hidden int
 	vocab  int
 	few    fewRowsOf // of the step at hand, used on the queue alone
@@ -44,7 +45,8 @@ func loadEmbed(ctx context.Context, g *gpu, e *graph.Embed) (device.Embed, error
 			if k := kindOf(p.codec); k >= 0 && k < floatKinds {
 				p.table, err = p.held.dense(e.Weight, e.Vocab, e.Hidden)
 			} else {
-				g.ledger.Add(device.Mapped, int64(len(e.Weight.Data)))
+				p.mapped = int64(len(e.Weight.Data))
+				g.ledger.Add(device.Mapped, p.mapped)
 			}
 			return err
 		})
@@ -149,8 +151,6 @@ func (p *embed) lookup(t *tables, ids driver.Ptr, h *hidden, w brought) error {
 func (p *embed) Close() error { return p.g.unload(p) }
 
 func (p *embed) free() {
-	if p.table == nil && p.codec != nil {
-		p.g.ledger.Add(device.Mapped, -int64(len(p.weight.Data)))
-	}
+	p.g.ledger.Add(device.Mapped, -p.mapped)
 	p.held.release()
 }

@@ -11,6 +11,7 @@ import (
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
 	"tritflow/device/cuda/driver/fakedriver"
+	"tritflow/device/devtest"
 )
 
 // failNth lets the driver that stands in answer the n-th call of a name, from now on, that there is no memory;
@@ -61,6 +62,25 @@ func TestOpenFails(t *testing.T) {
 			}
 			if left := before - free(); left != 0 {
 				t.Fatalf("%s %d: %d left behind", call, n, left)
+			}
+		}
+	}
+}
+
+// A table that found no room changes nothing in the ledger.
+func TestLedgerOfATableThatFails(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g, m := fakeGPU(t), devtest.OpenModel(t, devtest.Ternary)
+	for _, call := range []string{"cuMemAlloc_v2", "cuMemHostAlloc"} {
+		failNth(t, call, 1)
+		if _, err := g.LoadEmbed(t.Context(), &m.Embed); err == nil {
+			t.Fatalf("%s: no error", call)
+		}
+		for use, n := range g.ledger.Snapshot().Now {
+			if n != 0 {
+				t.Errorf("%s: %d bytes of %s", call, n, use)
 			}
 		}
 	}
