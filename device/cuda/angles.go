@@ -42,6 +42,7 @@ func (h *holding) angles(rope graph.Rope) (*angles, error) {
 		a.factors = v
 	}
 	if err := a.reach(firstAngles); err != nil {
+		a.drop()
 		return nil, err
 	}
 	h.g.angles = append(h.g.angles, a)

@@ -12,6 +12,7 @@ import (
 	"tritflow/device/cuda/driver"
 	"tritflow/device/cuda/driver/fakedriver"
 	"tritflow/device/devtest"
+	"tritflow/graph"
 )
 
 // failNth lets the driver that stands in answer the n-th call of a name, from now on, that there is no memory;
@@ -82,6 +83,29 @@ func TestLedgerOfATableThatFails(t *testing.T) {
 			if n != 0 {
 				t.Errorf("%s: %d bytes of %s", call, n, use)
 			}
+		}
+	}
+}
+
+// Angles that could not be copied are given back.
+func TestAnglesFail(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g := fakeGPU(t)
+	before := g.ledger.Snapshot().Now[device.Weights.String()]
+	for n := 1; n <= 2; n++ {
+		failNth(t, "cuMemcpyHtoDAsync_v2", n)
+		h := holding{g: g}
+		if err := g.queue.do(func() error {
+			defer h.release()
+			_, err := h.angles(graph.Rope{Dims: 64, Base: 1e4})
+			return err
+		}); err == nil {
+			t.Fatal("no error")
+		}
+		if left := g.ledger.Snapshot().Now[device.Weights.String()] - before; left != 0 {
+			t.Errorf("copy %d: %d bytes left behind", n, left)
 		}
 	}
 }
