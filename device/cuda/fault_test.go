@@ -25,6 +25,18 @@ func failNth(t *testing.T, call string, n int) {
 	t.Setenv("FAKE_FAIL", call)
 }
 
+// freeNow is the GPU's free memory; the driver that stands in counts streams, events, modules and graphs in it.
+func (g *gpu) freeNow(t *testing.T) (free int64) {
+	t.Helper()
+	if err := g.queue.do(func() (err error) {
+		free, _, err = g.ctx.MemInfo()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return free
+}
+
 // Kernels that were loaded before one could not be prepared are given back.
 func TestOpenFails(t *testing.T) {
 	if fakedriver.Elsewhere(t) {
@@ -107,5 +119,31 @@ func TestAnglesFail(t *testing.T) {
 		if left := g.ledger.Snapshot().Now[device.Weights.String()] - before; left != 0 {
 			t.Errorf("copy %d: %d bytes left behind", n, left)
 		}
+	}
+}
+
+// A slot that gets no pinned memory keeps its event for the next time.
+func TestSlotFails(t *testing.T) {
+	if fakedriver.Elsewhere(t) {
+		return
+	}
+	g := fakeGPU(t)
+	before := g.freeNow(t)
+	var sl slot
+	for _, bytes := range []int{1 << 10, 1 << 20} { // the second one finds a buffer that is too small
+		failNth(t, "cuMemHostAlloc", 1)
+		if err := g.queue.do(func() error { return sl.free(g, bytes) }); err == nil {
+			t.Fatal("no error")
+		}
+		failNth(t, "", 0)
+		if err := g.queue.do(func() error { return sl.free(g, bytes) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.queue.do(func() error { sl.drop(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if left := before - g.freeNow(t); left != 0 {
+		t.Errorf("%d left behind", left)
 	}
 }

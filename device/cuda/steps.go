@@ -131,7 +131,7 @@ func (sl *slot) free(g *gpu, bytes int) error {
 		}
 		sl.busy = false
 	}
-	if sl.host == nil {
+	if sl.used == (driver.Event{}) {
 		e, err := g.ctx.NewEvent(false)
 		if err != nil {
 			return g.fail("making an event", err)
@@ -144,10 +144,10 @@ func (sl *slot) free(g *gpu, bytes int) error {
 // drop gives it back; the stream has been waited for.
 func (sl *slot) drop() {
 	if sl.host != nil {
-		sl.host.Free()    //nolint:errcheck // the device is closing
-		sl.used.Destroy() //nolint:errcheck // the device is closing
+		sl.host.Free() //nolint:errcheck // the device is closing
 		sl.host = nil
 	}
+	sl.used.Destroy() //nolint:errcheck // the device is closing
 }
 
 // brought are words on the host that are to be in the GPU's memory.
