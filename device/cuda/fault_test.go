@@ -147,3 +147,41 @@ func TestSlotFails(t *testing.T) {
 		t.Errorf("%d left behind", left)
 	}
 }
+
+// Work that could not be timed loses no event.
+func TestTimeFails(t *testing.T) {
+	if fakedriver.Elsewhere(t) {
+		return
+	}
+	g := fakeGPU(t)
+	before := g.freeNow(t)
+	for _, call := range []string{"cuEventCreate", "cuEventRecord"} {
+		for n := 1; n <= 2; n++ {
+			for _, follows := range []bool{false, true} {
+				failNth(t, "", 0)
+				if err := g.queue.do(func() error {
+					for i := range g.events {
+						if err := g.events[i].Destroy(); err != nil {
+							return err
+						}
+					}
+					g.events = nil
+					return g.timed(nil, func() error { return nil })
+				}); err != nil {
+					t.Fatal(err)
+				}
+				failNth(t, call, n)
+				if err := g.queue.do(func() error {
+					_, err := g.time(&interval{}, follows, func() error { return nil })
+					g.drain()
+					return err
+				}); err == nil && !(follows && n == 2) {
+					t.Errorf("%s %d: no error", call, n)
+				}
+				if taken, kept := before-g.freeNow(t), int64(len(g.events)); taken != kept {
+					t.Errorf("%s %d, follows %v: there are %d events, %d of them are known", call, n, follows, taken, kept)
+				}
+			}
+		}
+	}
+}

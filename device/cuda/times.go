@@ -67,13 +67,18 @@ func (g *gpu) time(iv *interval, follows bool, work func() error) (*interval, er
 		before.lent, iv.start = true, before.end
 	} else {
 		if iv.start, err = g.event(); err != nil {
+			g.events = append(g.events, iv.end)
 			return nil, err
 		}
-		if err := iv.start.Record(g.stream); err != nil {
-			return nil, g.fail("recording an event", err)
-		}
+		err = g.fail("recording an event", iv.start.Record(g.stream))
 	}
-	if err := work(); err != nil {
+	if err == nil {
+		err = work()
+	}
+	if err == nil {
+		err = g.fail("recording an event", iv.end.Record(g.stream))
+	}
+	if err != nil {
 		g.events = append(g.events, iv.end)
 		if before == nil || before.told {
 			g.events = append(g.events, iv.start)
@@ -81,9 +86,6 @@ func (g *gpu) time(iv *interval, follows bool, work func() error) (*interval, er
 			before.lent = false
 		}
 		return nil, err
-	}
-	if err := iv.end.Record(g.stream); err != nil {
-		return nil, g.fail("recording an event", err)
 	}
 	g.pending = append(g.pending, iv)
 	return iv, nil
