@@ -185,3 +185,23 @@ func TestTimeFails(t *testing.T) {
 		}
 	}
 }
+
+// What was captured of a step that failed is given back.
+func TestCaptureFails(t *testing.T) {
+	if fakedriver.Elsewhere(t) {
+		return
+	}
+	g := fakeGPU(t)
+	before := g.freeNow(t)
+	var c graphs
+	broken := errors.New("broken")
+	s := &step{tables: &tables{rows: 1, decodeAll: true}, h: &hidden{m: &memory{}}}
+	for range 3 {
+		if err := g.queue.do(func() error { return c.run(g, s, nil, func() error { return broken }) }); !errors.Is(err, broken) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if left := before - g.freeNow(t); left != 0 {
+		t.Errorf("%d left behind", left)
+	}
+}

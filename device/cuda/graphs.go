@@ -54,10 +54,10 @@ func (c *graphs) run(g *gpu, s *step, cluster *clusterKernel, work func() error)
 	}
 	werr := work()
 	gr, err := g.stream.EndCapture()
+	defer gr.Destroy() //nolint:errcheck // the executable graph is what is kept
 	if werr != nil || err != nil {
 		return errors.Join(werr, g.fail("capturing", err))
 	}
-	defer gr.Destroy() //nolint:errcheck // the executable graph is what is kept
 	e, err := gr.Instantiate()
 	if err != nil {
 		return g.fail("instantiating a graph", err)
