@@ -110,7 +110,7 @@ func (g *gpu) start() (err error) {
 	if g.ctx, err = driver.Retain(g.props.Ordinal); err != nil {
 		return unavailable(g.info.Name, err)
 	}
-	g.queue.current = g.ctx.MakeCurrent
+	g.queue.current = func() error { return g.fail("making its context current", g.ctx.MakeCurrent()) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.ctx.Release())
@@ -193,12 +193,21 @@ func (g *gpu) unload(p part) error {
 	if !ok {
 		return nil
 	}
-	return g.queue.do(func() error {
+	err := g.queue.do(func() error {
 		g.forget()
 		g.drain()
 		p.free()
 		return nil
 	})
+	return g.closing(err)
+}
+
+// closing is an error of closing. Of a lost GPU the driver refuses everything until the process ends, and that was told.
+func (g *gpu) closing(err error) error {
+	if g.fault.Load() != nil {
+		return nil
+	}
+	return err
 }
 
 // drain waits for the stream; a failure is remembered by the device.
@@ -236,7 +245,6 @@ func (g *gpu) Close() error {
 	g.parts = nil
 	g.mu.Unlock()
 	err := g.queue.do(func() error {
-		defer g.mates.Add(-1)
 		g.drain()
 		for p := range parts {
 			p.free()
@@ -253,12 +261,12 @@ func (g *gpu) Close() error {
 		for i := range g.events {
 			g.fail("closing", g.events[i].Destroy()) //nolint:errcheck // remembered
 		}
-		if f := g.fault.Load(); f != nil {
-			// The driver refuses everything until the process ends, and that was told.
+		if g.fault.Load() != nil {
 			return nil
 		}
 		return errors.Join(g.kern.unload(), g.stream.Destroy(), g.ctx.Release())
 	})
 	g.queue.close()
-	return err
+	g.mates.Add(-1)
+	return g.closing(err)
 }

@@ -205,3 +205,29 @@ func TestCaptureFails(t *testing.T) {
 		t.Errorf("%d left behind", left)
 	}
 }
+
+// The driver may tell that the GPU is lost already when its context is made current: that is an error like those of
+// other calls, and what was loaded is closed without another one.
+func TestLostBeforeAJob(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g, m := fakeGPU(t), devtest.OpenModel(t, devtest.Ternary)
+	parts, err := devtest.Load(t.Context(), m, device.KV{Type: "f16", PageSize: 4, Pages: 64}, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FAKE_FAIL", "cuCtxSetCurrent=719")
+	for range 2 {
+		_, err := devtest.Forward(t.Context(), parts, at(0, 1))
+		if lost, ok := errors.AsType[*device.LostError](err); !ok || lost.Device != "cuda:0" {
+			t.Errorf("error %v", err)
+		}
+	}
+	if err := errors.Join(devtest.Close(parts), g.Close()); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	if n := matesOn(0).Load(); n != 0 {
+		t.Errorf("%d devices are still open", n)
+	}
+}
