@@ -168,6 +168,9 @@ func load[P part](ctx context.Context, g *gpu, what string, p P, fn func(P) erro
 			err = errors.Join(err, g.fail("loading", g.stream.Synchronize()))
 			g.packing.drop()
 		}
+		if err == nil {
+			err = g.adds(p)
+		}
 		if err != nil {
 			g.drain()
 			p.free()
@@ -178,10 +181,18 @@ func load[P part](ctx context.Context, g *gpu, what string, p P, fn func(P) erro
 	if err != nil {
 		return none, err
 	}
+	return p, nil
+}
+
+// adds makes a part the device's, which frees it when it is closed; it may be about to, meanwhile.
+func (g *gpu) adds(p part) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed {
+		return device.ErrClosed
+	}
 	g.parts[p] = struct{}{}
-	return p, nil
+	return nil
 }
 
 // unload frees a part once.

@@ -231,3 +231,35 @@ func TestLostBeforeAJob(t *testing.T) {
 		t.Errorf("%d devices are still open", n)
 	}
 }
+
+// What is being loaded when the device is closed is given back.
+func TestCloseWhileLoading(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g := fakeGPU(t)
+	closed := make(chan error, 1)
+	p := &embed{g: g, held: holding{g: g}}
+	_, err := load(t.Context(), g, "a table", p, func(p *embed) error {
+		go func() { closed <- g.Close() }()
+		for {
+			g.mu.Lock()
+			done := g.closed
+			g.mu.Unlock()
+			if done {
+				_, err := p.held.take(device.Weights, "a table", 1000)
+				return err
+			}
+			runtime.Gosched()
+		}
+	})
+	if !errors.Is(err, device.ErrClosed) {
+		t.Errorf("error %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if n := g.ledger.Snapshot().Now[device.Weights.String()]; n != 0 {
+		t.Errorf("%d bytes left behind", n)
+	}
+}
