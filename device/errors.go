@@ -29,14 +29,18 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 type MemoryError struct {
 	Device string
 	What   string // "weights of blk.3", "KV pages"
-	Need   uint64 // bytes
+	Need   uint64 // bytes; 0 = not known
 	Free   uint64 // bytes that the device had left; 0 = not known
 	Err    error  // the cause, may be nil
 }
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("device: %s has no room for %s: %s needed, %s free; use fewer positions (--ctx), a smaller KV type (--kv), or more devices",
-		e.Device, e.What, humanize.IBytes(e.Need), humanize.IBytes(e.Free))
+	need := ""
+	if e.Need > 0 {
+		need = humanize.IBytes(e.Need) + " needed, "
+	}
+	return fmt.Sprintf("device: %s has no room for %s: %s%s free; use fewer positions (--ctx), a smaller KV type (--kv), or more devices",
+		e.Device, e.What, need, humanize.IBytes(e.Free))
 }
 
 // Unwrap gives the cause.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"tritflow/device"
@@ -261,5 +262,31 @@ func TestCloseWhileLoading(t *testing.T) {
 	}
 	if n := g.ledger.Snapshot().Now[device.Weights.String()]; n != 0 {
 		t.Errorf("%d bytes left behind", n)
+	}
+}
+
+// Not only allocations may find no memory: whichever call does, the part is refused as one that has no room, so that
+// others may be tried, and nothing of it stays.
+func TestNoRoomWhileLoading(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	m := devtest.OpenModel(t, devtest.Ternary)
+	for _, call := range []string{"cuMemAlloc_v2", "cuMemHostAlloc", "cuEventCreate", "cuLaunchKernel", "cuMemcpyHtoDAsync_v2", "cuMemsetD8_v2"} {
+		failNth(t, call, 1)
+		g := fakeGPU(t)
+		_, err := devtest.Load(t.Context(), m, device.KV{Type: "f16", PageSize: 16, Pages: 64}, g)
+		full, ok := errors.AsType[*device.MemoryError](err)
+		if !ok || full.Device != "cuda:0" || full.Free == 0 || !errors.Is(err, driver.ErrOutOfMemory) || !strings.Contains(err.Error(), "--ctx") {
+			t.Errorf("%s: error %v", call, err)
+		}
+		for use, n := range g.ledger.Snapshot().Now {
+			if n != 0 {
+				t.Errorf("%s: %d bytes of %s left behind", call, n, use)
+			}
+		}
+		if err := g.Close(); err != nil {
+			t.Errorf("%s: closing: %v", call, err)
+		}
 	}
 }

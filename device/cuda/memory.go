@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -191,7 +192,8 @@ func (g *gpu) hostRoom(b **driver.HostBuffer, bytes int) error {
 	return g.fail("taking pinned memory", err)
 }
 
-// fail remembers an error after which the GPU cannot be used and returns what to tell.
+// fail remembers an error after which the GPU cannot be used and returns what to tell. Not only allocations
+// lack memory: a kernel is brought to the GPU when it is launched first, and pinned memory is not the GPU's.
 func (g *gpu) fail(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -200,6 +202,9 @@ func (g *gpu) fail(doing string, err error) error {
 	if driver.Lost(err) {
 		g.fault.CompareAndSwap(nil, &err)
 		return err
+	}
+	if _, told := errors.AsType[*device.MemoryError](err); !told && errors.Is(err, driver.ErrOutOfMemory) {
+		return fmt.Errorf("cuda: %w (%v)", asMemory(g.ctx, g.info.Name, doing, 0, err), err)
 	}
 	return fmt.Errorf("cuda: %s: %s: %w", g.info.Name, doing, err)
 }
