@@ -112,13 +112,16 @@ func (h *hidden) copyFrom(from *hidden) error {
 	if err != nil {
 		return err
 	}
-	// The source's stream goes on, past its next use of the buffer, when the copy is done.
-	return src.queue.post(func() {
+	// The source's stream goes on, past its next use of the buffer, when the copy is done. If it cannot be made to wait, what
+	// is copied may be the next use's.
+	var waiting error
+	err = src.queue.post(func() {
 		m := <-copied
-		if m.err == nil {
-			src.fail("waiting for a copy", m.pass(src)) //nolint:errcheck // remembered
+		if waiting = m.err; waiting == nil {
+			waiting = src.fail("waiting for a copy", m.pass(src))
 		}
 	})
+	return errors.Join(err, waiting)
 }
 
 // marked is a point in a stream, for another one to wait for.
@@ -131,7 +134,9 @@ type marked struct {
 func (g *gpu) record() marked {
 	e, err := g.ctx.NewEvent(false)
 	if err == nil {
-		err = e.Record(g.stream)
+		if err = e.Record(g.stream); err != nil {
+			err = errors.Join(err, e.Destroy())
+		}
 	}
 	return marked{e, g.fail("marking the stream", err)}
 }
