@@ -3,6 +3,8 @@
 package cuda
 
 import (
+	"fmt"
+
 	"tritflow/device"
 	"tritflow/graph"
 )
@@ -19,7 +21,27 @@ func refuseBlock(name string, b *graph.Block) error {
 			return refuseNorm(name, n, "the GPU cannot normalize what a layer adds")
 		}
 	}
+	for _, n := range []struct {
+		norm  *graph.Norm
+		width int
+	}{{&b.AttnNorm, b.Hidden}, {b.AttnSubNorm, b.Heads * b.ValueDim}, {&b.FFNNorm, b.Hidden}, {b.FFNSubNorm, b.FFN}} {
+		if n.norm != nil && n.width > mostNormed {
+			return refuseNorm(name, n.norm, tooLong(n.width))
+		}
+	}
+	if dim := max(b.KeyDim, b.ValueDim); dim > mostPlaced {
+		return &device.TensorError{Device: name, Tensor: b.Q.Weight.Name, Type: b.Q.Weight.Type.String(),
+			Reason: fmt.Sprintf("the GPU takes heads of up to %d values, not of %d; run this model with --devices cpu", mostPlaced, dim)}
+	}
 	return nil
+}
+
+// mostPlaced is the largest head whose values four warps of place_rows hold in shared memory (48 KiB).
+const mostPlaced = 3072
+
+// tooLong says why rows of so many values are neither normalized nor rounded: kernels/norm.cuh would leave the rest out.
+func tooLong(width int) string {
+	return fmt.Sprintf("the GPU normalizes and rounds rows of up to %d values, not of %d", mostNormed, width)
 }
 
 // refuseEmbed refuses embeddings whose rows are multiplied by something.
@@ -31,12 +53,15 @@ func refuseEmbed(name string, e *graph.Embed) error {
 		Reason: "the GPU cannot scale an embedding; run this model with --devices cpu"}
 }
 
-// refuseHead refuses heads that pool.
+// refuseHead refuses heads that pool, and too long rows.
 func refuseHead(name string, h *graph.Head) error {
-	if h.Pooling == graph.PoolNone {
-		return nil
+	if h.Pooling != graph.PoolNone {
+		return refuseNorm(name, &h.Norm, "the GPU cannot answer with pooled rows")
 	}
-	return refuseNorm(name, &h.Norm, "the GPU cannot answer with pooled rows")
+	if h.Out.In > mostNormed {
+		return refuseNorm(name, &h.Norm, tooLong(h.Out.In))
+	}
+	return nil
 }
 
 func refuseNorm(name string, n *graph.Norm, reason string) error {

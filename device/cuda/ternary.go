@@ -48,6 +48,9 @@ func (g *gpu) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
 	if !w.Uniform {
 		return nil, nil
 	}
+	if l.In > mostNormed {
+		return nil, g.refuse(l.Weight, tooLong(l.In)+"; run this model with --devices cpu")
+	}
 	return w, nil
 }
 
