@@ -94,6 +94,9 @@ const leastPage = 16
 
 // embed counts the table, and tells whether the host decodes its rows.
 func (e *estimate) embed(m *graph.Embed) (decoded bool, err error) {
+	if err := refuseEmbed(e.g.info.Name, m); err != nil {
+		return false, err
+	}
 	c, err := e.g.codec(m.Weight, m.Vocab, m.Hidden)
 	if err != nil {
 		return false, err
@@ -129,6 +132,9 @@ func (e *estimate) norm(n *graph.Norm, width int) {
 func (e *estimate) blocks(list []graph.Block, positions int) (z scratchSizes, err error) {
 	for i := range list {
 		b := &list[i]
+		if err := refuseBlock(e.g.info.Name, b); err != nil {
+			return z, err
+		}
 		e.file += int64(b.WeightBytes())
 		e.norm(&b.AttnNorm, b.Hidden)
 		e.norm(b.QNorm, b.KeyDim)

@@ -51,6 +51,31 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// What is refused when it is loaded is refused when it is planned.
+func TestPlansAreRefusedAlike(t *testing.T) {
+	if fakedriver.Elsewhere(t, "FAKE_MEMORY=8589934592") {
+		return
+	}
+	g := fakeGPU(t)
+	for name, change := range map[string]func(m *graph.Model){
+		"scaled embedding": func(m *graph.Model) { m.Embed.Scale = 2 },
+		"norm behind":      func(m *graph.Model) { m.Blocks[1].FFNPostNorm = m.Blocks[1].FFNSubNorm },
+		"norm of a layer":  func(m *graph.Model) { m.Blocks[1].Up.Pre = m.Blocks[1].FFNSubNorm },
+		"pooling":          func(m *graph.Model) { m.Head.Pooling = graph.PoolNone + 1 },
+		"long rows":        func(m *graph.Model) { m.Blocks[1].FFN = mostNormed + 1 },
+	} {
+		m := devtest.OpenModel(t, devtest.Ternary)
+		change(m)
+		_, err := g.Estimate(device.Part{Embed: &m.Embed, Blocks: m.Blocks, Head: &m.Head}, device.Sizes{Rows: 16, Outputs: 1, Positions: 64, Batches: 1})
+		if !isTensor(err) {
+			t.Errorf("%s: planned, error %v", name, err)
+		}
+		if _, err := devtest.Load(t.Context(), m, device.KV{Type: "f16", PageSize: 16, Pages: 4}, g); !isTensor(err) {
+			t.Errorf("%s: loaded, error %v", name, err)
+		}
+	}
+}
+
 func isTensor(err error) bool {
 	_, is := errors.AsType[*device.TensorError](err)
 	return is
