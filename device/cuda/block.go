@@ -3,8 +3,6 @@
 package cuda
 
 import (
-	"fmt"
-
 	"tritflow/device"
 	"tritflow/device/cuda/driver"
 	"tritflow/graph"
@@ -46,9 +44,6 @@ func (h *holding) block(g *graph.Block, kv device.KV) (*block, error) {
 	b := &block{spec: *g}
 	if err := refuseBlock(h.g.info.Name, g); err != nil {
 		return nil, err
-	}
-	if g.Activation != graph.SiLU && g.Activation != graph.ReLU2 {
-		return nil, &device.BatchError{Reason: fmt.Sprintf("blk.%d asks for activation %d, which the GPU does not know", g.Index, g.Activation)}
 	}
 	for _, n := range []struct {
 		dst   **norm

@@ -29,6 +29,10 @@ func refuseBlock(name string, b *graph.Block) error {
 			return refuseNorm(name, n.norm, tooLong(n.width))
 		}
 	}
+	if b.Activation != graph.SiLU && b.Activation != graph.ReLU2 {
+		return &device.TensorError{Device: name, Tensor: b.Gate.Weight.Name, Type: b.Gate.Weight.Type.String(),
+			Reason: fmt.Sprintf("the GPU does not know the activation %s behind it; run this model with --devices cpu", b.Activation)}
+	}
 	if dim := max(b.KeyDim, b.ValueDim); dim > mostPlaced {
 		return &device.TensorError{Device: name, Tensor: b.Q.Weight.Name, Type: b.Q.Weight.Type.String(),
 			Reason: fmt.Sprintf("the GPU takes heads of up to %d values, not of %d; run this model with --devices cpu", mostPlaced, dim)}
