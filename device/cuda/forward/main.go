@@ -18,6 +18,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 func main() {
@@ -31,11 +33,33 @@ func main() {
 	if *out == "" {
 		*out = *toolkit
 	}
-	dir, err := build(*toolkit, *out)
+	text, err := lines(*toolkit, *out)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Printf("export CGO_ENABLED=1\nexport CGO_CFLAGS=%q\nexport CGO_LDFLAGS=%q\n",
-		fmt.Sprintf("-O2 -g -I%s/include -I%s/include", dir, *toolkit), fmt.Sprintf("-O2 -g -L%s/lib", dir))
+	fmt.Print(text)
+}
+
+// lines makes the library and returns the shell lines. Their paths are whole ones: cgo calls the compiler in other folders.
+func lines(toolkit, out string) (string, error) {
+	toolkit, err := filepath.Abs(toolkit)
+	if err != nil {
+		return "", fmt.Errorf("forward: %w", err)
+	}
+	dir, err := build(toolkit, out)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("export CGO_ENABLED=1\nexport CGO_CFLAGS=%q\nexport CGO_LDFLAGS=%q\n",
+		"-O2 -g "+option("-I", dir, "include")+" "+option("-I", toolkit, "include"), "-O2 -g "+option("-L", dir, "lib")), nil
+}
+
+// option is one with a folder, as go splits CGO_CFLAGS.
+func option(letter, dir, name string) string {
+	o := letter + filepath.Join(dir, name)
+	if strings.ContainsAny(o, " \t") {
+		return "'" + o + "'"
+	}
+	return o
 }
