@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 //go:embed c
@@ -15,12 +17,13 @@ var fixed embed.FS
 
 // build makes the library in out/tritflow-CHECKSUM and returns that folder.
 func build(toolkit, out string) (string, error) {
-	cc := os.Getenv("CC")
-	if cc == "" {
-		cc = "cc"
+	// As for go, there may be arguments behind the compiler's name, or another program before it.
+	cc := strings.Fields(os.Getenv("CC"))
+	if len(cc) == 0 {
+		cc = []string{"cc"}
 	}
 	include := filepath.Join(toolkit, "include")
-	header, err := output(exec.Command(cc, "-E", "-P", "-D__CUDA_API_VERSION_INTERNAL", filepath.Join(include, "cuda.h")))
+	header, err := output(compiler(cc, "-E", "-P", "-D__CUDA_API_VERSION_INTERNAL", filepath.Join(include, "cuda.h")))
 	if err != nil {
 		return "", err
 	}
@@ -51,8 +54,12 @@ func build(toolkit, out string) (string, error) {
 	return dir, compile(cc, include, dir, files)
 }
 
+func compiler(cc []string, args ...string) *exec.Cmd {
+	return exec.Command(cc[0], slices.Concat(cc[1:], args)...)
+}
+
 // compile writes the files and the library into a new folder, which gets its name last.
-func compile(cc, include, dir string, files map[string]string) error {
+func compile(cc []string, include, dir string, files map[string]string) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "tritflow-new-")
 	if err != nil {
 		return fmt.Errorf("forward: %w", err)
@@ -76,7 +83,7 @@ func compile(cc, include, dir string, files map[string]string) error {
 		args := []string{"-c", "-O2", "-fPIC", "-Wall", "-Wno-deprecated-declarations", "-o", object}
 		// The generated half sees the toolkit's own header, with every old entry point.
 		args = append(args, "-I"+include, "-I"+filepath.Join(tmp, "include"), filepath.Join(tmp, "src", name+".c"))
-		if _, err := output(exec.Command(cc, args...)); err != nil {
+		if _, err := output(compiler(cc, args...)); err != nil {
 			return err
 		}
 		archive = append(archive, object)

@@ -55,3 +55,12 @@ func TestLines(t *testing.T) {
 		}
 	}
 }
+
+// go takes a compiler with arguments, or behind another program.
+func TestCompilerWithArguments(t *testing.T) {
+	toolkit(t, "kit")
+	t.Setenv("CC", "env cc -g")
+	if _, err := build("kit", "kit"); err != nil {
+		t.Error(err)
+	}
+}
