@@ -44,12 +44,16 @@ func (c *Context) CopyOut(dst []byte, src Ptr) error {
 	return c.wrapped("cuMemcpyDtoH_v2", cu.MemcpyDtoH(unsafe.Pointer(&dst[0]), cu.DevicePtr(src), int64(len(dst))))
 }
 
-// Fill sets bytes of device memory to a value, in the default stream.
+// Fill sets bytes of device memory to a value and returns when they are set: the driver does it in the default
+// stream and waits for nothing, and streams of NewStream do not wait for that one.
 func (c *Context) Fill(p Ptr, value byte, bytes int64) error {
 	if bytes == 0 {
 		return nil
 	}
-	return c.wrapped("cuMemsetD8_v2", cu.MemsetD8(cu.DevicePtr(p), value, bytes))
+	if err := c.wrapped("cuMemsetD8_v2", cu.MemsetD8(cu.DevicePtr(p), value, bytes)); err != nil {
+		return err
+	}
+	return c.failed("cuStreamSynchronize", C.cuStreamSynchronize(nil))
 }
 
 // CopyInAsync copies from host to device in the stream's order. The copy overlaps

@@ -82,7 +82,8 @@ struct op {
 };
 struct stream { long asked, done; struct op *first, **last; struct stream *all; };
 struct event { struct stream *stream; long at; int asked; };
-static struct stream *streams;
+static struct stream standard = {.last = &standard.first}; // the driver's own, for which others do not wait
+static struct stream *streams = &standard;
 static struct { char *p; size_t n; } pinned[256];
 
 static void run(struct launch *l) {
@@ -123,7 +124,7 @@ static void everything(void) {
 		until(s, s->asked);
 }
 static struct op *ask(void *stream, int kind) {
-	struct stream *s = stream;
+	struct stream *s = stream ? stream : &standard;
 	struct op *o = calloc(1, sizeof *o);
 	o->kind = kind;
 	*s->last = o, s->last = &o->next, s->asked++;
@@ -234,19 +235,19 @@ R cuMemFreeHost(void *p) {
 	return OK;
 }
 R cuMemHostGetDevicePointer_v2(P *d, void *p, unsigned f) { (void)f; CHECK; *d = (P)p; return OK; }
-R cuMemcpyHtoD_v2(P d, const void *s, size_t n) { CHECK; memcpy((void *)d, s, n); return OK; }
-R cuMemcpyDtoH_v2(void *d, P s, size_t n) { CHECK; memcpy(d, (void *)s, n); return OK; }
+R cuMemcpyHtoD_v2(P d, const void *s, size_t n) { CHECK; until(&standard, standard.asked); memcpy((void *)d, s, n); return OK; }
+R cuMemcpyDtoH_v2(void *d, P s, size_t n) { CHECK; until(&standard, standard.asked); memcpy(d, (void *)s, n); return OK; }
 R cuMemcpyHtoDAsync_v2(P d, const void *s, size_t n, void *t) { CHECK; return copy((void *)d, s, n, t, 1, 0); }
 R cuMemcpyDtoHAsync_v2(void *d, P s, size_t n, void *t) { CHECK; return copy(d, (void *)s, n, t, 0, 1); }
 R cuMemcpyDtoDAsync_v2(P d, P s, size_t n, void *t) { CHECK; return copy((void *)d, (void *)s, n, t, 0, 0); }
 R cuMemcpyPeerAsync(P d, void *dc, P s, void *sc, size_t n, void *t) { (void)dc, (void)sc; CHECK; return copy((void *)d, (void *)s, n, t, 0, 0); }
-R cuMemsetD8_v2(P d, unsigned char v, size_t n) { CHECK; memset((void *)d, v, n); return OK; }
 R cuMemsetD8Async(P d, unsigned char v, size_t n, void *t) {
 	CHECK;
 	struct op *o = ask(t, SET);
 	o->to = (void *)d, o->value = v, o->n = n;
 	return OK;
 }
+R cuMemsetD8_v2(P d, unsigned char v, size_t n) { CHECK; return cuMemsetD8Async(d, v, n, NULL); } // returns before it is done
 
 static struct graph *capturing;
 
@@ -258,7 +259,7 @@ R cuStreamCreateWithPriority(void **p, unsigned f, int priority) {
 	return OK;
 }
 R cuStreamDestroy_v2(void *s) { CHECK; until(s, ((struct stream *)s)->asked); used--; return OK; } // events may name it
-R cuStreamSynchronize(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
+R cuStreamSynchronize(void *s) { CHECK; s = s ? s : &standard; until(s, ((struct stream *)s)->asked); return sticky; }
 R cuStreamQuery(void *s) { CHECK; until(s, ((struct stream *)s)->asked); return sticky; }
 R cuStreamWaitEvent(void *s, void *e, unsigned f) {
 	(void)f;
