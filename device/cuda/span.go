@@ -176,6 +176,7 @@ func (r *spanRoom) reach(g *gpu, chunks int, bytes func(chunks int) int64, coded
 	chunks = max(chunks, 2*r.chunks, 8)
 	r.g, r.what = g, "what CTAs tell each other"
 	all := bytes(chunks)
+	r.chunks = 0 // until the larger room is there and cleared
 	at, err := r.need(all)
 	if err != nil {
 		return err

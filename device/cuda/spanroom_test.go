@@ -42,3 +42,41 @@ func TestRoomIsCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A room that could not grow is made anew for the next step, which may want less.
+func TestRoomThatDidNotGrow(t *testing.T) {
+	if fakedriver.Elsewhere(t) {
+		return
+	}
+	g := fakeGPU(t)
+	for _, call := range []string{"cuMemAlloc_v2", "cuMemsetD8_v2"} {
+		if err := g.queue.do(func() error {
+			var r spanRoom
+			defer r.drop()
+			reach := func(chunks int) error { return r.reach(g, chunks, func(n int) int64 { return int64(512 * n) }, 0) }
+			if err := reach(1); err != nil {
+				return err
+			}
+			failNth(t, call, 1)
+			if err := reach(100); err == nil {
+				t.Errorf("%s: no error", call)
+			}
+			if err := reach(1); err != nil {
+				return err
+			}
+			if r.m == nil || r.chunks == 0 || r.m.bytes < int64(512*r.chunks) {
+				t.Fatalf("%s: a step would have no room: %+v", call, r)
+			}
+			values := make([]byte, 512)
+			if err := g.ctx.CopyOut(values, r.m.ptr); err != nil {
+				return err
+			}
+			if !bytes.Equal(values, bytes.Repeat([]byte{0xff}, len(values))) {
+				t.Errorf("%s: the room is not cleared", call)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
