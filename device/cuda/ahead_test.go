@@ -105,6 +105,9 @@ func TestAheadIsTaken(t *testing.T) {
 		{name: "no output", next: change(at(8, 1, 2, 3), func(b *device.Batch) { b.Outputs = b.Outputs[:2] }), begun: true},
 		{name: "one failed", next: change(at(8, 1, 2, 3), func(b *device.Batch) { b.Fail(0, context.Canceled) }), begun: true},
 		{name: "no hint", first: func(b *device.Batch) { b.Next = false }, next: at(8, 1, 2, 3)},
+		{name: "two rows of one, none of another", first: func(b *device.Batch) {
+			b.Rows[2], b.Seqs[1].N, b.Seqs[2].First, b.Seqs[2].N = device.Row{Seq: 1, Pos: 8}, 2, 3, 0
+		}, next: at(8, 1, 2, 3)},
 		{name: "no pages", first: func(b *device.Batch) {
 			for i := range b.Seqs {
 				b.Seqs[i].Pages = b.Seqs[i].Pages[:2]

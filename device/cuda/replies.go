@@ -81,13 +81,13 @@ func (r *replies) drop(g *gpu) {
 	*r = replies{}
 }
 
-// greedy tells whether a batch asks for the likeliest token of each of its rows and nothing else.
+// greedy tells whether a batch asks for the likeliest token of each of its rows, which are one of each sequence, and nothing else.
 func greedy(b *device.Batch) bool {
 	if len(b.Outputs) != len(b.Rows) || len(b.Seqs) != len(b.Rows) {
 		return false
 	}
 	for i, o := range b.Outputs {
-		if o.Full || o.TopK != 1 || int(o.Row) != i {
+		if o.Full || o.TopK != 1 || int(o.Row) != i || int(b.Rows[i].Seq) != i {
 			return false
 		}
 	}
