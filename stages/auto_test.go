@@ -30,6 +30,7 @@ type acceleratorKind struct {
 	load    map[string]error
 	memory  uint64
 	rows    int
+	kv      []string // nil: as the CPU
 	opened  []string
 	closed  int
 }
@@ -37,6 +38,9 @@ type acceleratorKind struct {
 func (a *accelerator) Info() device.Info {
 	i := a.Device.Info()
 	i.Name, i.Kind, i.Memory, i.Rows = "acc:"+a.arg, "acc", a.kind.memory, a.kind.rows
+	if a.kind.kv != nil {
+		i.KVTypes = a.kind.kv
+	}
 	return i
 }
 
@@ -133,6 +137,30 @@ func TestAuto(t *testing.T) {
 				t.Errorf("%d of %d devices were closed", k.closed, want)
 			}
 		})
+	}
+}
+
+// A type of cache that an accelerator lacks is a reason to take the CPU, unless the accelerator was named.
+func TestAutoKV(t *testing.T) {
+	k := &acceleratorKind{list: []string{"acc:0"}, kv: []string{"f16", "f32"}}
+	withAccelerators(t, k)
+	var log bytes.Buffer
+	e, err := Open(t.Context(), "", Options{KV: "q8_0", Log: zerolog.New(&log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := e.Devices()[0].Info().Name; name != "cpu:0" || !strings.Contains(log.String(), "trying cpu instead of acc:0") {
+		t.Errorf("on %s, log %s", name, &log)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err = Open(t.Context(), "", Options{KV: "q8_0", Devices: "acc:0"})
+	if e, ok := errors.AsType[*device.KVError](err); !ok || e.Device != "acc:0" || !strings.Contains(e.Reason, "f16, f32; ") {
+		t.Errorf("named: error %v", err)
+	}
+	if k.closed != 2 {
+		t.Errorf("%d devices were closed", k.closed)
 	}
 }
 

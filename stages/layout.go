@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"tritflow/device"
 	"tritflow/graph"
@@ -48,7 +49,8 @@ func (o Options) layoutOf(m *graph.Model, devs []device.Device, set *profile.Set
 	}
 	for _, d := range devs {
 		if info := d.Info(); !slices.Contains(info.KVTypes, o.KV) {
-			return nil, &OptionError{"KV", fmt.Sprintf("%s cannot hold a cache of %s; it has %v", info.Name, o.KV, info.KVTypes)}
+			return nil, &device.KVError{Device: info.Name, Type: o.KV,
+				Reason: fmt.Sprintf("this device has %s; choose one of these (--kv), or other devices (--devices)", strings.Join(info.KVTypes, ", "))}
 		}
 	}
 	// All that could be used, with the screening copies; then without them;
