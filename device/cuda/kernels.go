@@ -219,12 +219,27 @@ const (
 	mostNarrow, mostNormed         = 32 * normLanes, 32 * wideLanes
 )
 
-// loadKernels loads the modules and finds every kernel in them.
+// waits is the target whose kernels wait for what comes before them (pdl_wait of kernels/common.cuh). Others must not
+// begin before that has ended, whatever the card could do.
+const waits = "sm_90a"
+
+// loadKernels loads the modules and finds every kernel in them. A driver that knows no cubins of the compiler's
+// version gets the kernels of all cards, as PTX.
 func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
-	k := &kernelSet{spanned: p.Capability() == 90 && p.Cooperative, exact: p.Capability() == 90}
+	exact := p.Capability() == 90
+	k, err := loadSet(c, p, exact)
+	if exact && notForThis(err) {
+		k, err = loadSet(c, p, false)
+	}
+	return k, err
+}
+
+// loadSet loads the modules; exact: with the kernels that are for 9.0 alone.
+func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, error) {
+	k := &kernelSet{spanned: exact && p.Cooperative, exact: exact}
 	k.attn64.clusters, k.attn128.clusters = newClusterKernels(), newClusterKernels()
 	for source, list := range k.named() {
-		m, _, err := loadModule(c, p, source)
+		m, target, err := loadModule(c, p, source)
 		if err != nil {
 			return nil, errors.Join(err, k.unload())
 		}
@@ -233,7 +248,7 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 			if kn.f, err = m.Function(name); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
-			kn.dependent = p.Capability() >= 90
+			kn.dependent = target == waits
 		}
 	}
 	// A few kilobytes are static.

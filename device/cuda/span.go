@@ -109,10 +109,7 @@ func (p *blocks) span() (*span, error) {
 	}
 	sp.area = codesOf(widest) + attention
 	sp.shared = sp.area
-	for _, l := range layers(first) {
-		// A CTA that has no tile of a layer would not know when its input is another one's.
-		sp.ctas = min(sp.ctas, l.groups[0].t.tiles)
-	}
+	sp.ctas = min(sp.ctas, tellers(s, layers(first)))
 	for _, l := range layers(first) {
 		t := l.groups[0].t
 		n := ceilDiv(t.tiles, sp.ctas)
@@ -129,6 +126,16 @@ func (p *blocks) span() (*span, error) {
 	}
 	sp.few, err = p.fewSpan(layers(first), attention)
 	return sp, err
+}
+
+// tellers is how many CTAs can have an output of every layer. One that tells nothing of a layer would not be known to
+// have read its input (kernels/span.cuh), and a tile may be there to make their number even.
+func tellers(s *graph.Block, layers []*layer) int {
+	n := min(ceilDiv(s.Hidden, tileRows), ceilDiv(s.FFN, halfOfTile))
+	for _, l := range layers {
+		n = min(n, l.groups[0].t.tiles)
+	}
+	return n
 }
 
 // spanned is a block as the kernel sees it.

@@ -27,6 +27,12 @@ type fewSpan struct {
 // that a CTA needs for one chunk of it. On the queue.
 func (p *blocks) fewSpan(layers []*layer, attention int) (*fewSpan, error) {
 	g, s := p.g, &p.list[0].spec
+	for _, b := range p.list {
+		// Warps that have no part of such a row would be ahead of those that still look at the row before.
+		if b.attnSub == nil && s.Heads*s.KeyDim < s.Hidden || b.ffnSub == nil && s.FFN < s.Hidden {
+			return nil, nil
+		}
+	}
 	f := &fewSpan{k: &g.kern.spanFew128, ctas: g.props.SMs}
 	if s.KeyDim == 64 {
 		f.k = &g.kern.spanFew64
@@ -39,15 +45,10 @@ func (p *blocks) fewSpan(layers []*layer, attention int) (*fewSpan, error) {
 	if err := f.k.f.AllowShared(dynamic); err != nil {
 		return nil, g.fail("preparing a kernel", err)
 	}
-	workers := f.ctas
-	for _, l := range layers {
-		// Who has no tile of a layer would not be known to have read its codes.
-		workers = min(workers, l.groups[0].t.tiles)
-	}
-	f.ctas = min(f.ctas, workers+2)
+	f.ctas = min(f.ctas, tellers(s, layers)+2)
 	f.area = fewSpanMost * (codesOf(max(s.Hidden, s.Heads*s.KeyDim)) + tailBytes)
 	// The fewest workers have the most tiles.
-	workers = f.ctas - fewSpanMost
+	workers := f.ctas - fewSpanMost
 	if workers < 1 {
 		return nil, nil
 	}

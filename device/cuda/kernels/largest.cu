@@ -49,6 +49,7 @@ extern "C" __global__ void __launch_bounds__(threads)
         top = k > top ? k : top;
     }
     if (mine != 0xffffffffu) atomicMin(&least, mine);
+    __syncthreads(); // all have looked, also where none is wanted
     if (want == 1) {
         top = warp_max(top);
         if ((threadIdx.x & 31) == 0) keys[threadIdx.x >> 5] = top;
