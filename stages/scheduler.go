@@ -146,6 +146,9 @@ func (s *scheduler) deliver() {
 
 // owe notes an answer that is to be handed out.
 func (s *scheduler) owe(q *sequence, a answer) {
+	if a.emit && a.token.ID != NoToken {
+		s.counts.tokens++
+	}
 	q.owed++
 	s.owed = append(s.owed, owed{q, a})
 }
@@ -232,9 +235,6 @@ func (s *scheduler) settle(st *step) {
 		case p.lo < p.hi:
 			s.owe(q, p.answer)
 			q.done = p.answer.done
-			if p.answer.emit && p.answer.token.ID != NoToken {
-				s.counts.tokens++
-			}
 			if p.answer.more {
 				q.tokens = append(q.tokens, p.answer.token.ID)
 			}
