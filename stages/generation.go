@@ -103,7 +103,8 @@ func (g *generation) deliver(a answer) {
 }
 
 // end completes the result. Text that was held back when the request was
-// broken off is handed out too: it was produced.
+// broken off is handed out too: it was produced. Not where it may be that of a token
+// that came to nothing, because a step before it failed.
 func (g *generation) end(f Finish, err error) {
 	defer func() {
 		g.out.close(err)
@@ -118,7 +119,7 @@ func (g *generation) end(f Finish, err error) {
 	if !g.last.IsZero() {
 		g.result.Decode = g.last.Sub(g.first)
 	}
-	if err != nil {
+	if err != nil && g.drawn == len(g.result.Tokens) {
 		if rest := g.flush(); rest != "" {
 			g.out.put(Token{ID: NoToken, Text: rest})
 		}

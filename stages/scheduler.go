@@ -214,7 +214,7 @@ func (s *scheduler) settle(st *step) {
 		if err == nil {
 			err = st.batch.Seqs[i].Err
 		}
-		if err == nil {
+		if q.lost = q.lost || err != nil; !q.lost {
 			s.cache.settle(q, st.upto(i))
 		}
 		switch {
@@ -222,7 +222,7 @@ func (s *scheduler) settle(st *step) {
 		case q.err != nil:
 			// Broken off while the step was under way: what it brought was
 			// produced all the same.
-			if err == nil && p.lo < p.hi {
+			if !q.lost && p.lo < p.hi {
 				s.owe(q, p.answer)
 			}
 		case err != nil && s.p.run.Err() != nil:

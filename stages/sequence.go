@@ -67,6 +67,7 @@ type sequence struct {
 	overtook int    // requests that were admitted before it and came after it
 	reused   int    // positions taken over from the cache
 	started  time.Time
+	lost     bool   // rows that a step failed to compute: those behind them saw pages that lack them
 	err      error  // why it ends early
 	done     Finish // how it ended, "" = alive
 	closed   bool   // its task heard of the end
