@@ -104,6 +104,38 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	r.finish(t)
 }
 
+// TestCancelledBeforeItWaits: a request whose context has ended, as a scheduler noticed before
+// the request stood in the queue, ends without a place.
+func TestCancelledBeforeItWaits(t *testing.T) {
+	g := newGate()
+	r := newRig(t, rigOptions{hook: g.hook, limits: func(l *limits) { l.maxSeqs = 1 }})
+	first := r.mustSubmit(t, context.Background(), Request{Tokens: prompt(1, 3), MaxTokens: 4})
+	within(t, "work", g.entered)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	told := make(chan struct{})
+	q := newSequence(ctx, bounds{}, func() { r.pipe.ended(); close(told) })
+	p := &probe{vocab: fakeVocab, left: 3, out: newOutlet[[]float32](slabs, r.pipe.poke)}
+	q.begin(p, prompt(2, 3), 3)
+	within(t, "the end of the context", told)
+	eventually(t, "a scheduler's look at the queue", func() bool { return !r.pipe.gone.Load() })
+	if err := r.pipe.submit(q, true); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.out.drain()
+	}()
+	within(t, "the end of the request", ended)
+	if !errors.Is(p.out.err, context.Canceled) {
+		t.Error(p.out.err)
+	}
+	g.open()
+	outcomes([]*Stream{first})
+	r.finish(t)
+}
+
 // TestSlowConsumer: who does not read is not scheduled, and holds up nobody.
 func TestSlowConsumer(t *testing.T) {
 	r := newRig(t, rigOptions{})

@@ -110,6 +110,9 @@ func (p *pipeline) submit(q *sequence, wait bool) error {
 	if err := p.put(q, func() uint64 { return p.ids.Add(1) }); err != nil {
 		return err
 	}
+	if q.ctx.Err() != nil { // a scheduler may have looked for it before it was there
+		p.gone.Store(true)
+	}
 	p.poke()
 	return nil
 }
