@@ -58,6 +58,10 @@ func Since(before, now Stats) Stats {
 	d.Elapsed -= before.Elapsed
 	d.Steps -= before.Steps
 	d.Rows -= before.Rows
+	d.Reused -= before.Reused
+	d.Evictions -= before.Evictions
+	d.Preemptions -= before.Preemptions
+	d.Recomputed -= before.Recomputed
 	d.Tokens -= before.Tokens
 	d.Ended -= before.Ended
 	d.Stages = append([]StageStats(nil), now.Stages...)

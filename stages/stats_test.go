@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -102,6 +103,28 @@ func traced(t *testing.T, rec *trace.Recorder) map[int]float64 {
 		}
 	}
 	return busy
+}
+
+// TestSince: of every counter it tells the difference.
+func TestSince(t *testing.T) {
+	var before, now Stats
+	counters := 0
+	for i := range reflect.TypeFor[Stats]().NumField() {
+		if f := reflect.ValueOf(&now).Elem().Field(i); f.Kind() == reflect.Uint64 {
+			counters++
+			f.SetUint(5)
+			reflect.ValueOf(&before).Elem().Field(i).SetUint(3)
+		}
+	}
+	d := reflect.ValueOf(Since(before, now))
+	for i := range d.NumField() {
+		if f := d.Field(i); f.Kind() == reflect.Uint64 && f.Uint() != 2 {
+			t.Errorf("%s: %d of 5 since there were 3", d.Type().Field(i).Name, f.Uint())
+		}
+	}
+	if counters == 0 {
+		t.Error("there are no counters")
+	}
 }
 
 func TestAdviceOnFewRequests(t *testing.T) {
