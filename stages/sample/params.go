@@ -88,7 +88,7 @@ func (p Params) Need(logprobs int) (topK int, full bool) {
 		if p.repeat() < 1 || p.Frequency < 0 || p.Presence < 0 || p.lastN() > mostCandidates {
 			return 0, true
 		}
-		topK += p.lastN()
+		topK = min(topK, mostCandidates) + p.lastN() // which may be as large as an int
 	}
 	if logprobs >= 0 || topK > mostCandidates {
 		return 0, true

@@ -218,6 +218,7 @@ func TestNeed(t *testing.T) {
 		{Params{Temperature: 1, TopK: 40}, 0, 0, true},
 		{Params{Temperature: 1, TopK: 40, Repeat: 1.1, LastN: 7}, -1, 47, false},
 		{Params{Temperature: 1, TopK: 5000}, -1, 0, true},
+		{Params{Temperature: 1, TopK: math.MaxInt, Repeat: 1.1}, -1, 0, true},
 	} {
 		if k, full := c.p.Need(c.logprobs); k != c.topK || full != c.full {
 			t.Errorf("%+v, %d: %d, %v", c.p, c.logprobs, k, full)
