@@ -176,6 +176,37 @@ func TestPanicEndsTheEngine(t *testing.T) {
 	}
 }
 
+// TestPanicOfOneOfMany: where several sequences look at all logits at once, a panic of one
+// ends the engine, not the program.
+func TestPanicOfOneOfMany(t *testing.T) {
+	rec := newRecord()
+	r := newRig(t, rigOptions{hook: rec.hook, limits: func(l *limits) { l.tokens = 32 }})
+	var pushed atomic.Int32
+	r.stream = func() textStream {
+		return fakeText(func(int32) string {
+			if pushed.Add(1) > 20 { // all are answered in one step by then
+				panic(errFake)
+			}
+			return "x"
+		})
+	}
+	var streams []*Stream
+	for i := range 4 {
+		streams = append(streams, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, 2), MaxTokens: 30, Logprobs: 1}))
+	}
+	close(rec.submitted)
+	var pe *PanicError
+	for i, o := range outcomes(streams) {
+		if !errors.As(o.err, &pe) || pe.Where != sampleStage || !errors.Is(o.err, errFake) {
+			t.Errorf("request %d: %q, %v", i, o.res.Finish, o.err)
+		}
+	}
+	if err := r.pipe.kill(); !errors.As(err, &pe) {
+		t.Errorf("the end: %v", err)
+	}
+	r.check(t)
+}
+
 // panickyText panics when pushed to, or else when flushed.
 type panickyText struct{ push bool }
 

@@ -24,7 +24,9 @@ func consumeWork(_ context.Context, s *step, done device.Worked) error {
 	}
 	start := time.Now()
 	if s.large() > 1 {
-		s.consumeTogether()
+		if err := s.consumeTogether(); err != nil {
+			return err
+		}
 	} else {
 		for i := range s.parts {
 			s.consume(i)
@@ -47,14 +49,20 @@ func (s *step) large() int {
 	return n
 }
 
-// consumeTogether has the sequences consume on all processors.
-func (s *step) consumeTogether() {
+// consumeTogether has the sequences consume on all processors. Failures are the sequences'
+// own; the error is that of a panic, which would end the program on these goroutines.
+func (s *step) consumeTogether() error {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range s.parts {
-		group.Go(func() error { s.consume(i); return nil })
+		group.Go(func() error {
+			return catch(sampleStage, func() error {
+				s.consume(i)
+				return nil
+			})
+		})
 	}
-	_ = group.Wait() // failures are the sequences' own
+	return group.Wait()
 }
 
 // consume lets one sequence consume what it was answered.
