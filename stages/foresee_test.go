@@ -166,7 +166,7 @@ func TestForeseenStepComesFirst(t *testing.T) {
 	arrived, second := make(chan struct{}), make(chan struct{})
 	r := newRig(t, rigOptions{
 		limits: func(l *limits) {
-			l.ahead = true
+			l.ahead, l.tokens = true, 16 // or a consumer that lags keeps its sequence out of a step
 			p.pageSize = l.pageSize
 		},
 		hook: func(c call) error {
