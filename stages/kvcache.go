@@ -83,8 +83,10 @@ func (c *kvCache) reuse(q *sequence) (busy bool) {
 		c.tree.hold(n)
 		q.path, q.pages = append(q.path, n), append(q.pages, n.page)
 		q.ready = len(q.path)
+		// After a preemption it takes over again what it had before, which is not counted twice.
+		q.reused += max(0, q.fed+c.size-max(q.fed, q.most))
 		q.fed += c.size
-		q.reused += c.size
+		q.most = max(q.most, q.fed)
 		c.reused += uint64(c.size)
 	}
 	return false

@@ -209,6 +209,34 @@ func TestOldestPrefixGoesFirst(t *testing.T) {
 	}
 }
 
+// TestReusedOnce: what a sequence computed, lost to another and took over again was not spared,
+// and what it took over twice was spared once.
+func TestReusedOnce(t *testing.T) {
+	c := newKVCache(4, 2, true)
+	read := func(q *sequence) {
+		c.reuse(q)
+		q.fed += c.cover(q, len(q.tokens)-q.fed)
+		q.most = max(q.most, q.fed)
+		c.settle(q, q.fed)
+	}
+	for _, want := range []int{0, 6} {
+		q := &sequence{task: quiet{}}
+		q.begin(quiet{}, []int32{1, 1, 2, 2, 3, 3, 4}, 8)
+		read(q)
+		c.release(q) // preempted
+		c.reuse(q)   // and before its next row again
+		c.release(q)
+		read(q)
+		if q.fed != 7 || q.reused != want {
+			t.Errorf("%d positions of %d were reused, want %d", q.reused, q.fed, want)
+		}
+		c.release(q)
+	}
+	if c.reused != 2*6+3*6 {
+		t.Errorf("%d positions reused in all", c.reused)
+	}
+}
+
 // TestSameAgain: a sequence that comes to what the tree has already, with pages
 // of its own, needs no more pages than its positions. Alone it can have all.
 func TestSameAgain(t *testing.T) {

@@ -65,7 +65,7 @@ type sequence struct {
 	leaving  bool   // is to be preempted when nothing is under way
 	parked   bool   // was preempted
 	overtook int    // requests that were admitted before it and came after it
-	reused   int    // positions taken over from the cache
+	reused   int    // positions taken over from the cache instead of being computed at all
 	started  time.Time
 	lost     bool   // rows that a step failed to compute: those behind them saw pages that lack them
 	err      error  // why it ends early
