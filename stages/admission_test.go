@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"tritflow/stages/sample"
 )
@@ -112,4 +113,35 @@ func TestPriorities(t *testing.T) {
 	if st := r.pipe.stats(); st.Preemptions == 0 {
 		t.Errorf("%+v", st)
 	}
+}
+
+// TestStalledReaderGivesUpItsPages: a request for which there are not pages enough beside one
+// that nobody reads does not wait for that, nor does the next one, and the first goes on when
+// it is read.
+func TestStalledReaderGivesUpItsPages(t *testing.T) {
+	r := newRig(t, rigOptions{limits: func(l *limits) { l.pages, l.share = 16, true }})
+	var unread []*Stream
+	for i := range 2 { // the second has the pages that the first gave up
+		unread = append(unread, r.mustSubmit(t, context.Background(), Request{Tokens: prompt(i, 36), MaxTokens: 20}))
+		eventually(t, "the reader is behind", func() bool { return len(unread[i].g.out.ch) == r.pipe.limits.tokens })
+	}
+	for i := range 3 {
+		ended := make(chan outcome)
+		s := r.mustSubmit(t, context.Background(), Request{Tokens: prompt(5+i, 30), MaxTokens: 9})
+		go func() { ended <- outcomes([]*Stream{s})[0] }()
+		select {
+		case o := <-ended:
+			if o.err != nil || !slices.Equal(o.ids, r.want(prompt(5+i, 30), sample.Params{}, 9)) {
+				t.Errorf("another request: %v, %v", o.ids, o.err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("another request waits for a reader")
+		}
+	}
+	for i, o := range outcomes(unread) {
+		if o.err != nil || !slices.Equal(o.ids, r.want(prompt(i, 36), sample.Params{}, 20)) {
+			t.Errorf("unread request %d: %v, %v", i, o.ids, o.err)
+		}
+	}
+	r.finish(t)
 }

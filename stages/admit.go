@@ -30,7 +30,8 @@ func (s *scheduler) admit() {
 		}
 		parked := -1
 		for i, q := range s.parked {
-			if parked < 0 || q.before(s.parked[parked]) {
+			// Who is not read would do nothing with a place. Reading wakes the scheduler.
+			if (parked < 0 || q.before(s.parked[parked])) && q.task.drained(q.owed) {
 				parked = i
 			}
 		}
@@ -100,10 +101,14 @@ func (s *scheduler) fits(q *sequence) bool {
 }
 
 // yield preempts sequences of lower priority until q fits. Where one is under
-// way, it is preempted when its steps have come back, and q waits.
+// way, it is preempted when its steps have come back, and q waits. Where all wait
+// for their consumers to read, q does not wait for their pages.
 func (s *scheduler) yield(q *sequence) bool {
 	for !s.fits(q) {
 		victim := s.least(func(l *sequence) bool { return l.priority < q.priority && !l.patient() })
+		if victim == nil && len(s.live) < s.limits.maxSeqs && !slices.ContainsFunc(s.live, func(l *sequence) bool { return !l.stalled() }) {
+			victim = s.least((*sequence).stalled)
+		}
 		if victim == nil {
 			return false
 		}
@@ -144,7 +149,7 @@ func (s *scheduler) preempt(q *sequence) {
 func (s *scheduler) makeRoom(q *sequence, busy func(*sequence) bool) bool {
 	for s.cache.available() == 0 {
 		victim := s.least(func(l *sequence) bool {
-			return l != q && l.underWay == 0 && len(l.pages) > 0 && l.pending() > 0 && !busy(l) && !l.room()
+			return l != q && len(l.pages) > 0 && !busy(l) && l.stalled()
 		})
 		if victim == nil {
 			victim = s.least(func(l *sequence) bool {

@@ -38,7 +38,8 @@
 // steps under way than stages can hold and always listens for those that return.
 //
 // A request is scheduled only while its token channel has room, so a reader
-// that stops reading holds up itself and nobody else. Cancellation is noticed
+// that stops reading holds up itself and nobody else: where all stand still so and
+// another request lacks pages, it is preempted until its reader has caught up. Cancellation is noticed
 // at the next stage boundary; pages are given back when the last step that
 // carries the sequence has returned.
 package stages

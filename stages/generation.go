@@ -85,6 +85,8 @@ func (g *generation) flush() string {
 
 func (g *generation) room(underWay int) bool { return g.out.room(underWay) }
 
+func (g *generation) drained(owed int) bool { return g.out.drained(owed) }
+
 func (g *generation) deliver(a answer) {
 	now := time.Now()
 	if g.first.IsZero() {

@@ -44,6 +44,8 @@ func (p *probe) consume(l device.Logits, lo, hi int) (answer, error) {
 
 func (p *probe) room(underWay int) bool { return p.out.room(underWay) }
 
+func (p *probe) drained(owed int) bool { return p.out.drained(owed) }
+
 func (p *probe) deliver(a answer) { p.out.put(a.rows) }
 
 func (p *probe) end(_ Finish, err error) { p.out.close(err) }

@@ -29,6 +29,9 @@ func (o *outlet[T]) room(underWay int) bool {
 	return fits()
 }
 
+// drained says whether the consumer has read everything, and none is owed to it.
+func (o *outlet[T]) drained(owed int) bool { return o.room(cap(o.ch) - 2 + owed) }
+
 // put sends a message that room was asked for.
 func (o *outlet[T]) put(v T) {
 	select {

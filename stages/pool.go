@@ -107,6 +107,8 @@ func (p *pooled) consume(l device.Logits, lo, hi int) (answer, error) {
 // room: there is one message, and place for it.
 func (p *pooled) room(int) bool { return true }
 
+func (p *pooled) drained(int) bool { return true }
+
 func (p *pooled) deliver(a answer) {
 	if a.rows != nil {
 		p.out.put(a.rows)

@@ -22,9 +22,10 @@ type task interface {
 	consume(l device.Logits, lo, hi int) (answer, error)
 
 	// The rest runs in the scheduler: whether another answer would find room
-	// besides those under way; handing one over (err is nil where the sequence
-	// goes on or ended well); and the end.
+	// besides those under way; whether the consumer has read all, and none is
+	// owed; handing one over (err is nil where the sequence goes on or ended well); and the end.
 	room(underWay int) bool
+	drained(owed int) bool
 	deliver(a answer)
 	end(f Finish, err error)
 }
@@ -159,6 +160,9 @@ func (q *sequence) answers(pos int) bool {
 // room says whether the consumer could take one more answer than those that
 // will come.
 func (q *sequence) room() bool { return q.task.room(q.underWay + q.owed) }
+
+// stalled says that it could go on if its consumer read.
+func (q *sequence) stalled() bool { return q.underWay == 0 && q.pending() > 0 && !q.room() }
 
 // over says whether it has ended and nothing of it is under way.
 func (q *sequence) over() bool {
