@@ -139,6 +139,9 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, src.Close()) }()
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	model, err := f.fingerprint(ctx)
 	if err != nil {
 		return err

@@ -112,6 +112,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if err := f.readTargets(); err != nil {
 		return err
 	}
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	var picture *atomicfile.File
 	if f.svg != "" {
 		// Made first, so that a place that cannot be written is known before the work.

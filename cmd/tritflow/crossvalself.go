@@ -88,6 +88,9 @@ func (f *crossvalFlags) machines(ctx context.Context, a *app, tol crossval.Toler
 
 // baseline computes what this machine gives.
 func (f *crossvalFlags) baseline(ctx context.Context, a *app, prompts []crossval.Prompt) (b *crossval.Baseline, err error) {
+	if err := f.settle(ctx, a); err != nil {
+		return nil, err
+	}
 	model, err := f.fingerprint(ctx)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,9 @@ func (a *app) memoryBenchmark(ctx context.Context, f *memoryFlags) error {
 		return usagef("--requests %d: give at least 1", f.requests)
 	}
 	f.seqs = f.requests
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	opt, err := f.options(a)
 	if err != nil {
 		return err

@@ -75,7 +75,11 @@ func (f *fileFlags) open(a *app) (*gguf.File, error) {
 // vocab opens the file for its vocabulary alone, which a file without tensors
 // has as well.
 func (f *fileFlags) vocab(a *app) (*vocab.Vocab, error) {
-	file, err := f.open(a)
+	g := *f
+	if g.layout == autoLayout {
+		g.layout = "" // no weight is read
+	}
+	file, err := g.open(a)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,9 @@ func (a *app) plan(ctx context.Context, f *planFlags) (err error) {
 	if f.requests < 1 || f.context < 0 {
 		return usagef("--requests must be at least 1 and --at at least 0")
 	}
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	opt, err := f.options(a)
 	if err != nil {
 		return err

@@ -96,6 +96,9 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer func() { err = writeTrace(file, rec, err) }()
 	}
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	proof, err := f.begin(ctx, &f.fileFlags, nil)
 	if err != nil {
 		return err

@@ -86,6 +86,9 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) validate(ctx context.Context, f *validateFlags) error {
+	if err := f.settle(ctx, a); err != nil {
+		return err
+	}
 	if f.all.on {
 		return f.all.run(ctx, a, f)
 	}
