@@ -7,6 +7,7 @@ import (
 
 	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/batch/input"
+	"tritflow/gguf/atomicfile"
 )
 
 // resolved follows links, so that a file has one journal and one lock whatever
@@ -15,14 +16,12 @@ func resolved(path string) (string, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return "", usagef("writing %s: it is not a regular file; name a file", path)
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real, nil
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	target := atomicfile.Follow(path) // also of a link to what is yet to be made
+	dir, err := filepath.EvalSymlinks(filepath.Dir(target))
 	if err != nil {
 		return "", usagef("writing %s: %v; make its folder, or name another place", path, err)
 	}
-	return filepath.Join(dir, filepath.Base(path)), nil
+	return filepath.Join(dir, filepath.Base(target)), nil
 }
 
 // open opens the input.

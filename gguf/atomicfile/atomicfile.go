@@ -45,7 +45,7 @@ func Create(path string, opt Options) (*File, error) {
 		}
 		return f, nil
 	}
-	f.target = follow(path)
+	f.target = Follow(path)
 	if err := f.openTemp(mode); err != nil {
 		return nil, f.fail(err)
 	}
@@ -56,8 +56,8 @@ func Create(path string, opt Options) (*File, error) {
 	return f, nil
 }
 
-// follow finds what a link points at, or would point at if it were there.
-func follow(path string) string {
+// Follow finds what a link points at, or would point at if it were there.
+func Follow(path string) string {
 	const most = 40 // links on the way, as systems allow them
 	for range most {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
