@@ -134,6 +134,11 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	err = apart([]place{{"-m", f.path}, {"-i", f.in}, {"-o", output}},
+		[]place{{"the journal of -o", output + ".journal"}, {"--summary", f.summary}, {"--receipt", f.receipt.path}, {"--stats-file", f.stats.path}})
+	if err != nil {
+		return err
+	}
 	format, src, err := f.open(a, output)
 	if err != nil {
 		return err

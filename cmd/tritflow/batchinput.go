@@ -3,11 +3,9 @@ package main
 import (
 	"io"
 	"os"
-	"path/filepath"
 
 	"tritflow/cmd/tritflow/internal/batch"
 	"tritflow/cmd/tritflow/internal/batch/input"
-	"tritflow/gguf/atomicfile"
 )
 
 // resolved follows links, so that a file has one journal and one lock whatever
@@ -16,12 +14,11 @@ func resolved(path string) (string, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return "", usagef("writing %s: it is not a regular file; name a file", path)
 	}
-	target := atomicfile.Follow(path) // also of a link to what is yet to be made
-	dir, err := filepath.EvalSymlinks(filepath.Dir(target))
+	real, err := behindLinks(path)
 	if err != nil {
 		return "", usagef("writing %s: %v; make its folder, or name another place", path, err)
 	}
-	return filepath.Join(dir, filepath.Base(target)), nil
+	return real, nil
 }
 
 // open opens the input.

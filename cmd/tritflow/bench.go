@@ -109,6 +109,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if f.batchContext < 1 {
 		return usagef("--batch-context %d: give the length of the prompts, for example 512", f.batchContext)
 	}
+	if err := apart([]place{{"-m", f.path}, {"--validate-targets", f.targets}}, []place{{"--svg", f.svg}}); err != nil {
+		return err
+	}
 	if err := f.readTargets(); err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +64,9 @@ func (a *app) convert(ctx context.Context, path string, f *convertFlags) (err er
 		return err
 	}
 	defer func() { err = firstError(err, folder.Close()) }()
+	if err := apart(sources(path), []place{{"-o", f.out}}); err != nil {
+		return err
+	}
 	w, err := gguf.Create(f.out)
 	if err != nil {
 		return err
@@ -81,4 +86,19 @@ func (a *app) convert(ctx context.Context, path string, f *convertFlags) (err er
 		a.log.Warn().Str("model", path).Msg(n)
 	}
 	return w.Close()
+}
+
+// sources are the files of a folder but those that an earlier conversion may have left there.
+func sources(folder string) []place {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil // whoever needs one of them says why
+	}
+	var list []place
+	for _, e := range entries {
+		if name := e.Name(); filepath.Ext(name) != ".gguf" {
+			list = append(list, place{name + " of the folder", filepath.Join(folder, name)})
+		}
+	}
+	return list
 }

@@ -122,6 +122,10 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	if f.n < 0 {
 		return usagef("-n %d is negative: give a number of tokens", f.n)
 	}
+	err = apart([]place{{"-m", f.path}, {"-f", f.prompts}, {"--reference", f.reference}, {"--ref-model", f.refModel}}, []place{{"--html", f.html}})
+	if err != nil {
+		return err
+	}
 	switch {
 	case f.deterministic != 0:
 		return f.repeats(ctx, a)

@@ -61,6 +61,9 @@ func (a *app) logits(ctx context.Context, f *logitsFlags) (err error) {
 	case f.out == "" && !f.sha:
 		return usagef("say with -o where the logits go, or ask for their --sha256")
 	}
+	if err := apart([]place{{"-m", f.path}}, []place{{"-o", f.out}}); err != nil {
+		return err
+	}
 	var sinks []io.Writer
 	hash := sha256.New()
 	if f.sha {

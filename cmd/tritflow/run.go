@@ -82,6 +82,10 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	if err := f.check(a); err != nil {
 		return err
 	}
+	err = apart([]place{{"-m", f.engineFlags.path}, {"-f", f.file}}, []place{{"--trace", f.trace}, {"--receipt", f.receiptFlag.path}, {"--stats-file", f.statsFlag.path}})
+	if err != nil {
+		return err
+	}
 	prompts, err := f.read(ctx, a)
 	if err != nil {
 		return err

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"tritflow/gguf/atomicfile"
+)
+
+// place is a file and what names it on the command line.
+type place struct{ name, path string }
+
+// apart refuses to write over what is read, and two things into one file: what
+// was there would be lost without a word. Places without a path do not count.
+func apart(read, written []place) error {
+	for i, w := range written {
+		for _, other := range slices.Concat(read, written[:i]) {
+			if onePlace(w.path, other.path) {
+				return usagef("%s and %s are one file, %s: what one of them holds would be lost; name another for %s", other.name, w.name, w.path, w.name)
+			}
+		}
+	}
+	return nil
+}
+
+// onePlace tells whether two paths lead to one file, also where it is yet to be
+// made. Pipes and devices take whatever comes.
+func onePlace(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	if info, err := os.Stat(a); err == nil && !info.Mode().IsRegular() {
+		return false
+	}
+	if sameFile(a, b) {
+		return true
+	}
+	x, err := behindLinks(a)
+	if err != nil {
+		return false // there is no folder for it
+	}
+	y, err := behindLinks(b)
+	return err == nil && absolute(x) == absolute(y)
+}
+
+// behindLinks is the path of a file behind all links, also where it is yet to be made.
+func behindLinks(path string) (string, error) {
+	path = atomicfile.Follow(path)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, filepath.Base(path)), nil
+}
+
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
