@@ -60,7 +60,7 @@ func didYouMean(prefix string, names []string) string {
 // flagError says what is wrong with a flag, for somebody who does not know Go.
 func flagError(args []string) func(*cobra.Command, error) error {
 	return func(cmd *cobra.Command, err error) error {
-		if hint := llamaHint(args); hint != "" {
+		if hint := llamaHint(cmd.Flags(), args); hint != "" {
 			return usagef("%s", hint)
 		}
 		return usagef("%s", flagText(cmd, err))

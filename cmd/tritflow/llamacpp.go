@@ -47,10 +47,13 @@ var llamaHints = []struct {
 }
 
 // llamaHint is about the first of args that is a flag of llama.cpp without a
-// counterpart; empty when there is none.
-func llamaHint(args []string) string {
+// counterpart, and none of the command's; empty when there is none.
+func llamaHint(own *pflag.FlagSet, args []string) string {
 	for _, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
+		if isFlag(own, name) {
+			continue
+		}
 		for _, h := range llamaHints {
 			for _, f := range h.flags {
 				if f == name {
@@ -60,4 +63,12 @@ func llamaHint(args []string) string {
 		}
 	}
 	return ""
+}
+
+// isFlag tells whether a command has a flag of this name, as it is typed.
+func isFlag(fs *pflag.FlagSet, typed string) bool {
+	if name, long := strings.CutPrefix(typed, "--"); long {
+		return fs.Lookup(name) != nil
+	}
+	return len(typed) == 2 && fs.ShorthandLookup(typed[1:]) != nil
 }
