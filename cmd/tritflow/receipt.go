@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
@@ -43,6 +44,16 @@ func (f *receiptFlag) begin(ctx context.Context, file *fileFlags, model *fingerp
 		return nil, err
 	}
 	return &receiptFile{out, model}, nil
+}
+
+// provable refuses prompts that a receipt cannot give back.
+func (f *receiptFlag) provable(prompts []string) error {
+	for i, p := range prompts {
+		if f.path != "" && !utf8.ValidString(p) {
+			return promptError(prompts, i, usagef("the prompt is not valid UTF-8, and a receipt, which is JSON, cannot hold it: mend the prompt, or leave --receipt out"))
+		}
+	}
+	return nil
 }
 
 // commit writes the receipt that fill completes; e is nil where nothing was computed.

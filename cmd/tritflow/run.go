@@ -103,6 +103,9 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	if err := f.settle(ctx, a); err != nil {
 		return err
 	}
+	if err := f.provable(prompts); err != nil {
+		return err
+	}
 	proof, err := f.begin(ctx, &f.fileFlags, nil)
 	if err != nil {
 		return err

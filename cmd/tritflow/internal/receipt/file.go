@@ -33,9 +33,23 @@ func (r *Receipt) seal() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// sealRead is the seal of what a reader will find, which differs where JSON cannot hold
+// a name: paths need not be UTF-8.
+func (r *Receipt) sealRead() (string, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("receipt: encoding: %w", err)
+	}
+	var read Receipt
+	if err := json.Unmarshal(text, &read); err != nil {
+		return "", fmt.Errorf("receipt: encoding: %w", err)
+	}
+	return read.seal()
+}
+
 // Write seals the receipt and writes it as JSON.
 func (r *Receipt) Write(w io.Writer) (err error) {
-	if r.Seal, err = r.seal(); err != nil {
+	if r.Seal, err = r.sealRead(); err != nil {
 		return err
 	}
 	e := json.NewEncoder(w)

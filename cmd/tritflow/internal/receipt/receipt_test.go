@@ -1,6 +1,7 @@
 package receipt
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"os"
@@ -142,5 +143,19 @@ func TestCompare(t *testing.T) {
 	got.OutputSHA = "x"
 	if d := b.Compare(&got); d != nil {
 		t.Errorf("the order of lines counts: %v", d)
+	}
+}
+
+// TestNamesThatAreNoText: a path that is not UTF-8 is no damage.
+func TestNamesThatAreNoText(t *testing.T) {
+	r := New("test", "m\xff.gguf", &fingerprint.Model{Digest: "sha256:0"})
+	r.Batch = &Batch{Input: "\xfe.jsonl", Output: "out.jsonl", Order: "input"}
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse("r.json", &b)
+	if err != nil || got.Batch.Output != "out.jsonl" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
