@@ -20,6 +20,7 @@ func (f *batchFlags) settings(model *fingerprint.Model, format input.Format) []b
 		{Name: "--ctx", Value: strconv.Itoa(f.ctx)},
 		{Name: "--pre", Value: f.pre},
 		{Name: "--i2s-layout", Value: f.layout},
+		{Name: "--tl-tiles", Value: f.tiles}, // the size of Q2_0's blocks is in the model's digest
 		{Name: "--format", Value: string(format)},
 		{Name: "--column", Value: f.columns.Prompt},
 		{Name: "--id-column", Value: f.columns.ID},

@@ -62,7 +62,7 @@ func (r *receiptFile) commit(e *stages.Engine, f *engineFlags, fill func(*receip
 		return nil
 	}
 	out := receipt.New(version(), f.path, r.model)
-	out.Settings = receipt.Settings{KV: f.kv, Ctx: f.ctx, Pre: f.pre, Layout: f.layout}
+	out.Settings = receipt.Settings{KV: f.kv, Ctx: f.ctx, Pre: f.pre, Layout: f.layout, Tiles: f.tiles, Q2: f.q2}
 	if e != nil {
 		out.On(e)
 	}

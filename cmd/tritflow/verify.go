@@ -112,7 +112,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, path string) error {
 // restore takes over what decides the results.
 func (f *verifyFlags) restore(r *receipt.Receipt) {
 	s := r.Settings
-	f.kv, f.ctx, f.pre, f.layout = s.KV, s.Ctx, s.Pre, s.Layout
+	f.kv, f.ctx, f.pre, f.layout, f.tiles, f.q2 = s.KV, s.Ctx, s.Pre, s.Layout, s.Tiles, s.Q2
 	if f.path == "" {
 		f.path = r.Model.File
 	}

@@ -47,6 +47,8 @@ type Settings struct {
 	Ctx    int    `json:"ctx"` // positions of a sequence, 0 = the default
 	Pre    string `json:"pre,omitempty"`
 	Layout string `json:"i2s_layout,omitempty"`
+	Tiles  string `json:"tl_tiles,omitempty"`
+	Q2     int    `json:"q2_block,omitempty"`
 }
 
 // Ran says where and how it was computed.
