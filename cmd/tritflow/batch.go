@@ -139,7 +139,7 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	format, src, err := f.open(a, output)
+	format, src, err := f.open(ctx, a, output)
 	if err != nil {
 		return err
 	}
@@ -167,6 +167,7 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		a.log.Warn().Int64("bytes", n).Msg("the last record of the journal was not written to its end; its line is computed again")
 	}
 	if job.Finished() {
+		defer context.AfterFunc(ctx, func() { _ = src.Close() })() // which may keep it waiting
 		if err := job.CheckInput(src); err != nil {
 			return err
 		}

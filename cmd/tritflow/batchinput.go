@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 
@@ -21,8 +22,9 @@ func resolved(path string) (string, error) {
 	return real, nil
 }
 
-// open opens the input.
-func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, error) {
+// open opens the input. A pipe may keep it waiting, for its other end and, where the
+// first line names columns, for that.
+func (f *batchFlags) open(ctx context.Context, a *app, output string) (input.Format, input.Source, error) {
 	name := f.in
 	if name == "-" {
 		name = ""
@@ -31,31 +33,37 @@ func (f *batchFlags) open(a *app, output string) (input.Format, input.Source, er
 	if err != nil {
 		return "", nil, err
 	}
-	if name == "" {
-		if format == input.Parquet {
-			return "", nil, usagef("Parquet files are read from their end: name a file with -i instead of a pipe")
-		}
-		src, err := f.source(format, input.Pump(a.in), 0)
-		return format, src, err
+	if name == "" && format == input.Parquet {
+		return "", nil, usagef("Parquet files are read from their end: name a file with -i instead of a pipe")
 	}
+	src, err := await(ctx, func() (input.Source, error) {
+		if name == "" {
+			return f.source(format, input.Pump(a.in), 0)
+		}
+		return f.openFile(format, name, output)
+	})
+	return format, src, err
+}
+
+// openFile opens an input that has a name.
+func (f *batchFlags) openFile(format input.Format, name, output string) (input.Source, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return "", nil, usagef("reading the input: %w", err)
+		return nil, usagef("reading the input: %w", err)
 	}
 	info, err := file.Stat()
 	if err == nil {
 		if info.IsDir() {
-			err = usagef("reading the input: %s is a folder; name a file", f.in)
+			err = usagef("reading the input: %s is a folder; name a file", name)
 		}
 		if out, oerr := os.Stat(output); oerr == nil && os.SameFile(info, out) {
-			err = usagef("%s is both the input and the output: name another output", f.in)
+			err = usagef("%s is both the input and the output: name another output", name)
 		}
 	}
 	if err != nil {
-		return "", nil, firstError(err, file.Close())
+		return nil, firstError(err, file.Close())
 	}
-	src, err := f.ofFile(format, file, info)
-	return format, src, err
+	return f.ofFile(format, file, info)
 }
 
 // ofFile reads an open file, which it owns.

@@ -10,30 +10,46 @@ import (
 	"golang.org/x/term"
 )
 
-// readInput reads standard input to its end, or until ctx ends. The read itself
-// cannot be called back, so the goroutine that does it may outlive the call; the
-// process is about to end then.
+// readInput reads standard input to its end, or until ctx ends.
 func (a *app) readInput(ctx context.Context, what string) (string, error) {
 	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		a.log.Info().Msg("reading " + what + " from standard input; Ctrl-D ends it")
 	}
+	data, err := await(ctx, func() ([]byte, error) { return io.ReadAll(a.in) })
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("reading standard input: %w", err)
+	}
+	return string(data), err
+}
+
+// readFile reads a file, which may be a pipe that keeps it waiting, until ctx ends.
+func readFile(ctx context.Context, path string) (string, error) {
+	data, err := await(ctx, func() ([]byte, error) { return os.ReadFile(path) })
+	if err != nil && ctx.Err() == nil {
+		err = &usageError{err}
+	}
+	return string(data), err
+}
+
+// await waits for what may wait for somebody else, or until ctx ends. Reading and
+// opening a pipe cannot be called back, so the goroutine that does it may outlive
+// the call; the process is about to end then.
+func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type result struct {
-		data []byte
-		err  error
+		value T
+		err   error
 	}
 	got := make(chan result, 1)
 	go func() {
-		data, err := io.ReadAll(a.in)
-		got <- result{data, err}
+		value, err := do()
+		got <- result{value, err}
 	}()
 	select {
 	case r := <-got:
-		if r.err != nil {
-			return "", fmt.Errorf("reading standard input: %w", r.err)
-		}
-		return string(r.data), nil
+		return r.value, r.err
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -121,14 +119,6 @@ func (a *app) textFile(ctx context.Context, path string) (text, name string, err
 		text, err = a.readInput(ctx, "a text")
 		return text, "standard input", err
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", "", &usageError{err}
-	}
-	defer file.Close()
-	data, err := io.ReadAll(file)
-	if err != nil {
-		return "", "", fmt.Errorf("reading %s: %w", path, err)
-	}
-	return string(data), path, nil
+	text, err = readFile(ctx, path)
+	return text, path, err
 }

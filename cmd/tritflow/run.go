@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -176,11 +175,8 @@ func (f *runFlags) read(ctx context.Context, a *app) ([]string, error) {
 	case len(f.prompts) > 0:
 		return f.prompts, nil
 	case f.file != "" && f.file != "-":
-		data, err := os.ReadFile(f.file)
-		if err != nil {
-			return nil, usagef("reading the prompt: %w", err)
-		}
-		return []string{trimNewline(string(data))}, nil
+		text, err := readFile(ctx, f.file)
+		return []string{trimNewline(text)}, err
 	}
 	text, err := a.readInput(ctx, "the prompt")
 	return []string{trimNewline(text)}, err
