@@ -10,6 +10,7 @@ import (
 	"tritflow/cmd/tritflow/internal/batch/disk"
 	"tritflow/cmd/tritflow/internal/batch/input"
 	"tritflow/cmd/tritflow/internal/batch/openai"
+	"tritflow/gguf/atomicfile"
 	"tritflow/graph"
 	"tritflow/stages"
 	"tritflow/stages/sample"
@@ -144,6 +145,14 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, src.Close()) }()
+	var summary *atomicfile.File
+	if f.summary != "" {
+		// Made first, so that a place that cannot be written is known before the work.
+		if summary, err = atomicfile.Create(f.summary, atomicfile.Options{Special: true}); err != nil {
+			return err
+		}
+		defer func() { err = firstError(err, summary.Abort()) }()
+	}
 	if err := f.settle(ctx, a); err != nil {
 		return err
 	}
@@ -175,13 +184,13 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		if err := proof.commit(nil, &f.engineFlags, f.proven(job, format)); err != nil {
 			return err
 		}
-		return f.conclude(a, &batchSummary{Totals: job.Totals(), Defaults: f.told()})
+		return a.conclude(&batchSummary{Totals: job.Totals(), Defaults: f.told()}, summary)
 	}
 	sum, err := a.runBatch(ctx, f, job, src, format, proof)
 	if err != nil {
 		return err
 	}
-	return f.conclude(a, sum)
+	return a.conclude(sum, summary)
 }
 
 // runBatch loads the model and answers what is left.
@@ -257,9 +266,11 @@ func params(p sample.Params) batchSampling {
 }
 
 // conclude writes the summary and gives the exit code of the job.
-func (f *batchFlags) conclude(a *app, sum *batchSummary) error {
-	if err := sum.write(f.summary); err != nil {
-		return err
+func (a *app) conclude(sum *batchSummary, file *atomicfile.File) error {
+	if file != nil {
+		if err := sum.write(file); err != nil {
+			return err
+		}
 	}
 	if sum.Failed == 0 {
 		return nil

@@ -46,20 +46,13 @@ type batchedDevice struct {
 	Busy float64 `json:"busy"` // share of seconds
 }
 
-func (s *batchSummary) write(path string) error {
-	if path == "" {
-		return nil
-	}
+func (s *batchSummary) write(file *atomicfile.File) error {
 	if s.Devices == nil {
 		s.Devices = []batchedDevice{}
 	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the summary: %w", err)
-	}
-	file, err := atomicfile.Create(path, atomicfile.Options{Special: true})
-	if err != nil {
-		return err
 	}
 	if _, err := file.Write(append(text, '\n')); err != nil {
 		return err
