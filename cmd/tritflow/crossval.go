@@ -126,11 +126,22 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.html != "" && (f.deterministic != 0 || f.platform != "") {
+		return usagef("--html shows a comparison with --reference: leave it out with --deterministic and --platform")
+	}
 	switch {
 	case f.deterministic != 0:
 		return f.repeats(ctx, a)
 	case f.platform != "":
 		return f.machines(ctx, a, tol)
+	}
+	var page *atomicfile.File
+	if f.html != "" {
+		// Made first, so that a place that cannot be written is known before the work.
+		if page, err = atomicfile.Create(f.html, atomicfile.Options{Special: true}); err != nil {
+			return err
+		}
+		defer func() { err = firstError(err, page.Abort()) }()
 	}
 	dump, clean, err := f.dump(ctx, a)
 	if err != nil {
@@ -153,13 +164,16 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	return f.print(a, r)
+	return f.print(a, r, page)
 }
 
 // print writes the report in every form that was asked for.
-func (f *crossvalFlags) print(a *app, r *crossval.Report) (err error) {
-	if f.html != "" {
-		if err := writePage(f.html, r); err != nil {
+func (f *crossvalFlags) print(a *app, r *crossval.Report, page *atomicfile.File) (err error) {
+	if page != nil {
+		if err := r.WriteHTML(page); err != nil {
+			return err
+		}
+		if err := page.Commit(); err != nil {
 			return err
 		}
 	}
@@ -172,19 +186,6 @@ func (f *crossvalFlags) print(a *app, r *crossval.Report) (err error) {
 		err = errDiverges
 	}
 	return err
-}
-
-// writePage writes the page whole or not at all.
-func writePage(path string, r *crossval.Report) (err error) {
-	file, err := atomicfile.Create(path, atomicfile.Options{Special: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = firstError(err, file.Abort()) }()
-	if err := r.WriteHTML(file); err != nil {
-		return err
-	}
-	return file.Commit()
 }
 
 // start loads the engine that is compared.
