@@ -111,7 +111,7 @@ func (f *fields) integer(name string, least, most int64) (n int64, ok bool) {
 	}
 	if n < least || n > most {
 		switch {
-		case most == math.MaxInt64 || most == math.MaxInt32:
+		case n < least && (most == math.MaxInt64 || most == math.MaxInt32):
 			f.wrong(name, "%d is less than %d", n, least)
 		default:
 			f.wrong(name, "%d is not between %d and %d", n, least, most)

@@ -95,6 +95,20 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestBoundsAreTold: what is too large is not said to be too small.
+func TestBoundsAreTold(t *testing.T) {
+	for body, want := range map[string]string{
+		`"max_tokens":3000000000`: "3000000000 is not between 1 and 2147483647",
+		`"max_tokens":0`:          "0 is less than 1",
+		`"n":129`:                 "129 is not between 1 and 128",
+	} {
+		_, _, fault := Parse([]byte(`{"custom_id":"x","url":"/v1/completions","body":{"prompt":"x",`+body+`}}`), defaults)
+		if fault == nil || !strings.Contains(fault.Message, want) {
+			t.Errorf("%s: %+v", body, fault)
+		}
+	}
+}
+
 func TestWhatIsUnderstood(t *testing.T) {
 	parse := func(line string) *Call {
 		t.Helper()
