@@ -20,7 +20,10 @@ func main() {
 func run(args []string) int {
 	a := newApp()
 	err := newRoot(a, args).ExecuteContext(context.Background())
-	if err != nil && !a.started {
+	if err == nil {
+		err = a.out.failed // help is printed by cobra, which does not tell
+	}
+	if err != nil && !a.started && !is[*outputError](err) {
 		err = &usageError{err}
 	}
 	return a.finish(err)

@@ -11,7 +11,10 @@ import (
 
 // output is standard output. A reader that went away (as in `| head -1`) gives
 // errOutputClosed, other failures an *outputError.
-type output struct{ w io.Writer }
+type output struct {
+	w      io.Writer
+	failed error // of the first write that failed
+}
 
 // outputError: standard output could not be written.
 type outputError struct{ err error }
@@ -32,9 +35,12 @@ func (o *output) Write(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case brokenPipe(err):
-		return n, errOutputClosed
+		err = errOutputClosed
+	default:
+		err = &outputError{err}
 	}
-	return n, &outputError{err}
+	o.failed = firstError(o.failed, err)
+	return n, err
 }
 
 // brokenPipe recognises the same event by the names that systems have for it.
