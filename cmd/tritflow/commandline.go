@@ -39,6 +39,19 @@ func atMostOne(cmd *cobra.Command, names ...string) {
 	}
 }
 
+// only refuses flags that say nothing unless another is given. It comes after cmd.Args is set.
+func only(cmd *cobra.Command, with string, names ...string) {
+	before := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		for _, name := range names {
+			if cmd.Flags().Changed(name) && !cmd.Flags().Changed(with) {
+				return usagef("--%s says nothing without --%s: give both, or leave it out", name, with)
+			}
+		}
+		return before(cmd, args)
+	}
+}
+
 // noCommand refuses a name that is none of the commands.
 func noCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -14,6 +15,7 @@ import (
 	"tritflow/cmd/tritflow/internal/stability"
 	"tritflow/gguf"
 	"tritflow/gguf/vocab"
+	"tritflow/quantkern"
 )
 
 const validateHelp = `Walk the layers of a model with one prompt and look at the numbers: how far int8
@@ -82,10 +84,18 @@ func (a *app) validateCommand() *cobra.Command {
 	fs.BoolVar(&f.verbose, "layers", false, "print every product of every block too")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	f.all.add(cmd)
+	// A walk of the layers is one suite of all, with limits and a text of its own.
+	for _, name := range []string{"tolerance", "layers", "prompt", "tokens"} {
+		atMostOne(cmd, "all", name)
+	}
+	only(cmd, "all", "baseline", "reference", "targets", "max-memory", "quick")
 	return cmd
 }
 
 func (a *app) validate(ctx context.Context, f *validateFlags) error {
+	if types := quantkern.KVTypes(); !slices.Contains(types, f.kv) {
+		return usagef("--kv %q is no type of KV cache: use one of %s", f.kv, strings.Join(types, ", "))
+	}
 	if err := f.settle(ctx, a); err != nil {
 		return err
 	}
