@@ -222,19 +222,23 @@ func (t *talk) turn(ctx context.Context, text string) (interrupted bool, err err
 // quarter of the context, or room for the longest answer, free.
 func (t *talk) fit(text string) ([]int32, error) {
 	room := t.engine.Ctx() - min(t.flags.max, t.engine.Ctx()/4)
-	for {
-		ids, err := t.dialog.Ask(text)
-		if err != nil {
-			return nil, wrapModel(err)
-		}
-		if len(ids) <= room {
-			return ids, nil
-		}
+	ids, err := t.dialog.Ask(text)
+	if err != nil || len(ids) <= room {
+		return ids, wrapModel(err)
+	}
+	if alone, err := t.dialog.Alone(text); err != nil || len(alone) > t.engine.Ctx() {
+		// No forgetting would help: the engine refuses it, with the figures.
+		return alone, wrapModel(err)
+	}
+	for len(ids) > room {
 		t.dialog.Withdraw()
 		if !t.dialog.Forget() {
-			// Nothing to drop: if it is too long, the engine says so, with the figures.
 			return t.dialog.Ask(text)
 		}
 		t.app.log.Warn().Int("ctx", t.engine.Ctx()).Msg("the oldest turn was dropped: the chat no longer fits the context (--ctx)")
+		if ids, err = t.dialog.Ask(text); err != nil {
+			return nil, wrapModel(err)
+		}
 	}
+	return ids, nil
 }

@@ -55,6 +55,16 @@ func (d *Dialog) Ask(text string) ([]int32, error) {
 	return d.ids[:len(d.ids):len(d.ids)], nil
 }
 
+// Alone gives the ids that a question would have if nothing but the system message
+// had been said. The dialog stays as it is.
+func (d *Dialog) Alone(text string) ([]int32, error) {
+	fresh := &Dialog{vocab: d.vocab, template: d.template}
+	if len(d.messages) > 0 && d.messages[0].Role == "system" {
+		fresh.messages = d.messages[:1:1]
+	}
+	return fresh.Ask(text)
+}
+
 // Answer records what the model generated after the last Ask.
 func (d *Dialog) Answer(text string, ids []int32) {
 	d.messages = append(d.messages, vocab.Message{Role: "assistant", Content: text})
