@@ -117,12 +117,7 @@ func (f *batchFlags) check() error {
 	case p.TopP == 0:
 		return usagef("--top-p 0 would leave no token to draw: give a value above 0 and at most 1 (1 is off)")
 	}
-	for _, s := range f.defaults.Stop {
-		if s == "" {
-			return usagef("--stop: a stop string must not be empty")
-		}
-	}
-	return checkParams(p)
+	return firstError(checkStops(f.defaults.Stop), checkParams(p))
 }
 
 // batch answers the input.

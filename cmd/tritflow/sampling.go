@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
@@ -56,6 +57,9 @@ func (f *samplingFlags) prepare(a *app) error {
 	if f.timeout < 0 {
 		return usagef("--timeout %s is negative: give a time such as 30s, or 0 for none", f.timeout)
 	}
+	if err := checkStops(f.stop); err != nil {
+		return err
+	}
 	// In Params a zero means "off", so that its zero value is greedy; on the
 	// command line it was written by somebody and is out of range.
 	if f.params.TopP == 0 {
@@ -90,6 +94,16 @@ func unbounded(tokens int) int {
 		return math.MaxInt32
 	}
 	return tokens
+}
+
+// checkStops refuses stop strings that no request could have.
+func checkStops(list []string) error {
+	for _, s := range list {
+		if s == "" || !utf8.ValidString(s) {
+			return usagef("--stop %q: a stop string must be valid UTF-8 and not empty", s)
+		}
+	}
+	return nil
 }
 
 // checkParams refuses values outside their range, by the names of their flags.
