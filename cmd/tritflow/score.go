@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/score"
+	"tritflow/cmd/tritflow/internal/strictjson"
 	"tritflow/gguf/vocab"
 	"tritflow/stages"
 )
@@ -47,6 +46,8 @@ type scoreFlags struct {
 type scoreTask struct {
 	Prompt        string   `json:"prompt"`
 	Continuations []string `json:"continuations"`
+
+	where string // it comes from, for errors; "" = the command line
 }
 
 func (a *app) scoreCommand() *cobra.Command {
@@ -73,10 +74,15 @@ func (a *app) score(ctx context.Context, f *scoreFlags) (err error) {
 	if len(f.texts) == 0 && f.file == "" {
 		return usagef("there is nothing to score: give texts with -c, or a file of them with -f")
 	}
-	tasks := []scoreTask{{f.prompt, f.texts}}
+	tasks := []scoreTask{{Prompt: f.prompt, Continuations: f.texts}}
 	if f.file != "" {
 		if tasks, err = a.scoreTasks(ctx, f.file); err != nil {
 			return err
+		}
+	}
+	for _, t := range tasks {
+		if slices.Contains(t.Continuations, "") {
+			return t.failed(usagef("a continuation is empty: there is nothing to score"))
 		}
 	}
 	e, err := f.load(ctx, a, nil)
@@ -87,7 +93,7 @@ func (a *app) score(ctx context.Context, f *scoreFlags) (err error) {
 	for _, t := range tasks {
 		list, err := t.run(ctx, e)
 		if err != nil {
-			return err
+			return t.failed(err)
 		}
 		if f.json {
 			err = writeJSON(a.out, map[string]any{"prompt": t.Prompt, "continuations": list}, false)
@@ -108,18 +114,17 @@ func (a *app) scoreTasks(ctx context.Context, path string) ([]scoreTask, error) 
 		return nil, err
 	}
 	var tasks []scoreTask
+	text = strings.TrimPrefix(text, "\ufeff") // the mark that some editors begin a file with
 	for i, line := range strings.Split(text, "\n") {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		var t scoreTask
-		d := json.NewDecoder(bytes.NewReader([]byte(line)))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&t); err != nil {
-			return nil, usagef("%s, line %d: %v", name, i+1, err)
+		t := scoreTask{where: fmt.Sprintf("%s, line %d", name, i+1)}
+		if err := strictjson.Decode([]byte(line), &t); err != nil {
+			return nil, t.failed(&usageError{err})
 		}
 		if len(t.Continuations) == 0 {
-			return nil, usagef("%s, line %d: there are no continuations", name, i+1)
+			return nil, t.failed(usagef("there are no continuations"))
 		}
 		tasks = append(tasks, t)
 	}
@@ -127,6 +132,14 @@ func (a *app) scoreTasks(ctx context.Context, path string) ([]scoreTask, error) 
 		return nil, usagef("%s has no lines", name)
 	}
 	return tasks, nil
+}
+
+// failed says which of several tasks an error is about.
+func (t *scoreTask) failed(err error) error {
+	if t.where == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", t.where, err)
 }
 
 func (t *scoreTask) run(ctx context.Context, e *stages.Engine) ([]*score.Continuation, error) {
@@ -142,9 +155,6 @@ func (t *scoreTask) run(ctx context.Context, e *stages.Engine) ([]*score.Continu
 	prompt := encode(t.Prompt)
 	var list []*score.Continuation
 	for _, text := range t.Continuations {
-		if text == "" {
-			return nil, usagef("a continuation is empty: there is nothing to score")
-		}
 		whole := encode(t.Prompt + text)
 		c, err := score.Score(ctx, e, whole, score.Split(prompt, whole), text)
 		if err != nil {

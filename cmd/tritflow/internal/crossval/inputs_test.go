@@ -26,7 +26,7 @@ func vocabulary(t testing.TB) *vocab.Vocab {
 
 func TestReadPrompts(t *testing.T) {
 	v := vocabulary(t)
-	p, err := crossval.ReadPrompts("f", "one\r\n\n  \na\\nb \\\\n\n{\"tokens\": [3, 4]}\n{\"prompt\": \"x y\"}", v)
+	p, err := crossval.ReadPrompts("f", "\ufeffone\r\n\n  \na\\nb \\\\n\n{\"tokens\": [3, 4]}\n{\"prompt\": \"x y\"}", v)
 	if err != nil || len(p) != 4 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -46,7 +46,8 @@ func TestReadPrompts(t *testing.T) {
 		"{\"tokens\": [1}":            "f, line 1: invalid character",
 		"{\"tokens\": [99999999999]}": "f, line 1:",
 		"{\"token\": [1]}":            "unknown field",
-		"{\"tokens\": \"a\"}":         "f, line 1:",
+		"{\"tokens\": \"a\"}":         "f, line 1: tokens cannot be a JSON string",
+		"{\"tokens\": [1]} [2]":       "f, line 1: there is more behind its end",
 	} {
 		if _, err := crossval.ReadPrompts("f", text, v); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %q", text, err, says)
@@ -166,12 +167,12 @@ func TestToleranceFiles(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for content, says := range map[string]string{
-		"":                 "EOF",
+		"":                 "it is empty",
 		"{":                "unexpected EOF",
 		`{"maen": 1}`:      `unknown field "maen"`,
 		`{"mean": "much"}`: "mean",
 		`[]`:               "array",
-		`{"mean": 1} {}`:   "more than one object",
+		`{"mean": 1} {}`:   "more behind its end",
 		`{"mean": -1}`:     "mean is -1",
 	} {
 		put(t, path, content)

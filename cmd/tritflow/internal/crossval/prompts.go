@@ -1,12 +1,11 @@
 package crossval
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"strings"
 
+	"tritflow/cmd/tritflow/internal/strictjson"
 	"tritflow/gguf/vocab"
 )
 
@@ -26,6 +25,7 @@ var Prompts string
 // lines are left out. Texts become tokens as `run` makes them.
 func ReadPrompts(name, text string, v *vocab.Vocab) ([]Prompt, error) {
 	var all []Prompt
+	text = strings.TrimPrefix(text, "\ufeff") // the mark that some editors begin a file with
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if strings.TrimSpace(line) == "" {
@@ -34,9 +34,7 @@ func ReadPrompts(name, text string, v *vocab.Vocab) ([]Prompt, error) {
 		p := Prompt{Text: strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(line)}
 		if line[0] == '{' {
 			p = Prompt{}
-			d := json.NewDecoder(bytes.NewReader([]byte(line)))
-			d.DisallowUnknownFields()
-			if err := d.Decode(&p); err != nil {
+			if err := strictjson.Decode([]byte(line), &p); err != nil {
 				return nil, fmt.Errorf("crossval: %s, line %d: %w", name, i+1, err)
 			}
 		}

@@ -1,15 +1,15 @@
 package targets
 
 import (
-	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"os"
 	"slices"
 	"strings"
+
+	"tritflow/cmd/tritflow/internal/strictjson"
 )
 
 // Set is a file of targets.
@@ -73,9 +73,7 @@ func Read(name string) (*Set, error) {
 		return nil, &FileError{name, fmt.Sprintf("%v; name a JSON file or one of %s", err, strings.Join(Shipped, ", "))}
 	}
 	var s Set
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := strictjson.Decode(text, &s); err != nil {
 		return nil, &FileError{name, err.Error()}
 	}
 	if len(s.Targets) == 0 {

@@ -62,6 +62,7 @@ func TestRefused(t *testing.T) {
 	for text, reason := range map[string]string{
 		`{`:                            "EOF",
 		`{"targets":[]}`:               "no targets",
+		`{"targets":[]} {}`:            "more behind its end",
 		`{"speed":5}`:                  "speed",
 		`{"targets":[{"metric":"x"}]}`: `"x" is not measured`,
 		`{"targets":[{"metric":"cpu.batch_x_tok_s","min":1}]}`:      "not measured",

@@ -5,12 +5,11 @@
 package tolerance
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
+
+	"tritflow/cmd/tritflow/internal/strictjson"
 )
 
 // Named gives the limits "default" ("" is the same), "strict", or those of a JSON
@@ -37,13 +36,8 @@ func Named[T any](name string, standard, strict T, parse func(data []byte, into 
 // refused, because a misspelt limit is no limit, and so are negative numbers,
 // which would be none.
 func Decode(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if err := strictjson.Decode(data, v); err != nil {
 		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("it has more than one object")
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
