@@ -204,7 +204,7 @@ func (a *app) runBatch(ctx context.Context, f *batchFlags, job *batch.Job, src i
 		return nil, err
 	}
 	defer func() { err = firstError(err, stop()) }()
-	meter := newBatchMeter(a, e, a.terminal && !f.live.on)
+	meter := newBatchMeter(a, e, a.bars() && !f.live.on)
 	hide := f.live.start(ctx, a, e)
 	interrupt := func() { _ = src.Close() }
 	if format == input.Parquet {
