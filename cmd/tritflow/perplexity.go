@@ -90,8 +90,12 @@ func (a *app) perplexity(ctx context.Context, f *perplexityFlags) (err error) {
 	if f.json {
 		return a.out.json(out, true)
 	}
-	return a.out.print(fmt.Sprintf("perplexity %.4f  (%.5f ± %.5f nats a token, %d tokens of %s in %d windows of at most %d, %.1f %% were the likeliest, %.0f tok/s)\n",
-		r.Perplexity, r.NLL, r.Error, r.Tokens, name, r.Windows, r.Window, 100*r.Equal, r.TokS))
+	value := fmt.Sprintf("%.4f", r.Perplexity)
+	if r.Perplexity >= 1e9 {
+		value = fmt.Sprintf("%.4g", r.Perplexity)
+	}
+	return a.out.print(fmt.Sprintf("perplexity %s  (%.5f ± %.5f nats a token, %d tokens of %s in %d windows of at most %d, %.1f %% were the likeliest, %.0f tok/s)\n",
+		value, r.NLL, r.Error, r.Tokens, name, r.Windows, r.Window, 100*r.Equal, r.TokS))
 }
 
 // begin is the token that stands before a text, if the file wants one.

@@ -114,7 +114,7 @@ func Perplexity(ctx context.Context, src Source, tokens []int32, opt Options) (*
 	}
 	n := float64(r.Tokens)
 	r.NLL = -r.LogProb / n
-	r.Perplexity = math.Exp(r.NLL)
+	r.Perplexity = min(math.Exp(r.NLL), math.MaxFloat64) // JSON has no infinity
 	r.Error = math.Sqrt(max(squares/n-r.NLL*r.NLL, 0) / max(n-1, 1))
 	r.Equal = float64(equal) / n
 	r.TokS = float64(seen) / time.Since(began).Seconds()

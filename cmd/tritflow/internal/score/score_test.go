@@ -2,6 +2,7 @@ package score_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"math"
@@ -77,6 +78,30 @@ func TestWindows(t *testing.T) {
 				t.Errorf("log-probability %v, want %v; %v", r.LogProb, c.want, src.seen)
 			}
 		})
+	}
+}
+
+// sure is a model that never has a doubt and is always wrong.
+type sure struct{}
+
+func (sure) Logits(_ context.Context, ids []int32, _ bool) iter.Seq2[[]float32, error] {
+	return func(yield func([]float32, error) bool) {
+		for range ids {
+			if !yield([]float32{1e30, 0, 0}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestPerplexityBeyondNumbers: what exp cannot say is the largest number, which JSON can.
+func TestPerplexityBeyondNumbers(t *testing.T) {
+	r, err := score.Perplexity(t.Context(), sure{}, []int32{1, 2, 1}, score.Options{Window: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := json.Marshal(r); err != nil || r.Perplexity != math.MaxFloat64 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
