@@ -19,7 +19,7 @@ func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, cle
 	case f.reference == "":
 		return nil, nil, usagef("--reference is missing: name a dump, llama.cpp, tritflow or the address of a server")
 	case f.reference != "llama.cpp" && f.reference != "tritflow" && !remote.IsAddress(f.reference):
-		if d, err = crossval.OpenDump(f.reference, filepath.Base(f.path), false); err != nil {
+		if d, err = crossval.OpenDump(f.reference, f.path, false); err != nil {
 			return nil, nil, &usageError{err}
 		}
 		return d, func() error { return nil }, nil
@@ -66,7 +66,7 @@ func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []
 	if err != nil {
 		return nil, err
 	}
-	return crossval.OpenDump(dir, filepath.Base(f.path), false)
+	return crossval.OpenDump(dir, f.path, false)
 }
 
 // cases reads the prompts, and the vocabulary that makes tokens of them.

@@ -70,7 +70,7 @@ func (e *DumpError) Error() string {
 func (e *DumpError) Unwrap() error { return e.Err }
 
 // OpenDump reads an index, or that of a folder, and picks the items of one
-// model, by its file name without folder. When the index has items of a single
+// model, by the name of its file, "" = the one inside the program. When the index has items of a single
 // model, they are taken whatever its name is. Items of mode "step" are left out
 // unless steps is set: they repeat the others, with other rounding in some engines.
 func OpenDump(path, model string, steps bool) (*Dump, error) {
@@ -87,6 +87,11 @@ func OpenDump(path, model string, steps bool) (*Dump, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fail("cannot be read", err)
+	}
+	wanted := "the model inside the program"
+	if model != "" {
+		model = filepath.Base(model)
+		wanted = "model " + model
 	}
 	var raw struct {
 		Dump
@@ -111,7 +116,7 @@ func OpenDump(path, model string, steps bool) (*Dump, error) {
 	}
 	d.Items = pick(d.Items, model, steps)
 	if len(d.Items) == 0 {
-		return fail(fmt.Sprintf("has nothing of model %s", model), nil)
+		return fail("has nothing of "+wanted, nil)
 	}
 	for _, it := range d.Items {
 		if err := d.check(it); err != nil {

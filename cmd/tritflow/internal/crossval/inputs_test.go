@@ -97,6 +97,14 @@ func TestDamagedDumps(t *testing.T) {
 	if _, err := crossval.OpenDump(filepath.Join(t.TempDir(), "nowhere"), "m", false); !errors.As(err, &bad) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+	of := filepath.Join(t.TempDir(), "of.json")
+	put(t, of, `{"items": [{"file": "a", "model": "a.gguf", "tokens": [1], "shape": [1, 2]}, {"file": "b", "model": "b.gguf", "tokens": [1], "shape": [1, 2]}]}`)
+	if _, err := crossval.OpenDump(of, "", false); err == nil || !strings.Contains(err.Error(), "nothing of the model inside the program") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := crossval.OpenDump(of, "some/folder/c.gguf", false); err == nil || !strings.Contains(err.Error(), "nothing of model c.gguf") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestDamagedWhileComparing: what turns out only beside the model.

@@ -3,7 +3,6 @@ package suites
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"tritflow/cmd/tritflow/internal/crossval"
@@ -16,7 +15,7 @@ func (m *model) dumps(ctx context.Context) (checks []Check, err error) {
 		return []Check{skipped("dump of another engine", "there is none: --reference DUMP names one (docs/proof.md)")}, nil
 	}
 	for _, path := range m.Dumps {
-		d, err := crossval.OpenDump(path, filepath.Base(m.Path), false)
+		d, err := crossval.OpenDump(path, m.Path, false)
 		if err != nil {
 			return checks, err
 		}
