@@ -10,6 +10,7 @@ import (
 	"tritflow/gguf"
 	"tritflow/graph"
 	"tritflow/quantkern"
+	"tritflow/stages"
 )
 
 // Options of a walk.
@@ -29,6 +30,9 @@ func Run(ctx context.Context, opt Options) (*Report, error) {
 	m, err := graph.Bind(opt.File)
 	if err != nil {
 		return nil, err
+	}
+	if m.Head.Pooling != graph.PoolNone {
+		return nil, &stages.KindError{Asked: "be walked to its logits", Makes: "embeddings"}
 	}
 	r := &Report{
 		Model: opt.File.Name(), Tokens: len(opt.Tokens), KV: opt.KV, Devices: opt.Devices,
