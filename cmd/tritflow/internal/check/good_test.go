@@ -31,6 +31,19 @@ func clean(t *testing.T, path string) {
 	}
 }
 
+// TestEmbeddingsPredictNothing: a network without a head is not tried on text.
+func TestEmbeddingsPredictNothing(t *testing.T) {
+	for _, name := range []string{"tiny-gemma3-embedding", "tiny-qwen3-embedding", "tiny-qwen3-mean"} {
+		r, err := Path(t.Context(), filepath.Join("../../../../graph/testdata", name+".gguf"), gguf.Options{}, Options{Trials: TrialsAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.OK || !r.Healthy || r.Trial != nil {
+			t.Errorf("%s: %s", name, tell(r))
+		}
+	}
+}
+
 // TestNoFalseAlarmOnSynthetic: random weights of every type and architecture
 // prove nothing, and nothing must be read into them.
 func TestNoFalseAlarmOnSynthetic(t *testing.T) {

@@ -183,8 +183,8 @@ func (r *Report) trials(ctx context.Context, f *gguf.File, opt Options) error {
 		return m
 	}
 	m := fresh()
-	if m == nil {
-		return nil
+	if m == nil || m.Head.Pooling != graph.PoolNone {
+		return nil // what makes embeddings predicts no tokens
 	}
 	seqs := probeTokens(v, m.Context)
 	if len(seqs) == 0 {
