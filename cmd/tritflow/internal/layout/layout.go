@@ -95,10 +95,15 @@ func Detect(ctx context.Context, path string, opt Options) (*Verdict, error) {
 	v := &Verdict{weights: structure(path)}
 	for i, l := range Layouts {
 		s := Score{Layout: l, Structure: v.weights.Score[i2slayout.Layouts[i]]}
-		if err := bound(path, l, func(*graph.Model) {}); err != nil {
+		positions := mostPositions
+		if err := bound(path, l, func(m *graph.Model) {
+			if m.Context > 0 {
+				positions = min(positions, m.Context)
+			}
+		}); err != nil {
 			s.Problem = err.Error()
 		} else if !opt.Fast {
-			if err := v.pass(ctx, path, opt, &s); err != nil {
+			if err := v.pass(ctx, path, opt, positions, &s); err != nil {
 				s.PassError = err.Error()
 			}
 		}
@@ -145,10 +150,13 @@ func bound(path, layout string, use func(*graph.Model)) error {
 // is enough in a trained model.
 const mostBlocks = 8
 
+// mostPositions and mostTokens bound the forward pass.
+const mostPositions, mostTokens = 512, 128
+
 // pass measures how well the network predicts the text.
-func (v *Verdict) pass(ctx context.Context, path string, opt Options, s *Score) (err error) {
+func (v *Verdict) pass(ctx context.Context, path string, opt Options, positions int, s *Score) (err error) {
 	e, err := stages.Open(ctx, path, stages.Options{
-		Devices: "cpu", Ctx: 512, MaxSeqs: 1, Screen: "off", Pre: opt.Pre, Gguf: gguf.Options{I2SLayout: s.Layout},
+		Devices: "cpu", Ctx: positions, MaxSeqs: 1, Screen: "off", Pre: opt.Pre, Gguf: gguf.Options{I2SLayout: s.Layout},
 	})
 	if err != nil {
 		return err
@@ -159,7 +167,7 @@ func (v *Verdict) pass(ctx context.Context, path string, opt Options, s *Score) 
 		}
 	}()
 	ids := e.Vocab().Encode(text, vocab.EncodeOptions{AddSpecial: true})
-	ids = ids[:min(len(ids), 128, e.Ctx())]
+	ids = ids[:min(len(ids), mostTokens, e.Ctx())]
 	v.Chance = math.Log(float64(e.Vocab().Size()))
 	at := 0
 	for logits, err := range e.Logits(ctx, ids, false) {
