@@ -3,6 +3,8 @@ package stability
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"tritflow/cmd/tritflow/internal/tolerance"
 )
@@ -72,6 +74,9 @@ func (t *Tolerance) parse(data []byte) error {
 	}
 	t.Stages = map[string]Limits{}
 	for stage, limits := range raw.Stages {
+		if !isStage(stage) {
+			return fmt.Errorf("%q is no stage: write embed, block N or head", stage) // whose limits would hold nowhere
+		}
 		l := t.Default
 		if err := tolerance.Decode(limits, &l); err != nil {
 			return fmt.Errorf("%s: %w", stage, err)
@@ -79,6 +84,16 @@ func (t *Tolerance) parse(data []byte) error {
 		t.Stages[stage] = l
 	}
 	return nil
+}
+
+// isStage tells names that stages of some network have.
+func isStage(name string) bool {
+	number, block := strings.CutPrefix(name, "block ")
+	if !block {
+		return name == "embed" || name == "head"
+	}
+	n, err := strconv.Atoi(number)
+	return err == nil && n >= 0 && name == stage(n, n+1)
 }
 
 // of gives the limits of a stage.

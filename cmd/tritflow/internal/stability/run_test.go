@@ -136,7 +136,8 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{`{"defaults": {}}`, `{"default": {"corelation": 1}}`, `{"stages": {"head": {"x": 1}}}`, `[`} {
+	for _, text := range []string{`{"defaults": {}}`, `{"default": {"corelation": 1}}`, `{"stages": {"head": {"x": 1}}}`, `[`,
+		`{"stages": {"blk 0": {}}}`, `{"stages": {"block0": {}}}`, `{"stages": {"block 01": {}}}`, `{"stages": {"block -1": {}}}`} {
 		path := filepath.Join(t.TempDir(), "bad.json")
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
