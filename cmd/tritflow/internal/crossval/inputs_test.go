@@ -107,6 +107,28 @@ func TestDamagedDumps(t *testing.T) {
 	}
 }
 
+// TestFullContext: answers that fill the context are compared as far as there are positions.
+func TestFullContext(t *testing.T) {
+	e, err := stages.Open(t.Context(), "", stages.Options{Devices: "cpu", Ctx: 24})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	dir := t.TempDir()
+	s := crossval.Source{Engine: e, Name: "itself", KV: "f16"}
+	if err := s.Write(t.Context(), dir, prompts(t, e)[:1], 1000); err != nil {
+		t.Fatal(err)
+	}
+	d, err := crossval.OpenDump(dir, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := crossval.Run(t.Context(), d, crossval.Options{Engine: e, KV: "f16", Tolerance: crossval.Strict()})
+	if err != nil || !r.Pass || r.Logits.Rows != 24 || r.Tokens.Equal != r.Tokens.Tokens {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestDamagedWhileComparing: what turns out only beside the model.
 func TestDamagedWhileComparing(t *testing.T) {
 	e := builtinEngine(t)

@@ -19,6 +19,7 @@ type Engine interface {
 	Logits(ctx context.Context, tokens []int32, step bool) iter.Seq2[[]float32, error]
 	Submit(ctx context.Context, r stages.Request) (*stages.Stream, error)
 	Model() *graph.Model
+	Ctx() int
 }
 
 // Options of Run.

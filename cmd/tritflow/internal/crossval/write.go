@@ -70,6 +70,8 @@ func (s *Source) item(ctx context.Context, dir, stem string, p Prompt, n int) (*
 		if s := stream.Result().Decode.Seconds(); s > 0 && n > 1 {
 			it.DecodeTS = float64(len(it.Tokens)-it.Given-1) / s
 		}
+		// The last token of a full context has no position of its own.
+		it.Tokens = it.Tokens[:min(len(it.Tokens), s.Engine.Ctx())]
 	}
 	began, vocab := time.Now(), 0
 	err := create(filepath.Join(dir, it.File), func(w *bufio.Writer) error {
