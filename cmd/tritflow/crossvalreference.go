@@ -41,8 +41,11 @@ func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, cle
 // folder is where the reference's dump goes: kept, or removed by clean.
 func (f *crossvalFlags) folder() (dir string, clean func() error, err error) {
 	if f.keep != "" {
+		if _, err := os.Stat(filepath.Join(f.keep, crossval.IndexName)); err == nil {
+			return "", nil, usagef("--keep %s: there is a dump already: compare with it (--reference %s), or name another folder", f.keep, f.keep)
+		}
 		if err := os.MkdirAll(f.keep, 0o777); err != nil {
-			return "", nil, &usageError{err}
+			return "", nil, usagef("--keep: %w; name a folder that can be made", err)
 		}
 		return f.keep, func() error { return nil }, nil
 	}

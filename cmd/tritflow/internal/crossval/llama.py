@@ -66,7 +66,7 @@ class Tensors:
         return True
 
     def write(self, folder):
-        os.mkdir(folder)
+        os.makedirs(folder, exist_ok=True)
         index = []
         for i, (name, data) in enumerate(self.seen):
             with open(os.path.join(folder, f"{i}.f32"), "wb") as f:

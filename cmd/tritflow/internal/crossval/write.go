@@ -93,7 +93,7 @@ func (s *Source) item(ctx context.Context, dir, stem string, p Prompt, n int) (*
 
 // tensors writes what a walk sees.
 func (s *Source) tensors(ctx context.Context, dir string, ids []int32) error {
-	if err := os.Mkdir(dir, 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil { // an interrupted run may have made it
 		return err
 	}
 	var index []*tensor
