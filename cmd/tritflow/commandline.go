@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ func arguments(least, most int) cobra.PositionalArgs {
 			return usagef("%s needs %d of what is not a flag and got %d; write: %s", cmd.Name(), least, len(args), cmd.UseLine())
 		case len(args) > most:
 			return usagef("%s has no place for %q; write: %s", cmd.Name(), args[most], cmd.UseLine())
+		case slices.Contains(args, ""):
+			return usagef("%s was given a name that is empty; write: %s", cmd.Name(), cmd.UseLine())
 		}
 		return nil
 	}

@@ -5,8 +5,27 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/spf13/pflag"
+
 	"tritflow/gguf/atomicfile"
 )
+
+// filesAndFolders are the flags that name one.
+var filesAndFolders = []string{
+	"model", "file", "input", "output", "summary", "receipt", "trace", "stats-file", "svg", "write", "repair", "keep", "html",
+	"reference", "ref-model", "platform", "baseline", "tolerance", "targets", "validate-targets",
+}
+
+// namesNothing refuses a file without a name: a variable of the shell that is not set
+// must not pass for a flag that was left out.
+func namesNothing(fs *pflag.FlagSet) (err error) {
+	fs.Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" && slices.Contains(filesAndFolders, f.Name) && err == nil {
+			err = usagef("%s is empty: name a file, or leave it out", flagName(f))
+		}
+	})
+	return err
+}
 
 // place is a file and what names it on the command line.
 type place struct{ name, path string }

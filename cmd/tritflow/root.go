@@ -33,8 +33,8 @@ func newRoot(a *app, args []string) *cobra.Command {
 		Args:                       noCommand,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return a.logging.configure(a)
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return firstError(a.logging.configure(a), namesNothing(cmd.Flags()))
 		},
 	}
 	root.SetIn(a.in)
