@@ -59,12 +59,12 @@ func (f *crossvalFlags) machines(ctx context.Context, a *app, tol crossval.Toler
 	if first {
 		prompts, _, err = f.cases(ctx, a)
 	} else {
-		prompts = was.Prompts()
+		prompts, f.n = was.Prompts(), was.Length()
 	}
 	if err != nil {
 		return err
 	}
-	now, err := f.baseline(ctx, a, prompts)
+	now, err := f.baseline(ctx, a, prompts, was)
 	if err != nil {
 		return err
 	}
@@ -86,14 +86,19 @@ func (f *crossvalFlags) machines(ctx context.Context, a *app, tol crossval.Toler
 	return err
 }
 
-// baseline computes what this machine gives.
-func (f *crossvalFlags) baseline(ctx context.Context, a *app, prompts []crossval.Prompt) (b *crossval.Baseline, err error) {
+// baseline computes what this machine gives, to be compared with another one unless that is nil.
+func (f *crossvalFlags) baseline(ctx context.Context, a *app, prompts []crossval.Prompt, with *crossval.Baseline) (b *crossval.Baseline, err error) {
 	if err := f.settle(ctx, a); err != nil {
 		return nil, err
 	}
 	model, err := f.fingerprint(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if with != nil {
+		if err := with.Fits(model.Digest, f.kv); err != nil {
+			return nil, err
+		}
 	}
 	e, err := f.start(ctx, a)
 	if err != nil {

@@ -103,6 +103,30 @@ func (b *Baseline) Prompts() []Prompt {
 	return all
 }
 
+// Length is how many greedy tokens were asked for after each prompt.
+func (b *Baseline) Length() int {
+	n := 0
+	for _, c := range b.Cases {
+		n = max(n, len(c.Answer))
+	}
+	return n
+}
+
+// Fits refuses a baseline that says nothing about a model, or a type of keys and values.
+func (b *Baseline) Fits(model, kv string) error {
+	switch {
+	case b.Model != model:
+		return otherBaseline("model", b.Model, model)
+	case b.KV != kv:
+		return otherBaseline("type of keys and values", b.KV, kv)
+	}
+	return nil
+}
+
+func otherBaseline(what, its, this string) error {
+	return &DumpError{"baseline", fmt.Sprintf("is of another %s: %s, this one is %s", what, its, this), nil}
+}
+
 // PlatformReport compares two machines; as JSON the object that `tritflow
 // crossval --platform FILE --json` prints.
 type PlatformReport struct {
@@ -119,23 +143,18 @@ type PlatformReport struct {
 // ComparePlatforms compares with a baseline. CPUs must have the same bits,
 // other devices largest logits within the tolerance.
 func ComparePlatforms(was, now *Baseline, tol Tolerance) (*PlatformReport, error) {
-	fail := func(what, a, b string) (*PlatformReport, error) {
-		return nil, &DumpError{"baseline", fmt.Sprintf("is of another %s: %s, this one is %s", what, a, b), nil}
+	if err := was.Fits(now.Model, now.KV); err != nil {
+		return nil, err
 	}
-	switch {
-	case was.Model != now.Model:
-		return fail("model", was.Model, now.Model)
-	case was.KV != now.KV:
-		return fail("type of keys and values", was.KV, now.KV)
-	case len(was.Cases) != len(now.Cases):
-		return fail("number of prompts", fmt.Sprint(len(was.Cases)), fmt.Sprint(len(now.Cases)))
+	if len(was.Cases) != len(now.Cases) {
+		return nil, otherBaseline("number of prompts", fmt.Sprint(len(was.Cases)), fmt.Sprint(len(now.Cases)))
 	}
 	r := &PlatformReport{Baseline: was, Now: now, Problems: []*DivergenceError{}, MustMatch: onlyCPU(was) && onlyCPU(now)}
 	var v compare.Values
 	for i, a := range was.Cases {
 		b := now.Cases[i]
 		if !slices.Equal(a.Tokens, b.Tokens) {
-			return fail("prompt", fmt.Sprint(a.Tokens), fmt.Sprint(b.Tokens))
+			return nil, otherBaseline("prompt", fmt.Sprint(a.Tokens), fmt.Sprint(b.Tokens))
 		}
 		if a.SHA256 == b.SHA256 {
 			r.Bits++
