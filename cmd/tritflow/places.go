@@ -46,7 +46,7 @@ func apart(read, written []place) error {
 // onePlace tells whether two paths lead to one file, also where it is yet to be
 // made. Pipes and devices take whatever comes.
 func onePlace(a, b string) bool {
-	if a == "" || b == "" {
+	if a == "" || b == "" || b == "-" { // which is standard input
 		return false
 	}
 	if info, err := os.Stat(a); err == nil && !info.Mode().IsRegular() {
