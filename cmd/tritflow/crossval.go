@@ -111,6 +111,7 @@ func (a *app) crossvalCommand() *cobra.Command {
 	fs.DurationVar(&f.timeout, "ref-timeout", 10*time.Minute, "a server as the reference: how long one answer may take")
 	fs.IntVar(&f.deterministic, "deterministic", 0, "compare so many runs of every prompt with each other instead, by SHA-256")
 	fs.StringVar(&f.platform, "platform", "", "compare with this baseline of another machine instead, or write it where it is not there")
+	f.refuseIdle(cmd)
 	return cmd
 }
 

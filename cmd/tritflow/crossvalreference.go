@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
 
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/crossval/remote"
@@ -12,13 +15,55 @@ import (
 	"tritflow/quantkern"
 )
 
+// The kinds of references.
+const (
+	byDump     = "a dump"
+	byLlama    = "llama.cpp"
+	byTritflow = "tritflow"
+	byServer   = "a server"
+)
+
+// kind is what the reference is.
+func (f *crossvalFlags) kind() string {
+	switch {
+	case f.reference == byLlama || f.reference == byTritflow:
+		return f.reference
+	case remote.IsAddress(f.reference):
+		return byServer
+	}
+	return byDump
+}
+
+// refuseIdle refuses flags that a reference has no use for: who gave them believes
+// that something else is compared. It comes after cmd.Args is set.
+func (f *crossvalFlags) refuseIdle(cmd *cobra.Command) {
+	before := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		for _, x := range []struct {
+			flags, kinds []string
+		}{
+			{[]string{"file", "max-tokens", "keep"}, []string{byLlama, byTritflow, byServer}},
+			{[]string{"python", "threads"}, []string{byLlama}},
+			{[]string{"ref-model", "ref-devices", "ref-kv", "ref-isa"}, []string{byTritflow}},
+			{[]string{"ref-api", "ref-name", "ref-top", "ref-timeout"}, []string{byServer}},
+		} {
+			for _, name := range x.flags {
+				if f.reference != "" && cmd.Flags().Changed(name) && !slices.Contains(x.kinds, f.kind()) {
+					return usagef("--%s says nothing where the reference is %s: leave it out", name, f.kind())
+				}
+			}
+		}
+		return before(cmd, args)
+	}
+}
+
 // dump opens the reference's dump, or lets the reference make one. The engine is
 // not loaded yet: kernels may be switched, and memory is the reference's.
 func (f *crossvalFlags) dump(ctx context.Context, a *app) (d *crossval.Dump, clean func() error, err error) {
 	switch {
 	case f.reference == "":
 		return nil, nil, usagef("--reference is missing: name a dump, llama.cpp, tritflow or the address of a server")
-	case f.reference != "llama.cpp" && f.reference != "tritflow" && !remote.IsAddress(f.reference):
+	case f.kind() == byDump:
 		if d, err = crossval.OpenDump(f.reference, f.path, false); err != nil {
 			return nil, nil, &usageError{err}
 		}
@@ -58,10 +103,10 @@ func (f *crossvalFlags) folder() (dir string, clean func() error, err error) {
 // make lets the reference make a dump.
 func (f *crossvalFlags) make(ctx context.Context, a *app, dir string, prompts []crossval.Prompt, v *vocab.Vocab) (*crossval.Dump, error) {
 	var err error
-	switch f.reference {
-	case "tritflow":
+	switch f.kind() {
+	case byTritflow:
 		err = f.other(ctx, a, dir, prompts)
-	case "llama.cpp":
+	case byLlama:
 		err = f.llama(ctx, dir, prompts)
 	default:
 		err = f.server(ctx, a, dir, prompts, v)
