@@ -163,6 +163,25 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// TestSettleSeesHelp: who has a piece of another worker to do again is at it, from the moment that it has it.
+func TestSettleSeesHelp(t *testing.T) {
+	needsAgain(t)
+	team := newTeam("cpu:0", 2)
+	defer team.Close()
+	eventually(t, "both sleep", func() bool { return team.workers[0].asleep.Load() && team.workers[1].asleep.Load() })
+	late, m := &team.workers[0], &team.workers[1]
+	m.again = true
+	late.holds.set(m.number, 3)
+	if e := team.watch(m, spinTime); e != helpAgain || m.late != late || pieceOf(m.word) != 3 {
+		t.Fatalf("event %d, piece %d", e, pieceOf(m.word))
+	}
+	if !m.busy.Load() {
+		t.Error("the piece could be committed, and settle return, before it is begun")
+	}
+	late.holds.commit(m.number, 3)
+	m.busy.Store(false)
+}
+
 // TestLateClose: Close waits for a worker that is late.
 func TestLateClose(t *testing.T) {
 	needsAgain(t)

@@ -125,8 +125,7 @@ func (t *team) watch(m *member, limit time.Duration) event {
 			switch {
 			case word != open:
 				open, since = word, now
-			case word != 0 && now-since > patience && other.holds.again(word):
-				m.late, m.word = other, word
+			case word != 0 && now-since > patience && m.takeAgain(other, word):
 				return helpAgain
 			}
 		}
@@ -134,6 +133,18 @@ func (t *team) watch(m *member, limit time.Duration) event {
 			return nothing
 		}
 	}
+}
+
+// takeAgain lets m do the piece of a word again, unless another worker does. m is busy before it has
+// the piece, so that settle cannot miss it when the piece is committed meanwhile.
+func (m *member) takeAgain(other *member, word uint64) bool {
+	m.busy.Store(true)
+	if !other.holds.again(word) {
+		m.busy.Store(false)
+		return false
+	}
+	m.late, m.word = other, word
+	return true
 }
 
 // open finds a piece of the job that m knows which waits for one other worker alone; 0: there is none.

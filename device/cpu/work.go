@@ -155,9 +155,8 @@ func (t *team) join(m *member) {
 	m.busy.Store(false)
 }
 
-// helpAgain does a piece of another worker again.
+// helpAgain does a piece of another worker again, for which the worker is busy.
 func (t *team) helpAgain(m *member) {
-	m.busy.Store(true)
 	t.guarded(m, m.bodies.again)
 	m.busy.Store(false)
 }
