@@ -183,6 +183,7 @@ func (d *cpuDevice) unload(p closer) error {
 	if _, ok := d.parts[p]; ok {
 		delete(d.parts, p)
 		d.team.settle() // a worker that is late may still read the weights
+		d.work.forget()
 		p.free()
 	}
 	return nil

@@ -132,6 +132,7 @@ func (s *screening) free() {
 		s.joined.Wait()
 	}
 	s.ready.Store(nil)
+	s.matrix = nil // the device keeps the state of the head loaded last
 	s.account(0, 0)
 	s.finish("off", "closed")
 }

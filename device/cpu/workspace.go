@@ -143,6 +143,15 @@ func (w *workspace) settle() {
 	w.scratch = bytes
 }
 
+// forget drops what workers took of operands, which would hold the memory of a part that is
+// closed. No worker is at a piece.
+func (w *workspace) forget() {
+	for i := range w.workers {
+		me := &w.workers[i]
+		me.own.product, me.own.shared, me.screen.own = product{}, nil, screenOperands{}
+	}
+}
+
 // free drops all buffers.
 func (w *workspace) free() {
 	w.angles.free()
