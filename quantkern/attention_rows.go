@@ -29,7 +29,22 @@ const leastShared = 16
 
 // sharesRows tells whether the kernels of attendShared fit.
 func (k *KVPages) sharesRows() bool {
-	return active.scoresF32 != nil && active.weightedF32h8 != nil && whole(k.keyDim) && k.valueDim%(2*Lanes) == 0 && k.pageSize%4 == 0
+	return sharesHeads(k.keyDim, k.valueDim) && k.pageSize%4 == 0
+}
+
+func sharesHeads(keyDim, valueDim int) bool {
+	return active.scoresF32 != nil && active.weightedF32h8 != nil && whole(keyDim) && valueDim%(2*Lanes) == 0
+}
+
+// AttendBytes is at most what AttendRows takes of a Scratch for n rows of so many heads that see so many positions,
+// beyond keys and values of a page.
+func AttendBytes(n, heads, keyDim, valueDim, positions int) int {
+	together := 1
+	if sharesHeads(keyDim, valueDim) {
+		together = max(1, n-n%rowsTogether(heads))
+	}
+	padded := (positions + Lanes - 1) / Lanes * Lanes
+	return together * heads * (4*(padded+keyDim+valueDim) + 2*keyDim)
 }
 
 // rowsTogether is the smallest number of rows with a multiple of eight queries.

@@ -39,7 +39,8 @@ func (d *cpuDevice) Estimate(p device.Part, s device.Sizes) (device.Footprint, e
 			own = max(own, qkv, b.Hidden, 2*b.FFN)
 			widest = max(widest, b.FFN, b.Hidden)
 			group := b.Heads / max(b.KVHeads, 1)
-			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*(workerBytes+uint64(4*group*s.Positions)))
+			scratch := quantkern.AttendBytes(min(s.Rows, spanRows), group, b.KeyDim, b.ValueDim, s.Positions)
+			f.Activations = max(f.Activations, teamBytes+uint64(d.info.Workers)*uint64(workerBytes+scratch))
 		}
 		if p.Head != nil {
 			width = p.Head.Out.In
