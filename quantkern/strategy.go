@@ -63,6 +63,16 @@ func (w *Ternary) LoadedStrategy(n int) Strategy {
 	return s
 }
 
+// WordsBytes is what MulTernary takes of a worker's Scratch for n ≥ 1 activation rows where plain Go multiplies what
+// Repack makes of the matrix, or the rows of it that are no whole group of four; 0: kernels do it all.
+func (w *Ternary) WordsBytes(n int) int {
+	if w.Rows%4 == 0 && w.LoadedStrategy(n).Access != Decoded {
+		return 0
+	}
+	groups := groupsOf(w.Cols)
+	return 8*(n+1)*groupWords*groups + groupValues*groups + chunkCodes + 4*blocksOf(w)
+}
+
 // DenseStrategy is how MulDense multiplies n ≥ 1 activation rows.
 func DenseStrategy(c *Codec, data []byte, rows, cols, n int) Strategy {
 	if p := active.packed[c.Name]; n <= maxFused && p.takes(cols) && p.stream != nil {

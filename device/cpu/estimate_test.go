@@ -22,16 +22,33 @@ func TestEstimateCoversContext(t *testing.T) {
 		m.Blocks = m.Blocks[:1]
 		// One page, again and again: what stands there does not matter.
 		pages := make([]int32, positions/testKV.PageSize)
-		withinEstimate(t, tier, m, device.Sizes{Rows: rows, Outputs: 1, Positions: positions, Batches: 1},
+		withinEstimate(t, tier, "2", m, device.Sizes{Rows: rows, Outputs: 1, Positions: positions, Batches: 1},
 			devtest.Chunk{ID: 1, Pages: pages, Pos: positions - rows, Tokens: make([]int32, rows)})
 		restore()
 	}
 }
 
+// TestEstimateCoversWords: what workers take to multiply many rows in plain Go is planned, for each of them.
+func TestEstimateCoversWords(t *testing.T) {
+	const rows = 2048
+	m := devtest.OpenModel(t, devtest.Ternary)
+	m.Blocks = m.Blocks[:1]
+	pages := make([]int32, rows/testKV.PageSize)
+	for _, tier := range quantkern.Tiers() {
+		restore, err := quantkern.UseTier(tier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		withinEstimate(t, tier, "8", m, device.Sizes{Rows: rows, Outputs: 1, Positions: rows, Batches: 1},
+			devtest.Chunk{ID: 1, Pages: pages, Tokens: make([]int32, rows)})
+		restore()
+	}
+}
+
 // withinEstimate computes a chunk and compares what that took with what was estimated.
-func withinEstimate(t *testing.T, what string, m *graph.Model, s device.Sizes, c devtest.Chunk) {
+func withinEstimate(t *testing.T, what, workers string, m *graph.Model, s device.Sizes, c devtest.Chunk) {
 	t.Helper()
-	d := open(t, "2")
+	d := open(t, workers)
 	defer closeAll(t, d)
 	planned, err := d.Estimate(device.Part{Embed: &m.Embed, Blocks: m.Blocks, Head: &m.Head}, s)
 	if err != nil {
