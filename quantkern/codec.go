@@ -177,6 +177,16 @@ func checkRow(have, want, rows, r int) {
 	}
 }
 
+// checkProduct panics where rows r0..r1-1 are not all of the matrix's, or their products
+// with n rows of activations not all in dst: kernels are handed addresses and do not stop
+// at the end of a slice.
+func checkProduct(name string, dst []float32, stride, rows, r0, r1, n int) {
+	if n > 0 && r0 < r1 && (r0 < 0 || r1 > rows || stride < 0 || len(dst) < (n-1)*stride+r1) {
+		panic(fmt.Sprintf("quantkern: %s: rows %d to %d of %d times %d rows of activations into %d values, %d apart",
+			name, r0, r1, rows, n, len(dst), stride))
+	}
+}
+
 // f16At reads the half that many blocks begin or end with.
 func f16At(b []byte) float32 { return F16ToF32(binary.LittleEndian.Uint16(b)) }
 

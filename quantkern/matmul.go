@@ -21,6 +21,7 @@ func MulTernary(dst []float32, stride int, w *Ternary, r0, r1 int, a *Acts, scra
 	if a.cols != w.Cols {
 		panic(fmt.Sprintf("quantkern: MulTernary: rows of %d activations for rows of %d weights", a.cols, w.Cols))
 	}
+	checkProduct("MulTernary", dst, stride, w.Rows, r0, r1, a.rows)
 	if a.rows == 0 || r0 >= r1 {
 		return
 	}
@@ -181,6 +182,10 @@ func MulDense(dst []float32, stride int, c *Codec, data []byte, rows, cols, r0, 
 	if len(x) < n*cols {
 		panic(fmt.Sprintf("quantkern: MulDense: %d activations for %d rows of %d", len(x), n, cols))
 	}
+	if size := c.Size(rows, cols); len(data) < size {
+		panic(fmt.Sprintf("quantkern: MulDense: %d bytes of a matrix of %d", len(data), size))
+	}
+	checkProduct("MulDense", dst, stride, rows, r0, r1, n)
 	if n <= maxFused {
 		r0 = mulPacked(dst, stride, c, data, cols, r0, r1, x, n)
 	}

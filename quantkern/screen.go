@@ -181,7 +181,8 @@ func (s *Screen) Fill(c *Codec, data []byte, r0, r1 int, scratch *Scratch) error
 		clear(codes)
 		for r := g * screenRows; r < min((g+1)*screenRows, r1); r++ {
 			if c.Name == "F16" && active.fromF16 != nil && whole(s.cols) {
-				active.fromF16(&scratch.row[0], (*uint16)(unsafe.Pointer(&data[2*r*s.cols])), uintptr(s.cols/Lanes))
+				row := data[2*r*s.cols:][:2*s.cols]
+				active.fromF16(&scratch.row[0], (*uint16)(unsafe.Pointer(&row[0])), uintptr(s.cols/Lanes))
 			} else {
 				c.Decode(scratch.row, data, s.rows, s.cols, r)
 			}
