@@ -64,3 +64,23 @@ func refuses(t *testing.T, what string, n, rows int, mul func(dst []float32, str
 	wantPanic(t, what+": rows before the matrix", func() { mul(wide, rows+4, -4, rows) })
 	wantPanic(t, what+": a negative distance", func() { mul(wide, -rows, 0, rows) })
 }
+
+// TestDotRowOfAnyCodec: also of those whose rows do not lie by themselves.
+func TestDotRowOfAnyCodec(t *testing.T) {
+	const rows, cols = 64, 768
+	rng := newRand(65)
+	x := floats(rng, cols)
+	for _, name := range Names() {
+		c := mustLookup(t, name)
+		data := make([]byte, c.Size(rows, cols))
+		for i := range data {
+			data[i] = byte(rng.Uint32())
+		}
+		want := make([]float32, rows)
+		MulDense(want, rows, c, data, rows, cols, 0, rows, x, 1, new(Scratch))
+		for _, r := range []int{0, 5, rows - 1} {
+			got := DotRow(c, data, rows, cols, r, x, new(Scratch))
+			wantSame(t, fmt.Sprintf("%s, row %d", name, r), want[r:r+1], []float32{got})
+		}
+	}
+}

@@ -307,6 +307,11 @@ func mulDenseTiles(dst []float32, stride int, data []byte, rowBytes, rows, cols 
 // that MulDense gives.
 func DotRow(c *Codec, data []byte, rows, cols, r int, x []float32, scratch *Scratch) float32 {
 	checkRow(len(x), cols, rows, r)
+	if c.BlockBytes == 0 { // no row lies by itself
+		scratch.row = grow(scratch.row, cols)
+		c.Decode(scratch.row, data, rows, cols, r)
+		return Dot(scratch.row, x)
+	}
 	size := c.rowBytes(cols)
 	scratch.one = grow(scratch.one, 1)
 	MulDense(scratch.one, 1, c, data[r*size:(r+1)*size], 1, cols, 0, 1, x, 1, scratch)
