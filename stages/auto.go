@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"tritflow/device"
-	"tritflow/graph"
 )
 
 // auto tells whether the choice of devices is left to the program.
@@ -82,6 +81,5 @@ func (e *Engine) placeSomewhere(ctx context.Context, opt Options) (specs [][]spe
 
 // elsewhere tells whether other devices may do what these could not.
 func elsewhere(err error) bool {
-	var memory *graph.MemoryError
-	return device.Elsewhere(err) || errors.As(err, &memory)
+	return device.Elsewhere(err) || tooLarge(err)
 }

@@ -29,6 +29,7 @@ type acceleratorKind struct {
 	open    map[string]error // by argument
 	load    map[string]error
 	memory  uint64
+	copies  uint64 // what it says that its copies take, beside the weights
 	rows    int
 	kv      []string // nil: as the CPU
 	opened  []string
@@ -49,6 +50,10 @@ func (a *accelerator) LoadHead(ctx context.Context, h *graph.Head) (device.Head,
 		return nil, err
 	}
 	return a.Device.LoadHead(ctx, h)
+}
+
+func (a *accelerator) Estimate(device.Part, device.Sizes) (device.Footprint, error) {
+	return device.Footprint{Copies: a.kind.copies}, nil
 }
 
 func (a *accelerator) Close() error {
@@ -95,6 +100,8 @@ func TestAuto(t *testing.T) {
 			[]string{"acc:0", "acc:1"}, []string{"0", "0", "1"}, []string{"trying acc:0,acc:1 instead of acc:0", "no room for weights"}},
 		{"too small", acceleratorKind{list: []string{"acc:0"}, memory: 1000}, false,
 			[]string{"cpu:0"}, []string{"0"}, []string{"trying cpu instead of acc:0", "acc:0 cannot hold"}},
+		{"too small for its copies", acceleratorKind{list: []string{"acc:0"}, memory: 64 << 20, copies: 64 << 20}, false,
+			[]string{"cpu:0"}, []string{"0"}, []string{"trying cpu instead of acc:0", "acc:0: 78 MiB are needed"}},
 		{"another error", acceleratorKind{list: []string{"acc:0"}, load: map[string]error{"0": errFake}}, false,
 			nil, []string{"0"}, []string{errFake.Error()}},
 	} {
