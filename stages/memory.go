@@ -58,7 +58,7 @@ func (m *Memory) total() {
 // MemoryError: what was asked does not fit the memory that was allowed.
 type MemoryError struct {
 	What   string // "the host's memory", or a device
-	Needed uint64 // with the smallest KV cache that serves one sequence
+	Needed uint64 // by Memory, which has the pages of all sequences, or of one where less was allowed than there is
 	Limit  uint64
 	Memory Memory // the plan of that
 }
@@ -77,10 +77,14 @@ func (e *MemoryError) Error() string {
 		weights -= e.Memory.Shared
 		program = e.Memory.Program
 	}
+	whom := ""
+	if e.Memory.Pages < e.Memory.Wanted {
+		whom = " for one sequence alone"
+	}
 	size := func(n uint64) string { return humanize.Comma(int64(ceilDiv(int(n), 1<<20))) + " MiB" }
-	return fmt.Sprintf("stages: %s: %s are needed for one sequence alone (%s weights, %s KV cache, %s activations, %s program), %s are allowed; "+
-		"allow more (--max-memory), use fewer positions (--ctx), a smaller KV type (--kv) or more devices",
-		e.What, size(e.Needed), size(weights), size(kv), size(activations), size(program), size(e.Limit))
+	return fmt.Sprintf("stages: %s: %s are needed%s (%s weights, %s KV cache, %s activations, %s program), %s are allowed; "+
+		"allow more (--max-memory), use fewer positions (--ctx) or sequences, a smaller KV type (--kv) or more devices",
+		e.What, size(e.Needed), whom, size(weights), size(kv), size(activations), size(program), size(e.Limit))
 }
 
 const hostMemory = "the host's memory"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"tritflow/graph"
@@ -73,6 +74,26 @@ func TestMemoryPromise(t *testing.T) {
 	for _, o := range []Options{{Replicas: 2}, {Replicas: -1}, {Waves: -1}, {DeviceMemory: map[string]uint64{"gpu": 1}}} {
 		if _, err := Open(context.Background(), "", o); !errors.As(err, new(*OptionError)) {
 			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+// TestMemoryErrorTellsForHowMany: only where less was allowed than there is, the pages that do
+// not fit are those of one sequence.
+func TestMemoryErrorTellsForHowMany(t *testing.T) {
+	for _, c := range []struct {
+		memory, allowed uint64
+		alone           bool
+	}{{64 << 20, 0, false}, {1 << 30, 64 << 20, true}} {
+		withAccelerators(t, &acceleratorKind{memory: c.memory, copies: 64 << 20})
+		o := Options{Devices: "acc:0"}
+		if c.allowed > 0 {
+			o.DeviceMemory = map[string]uint64{"acc:0": c.allowed}
+		}
+		_, err := Open(t.Context(), "", o)
+		me, ok := errors.AsType[*MemoryError](err)
+		if !ok || strings.Contains(err.Error(), "one sequence alone") != c.alone || (me.Memory.Pages < me.Memory.Wanted) != c.alone {
+			t.Errorf("%d bytes, %d allowed: %v", c.memory, c.allowed, err)
 		}
 	}
 }
