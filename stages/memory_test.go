@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestMemoryPromise(t *testing.T) {
 	if !errors.As(err, &me) && !errors.As(err, &ge) {
 		t.Errorf("too little on the device: %v", err)
 	}
-	for _, o := range []Options{{Replicas: 2}, {Replicas: -1}, {Waves: -1}, {DeviceMemory: map[string]uint64{"gpu": 1}}} {
+	for _, o := range []Options{{Replicas: 2}, {Replicas: -1}, {Waves: -1}, {PromptRows: -1}, {PromptRows: math.NaN()}, {PromptRows: math.Inf(1)}, {DeviceMemory: map[string]uint64{"gpu": 1}}} {
 		if _, err := Open(context.Background(), "", o); !errors.As(err, new(*OptionError)) {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -94,6 +95,19 @@ func TestMemoryErrorTellsForHowMany(t *testing.T) {
 		me, ok := errors.AsType[*MemoryError](err)
 		if !ok || strings.Contains(err.Error(), "one sequence alone") != c.alone || (me.Memory.Pages < me.Memory.Wanted) != c.alone {
 			t.Errorf("%d bytes, %d allowed: %v", c.memory, c.allowed, err)
+		}
+	}
+}
+
+// TestMemoryOfHugeSteps: a plan is for the rows that there can be, however many a Step may
+// carry, and its sums do not overflow.
+func TestMemoryOfHugeSteps(t *testing.T) {
+	most := openBuiltin(t, Options{Devices: "cpu:1", MaxSeqs: 2, Ctx: 64, Chunk: 128, Waves: 128}).Layout()
+	for _, o := range []Options{{Chunk: math.MaxInt, Waves: math.MaxInt}, {Chunk: 1 << 40, Waves: 1 << 40}} {
+		o.Devices, o.MaxSeqs, o.Ctx = "cpu:1", 2, 64
+		l := openBuiltin(t, o).Layout()
+		if l.Chunk != most.Chunk || l.Waves != most.Waves || l.Memory.Devices[0].Activations != most.Memory.Devices[0].Activations {
+			t.Errorf("%d rows, %d waves, %+v; want %+v", l.Chunk, l.Waves, l.Memory, most.Memory)
 		}
 	}
 }

@@ -105,6 +105,9 @@ func (o Options) settle(m *graph.Model) (Options, error) {
 			return o, &OptionError{c.field, fmt.Sprintf("%d: must be 0 (the default) or greater", c.value)}
 		}
 	}
+	if !(o.PromptRows >= 0 && o.PromptRows <= math.MaxFloat64) {
+		return o, &OptionError{"PromptRows", fmt.Sprintf("%v: must be 0 (the default) or a finite number above it", o.PromptRows)}
+	}
 	if m.Context > 0 && o.Ctx > m.Context {
 		return o, &OptionError{"Ctx", fmt.Sprintf("%d positions are more than the %d that the model was trained for", o.Ctx, m.Context)}
 	}
@@ -142,9 +145,10 @@ func (o Options) most() int { return o.MaxSeqs * ceilDiv(o.Ctx, pageSize) }
 // number of rows that one of them asks for, rowBudget what measurement suggests,
 // 0 without any.
 func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
+	rows := o.MaxSeqs * o.Ctx // there are never more, and memory is planned for what can be
 	l := limits{
 		ctx: o.Ctx, pageSize: pageSize, pages: pages, maxSeqs: o.MaxSeqs, queue: o.Queue,
-		chunk: o.Chunk, waves: o.Waves, tokens: tokensBehind, share: !o.NoPrefixCache,
+		chunk: min(o.Chunk, rows), waves: min(o.Waves, rows), tokens: tokensBehind, share: !o.NoPrefixCache,
 		outputs: o.fullRows(vocab),
 	}
 	if l.waves == 0 {
@@ -153,7 +157,7 @@ func (o Options) limits(devices, pages, vocab, wish, rowBudget int) limits {
 	switch {
 	case l.chunk > 0:
 	case wish > 0:
-		l.chunk = min(wish, o.MaxSeqs*o.Ctx) // there are never more
+		l.chunk = min(wish, rows)
 	case rowBudget > 0:
 		most := defaultChunk
 		if l.waves > 1 {
