@@ -129,6 +129,9 @@ func TestValueStrings(t *testing.T) {
 			t.Errorf("%s: %s, want %s", key, v, want)
 		}
 	}
+	if v, ok := f.Metadata().Get("missing"); ok || v.Any() != nil || v.String() != "<nil>" {
+		t.Errorf("a key that is not there: %v, %s, %v", v.Any(), v, ok)
+	}
 }
 
 // Decoding an array of strings costs the slice, not its elements.

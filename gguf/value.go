@@ -48,7 +48,8 @@ func (v ValueType) String() string {
 }
 
 // Value is one metadata value: a view of the header's bytes. Arrays are
-// decoded when asked for; strings are views that stay valid after Close.
+// decoded when asked for; strings are views that stay valid after Close. The zero
+// Value is that of a key which is not there.
 type Value struct {
 	typ  ValueType
 	elem ValueType
@@ -66,9 +67,12 @@ func (v Value) ElemType() ValueType { return v.elem }
 func (v Value) Len() int { return v.n }
 
 // Any returns the value as uint8 ... float64, bool or string, an array as a
-// new slice of those.
+// new slice of those; the zero Value as nil.
 func (v Value) Any() any {
 	array := v.typ == ValueArray
+	if v.n == 0 && !array {
+		return nil
+	}
 	switch v.elem {
 	case ValueUint8:
 		return one(array, decode(v, func(b []byte) uint8 { return b[0] }))
