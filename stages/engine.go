@@ -32,6 +32,9 @@ type Engine struct {
 // at once. Both wait until every goroutine has ended and free the model; an
 // error is what a goroutine or the freeing failed with.
 func (e *Engine) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		return ErrNoContext
+	}
 	err := e.core.pipe.shutdown(ctx)
 	return errors.Join(err, e.free())
 }

@@ -13,6 +13,8 @@ var (
 	ErrShutdown = errors.New("stages: the engine is shut down")
 	// ErrBusy is matched when a request with NoWait finds the queue full.
 	ErrBusy = errors.New("stages: the queue of waiting requests is full; try again later")
+	// ErrNoContext is returned where a context is nil, before anything is begun.
+	ErrNoContext = errors.New("stages: the context is nil; context.Background() never ends")
 )
 
 // errBrokenOff is why a request ended whose consumer left the loop over its tokens.

@@ -46,6 +46,9 @@ func New(ctx context.Context, f *gguf.File, opt Options) (*Engine, error) {
 
 // load does the work of New. What it opened is in e.held, also when it fails.
 func (e *Engine) load(ctx context.Context, f *gguf.File, opt Options) error {
+	if ctx == nil {
+		return ErrNoContext
+	}
 	voc, err := vocab.Load(f.Metadata(), vocab.Options{Pre: opt.Pre})
 	if err != nil {
 		return fmt.Errorf("stages: %s: %w", f.Name(), err)

@@ -59,6 +59,10 @@ func (e *Engine) Logits(ctx context.Context, tokens []int32, step bool) iter.Seq
 
 func (c *core) logits(ctx context.Context, tokens []int32, step bool) iter.Seq2[[]float32, error] {
 	return func(yield func([]float32, error) bool) {
+		if ctx == nil {
+			yield(nil, ErrNoContext)
+			return
+		}
 		if err := c.speaks(); err != nil {
 			yield(nil, err)
 			return

@@ -15,6 +15,9 @@ import (
 // known is false without measurement. The layout's model is valid until the
 // file is closed.
 func Plan(ctx context.Context, f *gguf.File, opt Options, requests int, context float64) (l *Layout, forecast *Forecast, err error) {
+	if ctx == nil {
+		return nil, nil, ErrNoContext
+	}
 	err = gguf.Guard(func() error {
 		m, err := graph.Bind(f)
 		if err != nil {

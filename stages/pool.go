@@ -42,6 +42,9 @@ func (e *Engine) Embed(ctx context.Context, r Request) (Embedding, error) {
 }
 
 func (c *core) embed(ctx context.Context, r *Request) (Embedding, error) {
+	if ctx == nil {
+		return Embedding{}, ErrNoContext
+	}
 	if c.pooling == graph.PoolNone {
 		return Embedding{}, &KindError{Asked: "make embeddings", Makes: "text"}
 	}

@@ -54,6 +54,9 @@ func (c *core) speaks() error {
 
 func (c *core) submit(ctx context.Context, r Request) (*Stream, error) {
 	submitted := time.Now()
+	if ctx == nil {
+		return nil, ErrNoContext
+	}
 	if err := c.speaks(); err != nil {
 		return nil, err
 	}
