@@ -83,6 +83,8 @@ func (c *core) logits(ctx context.Context, tokens []int32, step bool) iter.Seq2[
 			yield(nil, err)
 			return
 		}
+		over := false
+		defer q.leave(&over)
 		for {
 			slab, ok := p.out.next()
 			if !ok {
@@ -90,11 +92,11 @@ func (c *core) logits(ctx context.Context, tokens []int32, step bool) iter.Seq2[
 			}
 			for ; len(slab) > 0; slab = slab[p.vocab:] {
 				if !yield(slab[:p.vocab:p.vocab], nil) {
-					q.cancel(errBrokenOff)
 					return
 				}
 			}
 		}
+		over = true
 		if p.out.err != nil {
 			yield(nil, p.out.err)
 		}

@@ -179,6 +179,14 @@ func (q *sequence) close(f Finish, err error) {
 	q.task.end(f, err)
 }
 
+// leave, deferred by a loop over its answers, cancels the sequence unless the loop has
+// seen them all: also where the consumer's body panics, or its goroutine ends there.
+func (q *sequence) leave(over *bool) {
+	if !*over {
+		q.cancel(errBrokenOff)
+	}
+}
+
 // finish says how the sequence ended and with which error.
 func (q *sequence) finish() (Finish, error) {
 	switch {

@@ -86,20 +86,22 @@ func (s *Stream) ID() uint64 { return s.g.seq.id }
 func (s *Stream) Prompt() []int32 { return s.prompt }
 
 // Tokens yields the tokens as they come; the last pair may be an error: that
-// of the context, of the network, or ErrShutdown. Breaking off cancels.
+// of the context, of the network, or ErrShutdown. Breaking off cancels, by a panic too.
 func (s *Stream) Tokens() iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		s.g.reading.Store(true)
+		over := false
+		defer s.g.seq.leave(&over)
 		for {
 			t, ok := s.g.out.next()
 			if !ok {
 				break
 			}
 			if !yield(t, nil) {
-				s.g.seq.cancel(errBrokenOff)
 				return
 			}
 		}
+		over = true
 		if err := s.g.out.err; err != nil {
 			yield(Token{}, err)
 		}
