@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -37,6 +38,30 @@ func TestLoopLeftByPanic(t *testing.T) {
 			if err := s.Err(); err != nil {
 				t.Fatalf("the next request: %v", err)
 			}
+		}
+	}
+}
+
+// TestFinishOfTheCallersContext: whatever its cause, the end of the caller's context is a
+// cancellation, or a timeout, and the cause is the error.
+func TestFinishOfTheCallersContext(t *testing.T) {
+	e := openBuiltin(t, Options{Devices: "cpu:1"})
+	mine := errors.New("mine")
+	cancelled, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	late, stop := context.WithTimeoutCause(context.Background(), time.Millisecond, mine)
+	defer stop()
+	for _, c := range []struct {
+		ctx  context.Context
+		want Finish
+	}{{cancelled, FinishCancelled}, {late, FinishTimeout}} {
+		s, err := e.Submit(c.ctx, Request{Tokens: prompt(1, 4), MaxTokens: 400, IgnoreEOS: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel(mine)
+		if got := s.Result().Finish; got != c.want || !errors.Is(s.Err(), mine) {
+			t.Errorf("finish %s, error %v; want %s", got, s.Err(), c.want)
 		}
 	}
 }

@@ -162,7 +162,7 @@ func (s *scheduler) reap() {
 			q.cancel(context.Cause(s.p.run))
 		}
 		if q.err == nil && q.done == "" && q.ctx.Err() != nil {
-			q.err = context.Cause(q.ctx)
+			q.lapse()
 		}
 		return q.over()
 	}
@@ -228,7 +228,7 @@ func (s *scheduler) settle(st *step) {
 		case err != nil && s.p.run.Err() != nil:
 			q.err = context.Cause(s.p.run)
 		case err != nil && q.ctx.Err() != nil:
-			q.err = context.Cause(q.ctx)
+			q.lapse()
 		case err != nil:
 			q.err = fmt.Errorf("stages: request %d: %w", q.id, err)
 			q.cancel(q.err)

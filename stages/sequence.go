@@ -45,7 +45,8 @@ type answer struct {
 // read by anybody.
 type sequence struct {
 	id       uint64
-	ctx      context.Context // ends when the request is cancelled or out of time
+	caller   context.Context
+	ctx      context.Context // of caller's; ends when the request is cancelled or out of time
 	cancel   context.CancelCauseFunc
 	release  func() // frees what hangs on ctx
 	task     task
@@ -70,6 +71,7 @@ type sequence struct {
 	started  time.Time
 	lost     bool   // rows that a step failed to compute: those behind them saw pages that lack them
 	err      error  // why it ends early
+	left     error  // where the caller's context was why: its error, which the cause may not match
 	done     Finish // how it ended, "" = alive
 	closed   bool   // its task heard of the end
 }
@@ -100,7 +102,7 @@ func newSequence(parent context.Context, b bounds, onEnd func()) *sequence {
 	}
 	unhook := context.AfterFunc(ctx, onEnd)
 	return &sequence{
-		ctx: ctx, cancel: cancel, priority: b.priority, deadline: b.deadline,
+		caller: parent, ctx: ctx, cancel: cancel, priority: b.priority, deadline: b.deadline,
 		release: func() {
 			unhook()
 			for _, stop := range releases {
@@ -164,6 +166,9 @@ func (q *sequence) room() bool { return q.task.room(q.underWay + q.owed) }
 // stalled says that it could go on if its consumer read.
 func (q *sequence) stalled() bool { return q.underWay == 0 && q.pending() > 0 && !q.room() }
 
+// lapse ends the sequence because its context has ended.
+func (q *sequence) lapse() { q.err, q.left = context.Cause(q.ctx), q.caller.Err() }
+
 // over says whether it has ended and nothing of it is under way.
 func (q *sequence) over() bool {
 	return q.underWay == 0 && (q.err != nil || q.done != "")
@@ -195,6 +200,10 @@ func (q *sequence) finish() (Finish, error) {
 	case errors.Is(q.err, context.DeadlineExceeded):
 		return FinishTimeout, q.err
 	case errors.Is(q.err, context.Canceled):
+		return FinishCancelled, q.err
+	case errors.Is(q.left, context.DeadlineExceeded):
+		return FinishTimeout, q.err
+	case q.left != nil:
 		return FinishCancelled, q.err
 	default:
 		return FinishError, q.err
