@@ -36,7 +36,8 @@ const (
 const exitHelp = `Exit codes:
   0    done (also when the reader of standard output went away)
   1    failed while working: a full disk, a timeout, numbers that are not finite;
-       eval: the model does not reach the card; validate, crossval: beyond a limit
+       eval: the model does not reach the card; validate, crossval, bench: beyond
+       a limit
   2    refused: wrong flags, a request that cannot be served, an unknown device,
        a model that does not fit, or whose file is missing, damaged or unsupported
   130  interrupted with Ctrl-C (143: terminated)`
