@@ -12,7 +12,7 @@ import (
 // Plan decides where a model would go, as Open does, without loading it; with
 // Options.Profiles it measures its devices first, where that is not known yet.
 // requests and context are what the forecast is made for (see Layout.Forecast);
-// known is false without measurement. The layout's model is valid until the
+// it is nil without measurement. The layout's model is valid until the
 // file is closed.
 func Plan(ctx context.Context, f *gguf.File, opt Options, requests int, context float64) (l *Layout, forecast *Forecast, err error) {
 	if ctx == nil {
