@@ -9,9 +9,9 @@
 // our own. Available must be asked first: without a usable driver every other
 // call fails.
 //
-// A Context belongs to the operating system thread that made it current: the goroutine
-// that drives a device locks itself to its thread, calls Retain, and makes all calls.
-// Nothing here hops to another goroutine. A launch that was prepared once (Launch, Args)
+// A Context is current on operating system threads: a goroutine locks itself to its thread,
+// calls Retain or MakeCurrent, and makes its calls before it unlocks; one at a time, which package
+// cuda's lock sees to. Nothing here hops to another goroutine. A launch that was prepared once (Launch, Args)
 // is one call into C.
 //
 // The package exists with the build tag cuda only; `just cuda` builds with it.
