@@ -33,7 +33,7 @@ type allFlags struct {
 
 func (f *allFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.on, "all", false, "run every suite: accuracy, crossval, numbers, performance, memory, platform")
+	fs.BoolVar(&f.on, "all", false, "run every suite: memory, model, accuracy, numbers, crossval, platform, performance")
 	fs.StringVar(&f.baseline, "baseline", "", "with --all: receipt that tensors and answers are compared with")
 	fs.StringArrayVar(&f.dumps, "reference", nil, "with --all: dump of another engine for this model, as crossval reads it (may be given several times)")
 	fs.StringSliceVar(&f.targets, "targets", targets.Shipped, "with --all: targets of speed and size")
