@@ -33,6 +33,9 @@ type File struct {
 // points at is written, also when that is yet to be made.
 func Create(path string, opt Options) (*File, error) {
 	f := &File{path: path}
+	if path == "" { // the temporary file could be written, and only Commit would fail
+		return nil, f.fail(ErrSpecial)
+	}
 	mode, replaces := fs.FileMode(0o666), false
 	switch info, err := os.Stat(path); {
 	case err == nil && info.Mode().IsRegular():

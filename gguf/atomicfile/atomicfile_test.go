@@ -245,6 +245,7 @@ func TestErrorsNameThePathAndARemedy(t *testing.T) {
 	}{
 		{"no folder", filepath.Join(dir, "none", "out"), Options{}, fs.ErrNotExist, "make its folder"},
 		{"a folder", dir, Options{}, ErrSpecial, "name a file"},
+		{"no name", "", Options{}, ErrSpecial, "name a file"},
 		{"a folder in place", dir, Options{Special: true}, syscall.EISDIR, "name a file"},
 		{"not allowed", filepath.Join(locked, "out"), Options{}, fs.ErrPermission, "where you may write"},
 	} {
@@ -253,6 +254,9 @@ func TestErrorsNameThePathAndARemedy(t *testing.T) {
 			if err == nil {
 				if err := f.Abort(); err != nil {
 					t.Error(err)
+				}
+				if !errors.Is(c.is, fs.ErrPermission) {
+					t.Fatal("no error")
 				}
 				t.Skip("this user may write anywhere") // the superuser
 			}

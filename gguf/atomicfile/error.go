@@ -9,7 +9,7 @@ import (
 )
 
 // ErrSpecial is matched when a pipe, a device or a folder stands where a file
-// is to be written.
+// is to be written, or the name is empty.
 var ErrSpecial = errors.New("it is not a regular file")
 
 // errStays: the temporary file could not be removed.
