@@ -38,6 +38,7 @@ times as fast --devices is, for example --devices cuda:0 --against cpu.
   machine{cpu, features, cores, read_gbps[], int8_tops[],
           devices[]{name, model, read_gbps, int8_tops}}
   results[]{name, threads, n, context, tok_s{min, median, max}, limit_tok_s, fraction}
+  kernels[]{tensor, type, rows, cols, n, gbps, gops}          (with --only kernels)
   load_ms, peak_rss_bytes
   against{devices, results[], speedups[]{name, n, context, times}}
 
