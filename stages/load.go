@@ -95,15 +95,16 @@ func (e *Engine) place(ctx context.Context, opt Options) (specs [][]spec, err er
 	for _, d := range e.devices {
 		e.held.add(d)
 	}
-	if e.layout, err = opt.plan(ctx, e.model, e.devices); err != nil {
+	if e.layout, err = opt.plan(ctx, e.model, e.devices, opt.roomToMeasure); err != nil {
 		return nil, err
 	}
 	return e.loadReplicas(ctx, opt)
 }
 
 // plan tells the devices how to screen and decides where everything goes, with
-// measured speeds where options ask for them. What cannot fit is refused before anything is measured.
-func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device) (*Layout, error) {
+// measured speeds where options ask for them and there is room to measure. What cannot fit is
+// refused before anything is measured.
+func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device, room func(*graph.Model, []device.Device) bool) (*Layout, error) {
 	if err := o.screen(devs); err != nil {
 		return nil, err
 	}
@@ -112,6 +113,10 @@ func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device)
 		return l, err
 	}
 	if !o.Profiles.Has(m, devs, o.KV) {
+		if o.Profiles.Kept || !room(m, devs) {
+			o.Log.Info().Msg("the devices have not been measured with this model, so that the plan goes by what they say of themselves; `tritflow plan` measures them")
+			return l, nil
+		}
 		o.Log.Info().Str("kept in", o.Profiles.Dir).Msg("measuring the devices with this model, once")
 	}
 	set, err := o.Profiles.Get(ctx, m, devs, o.KV)
@@ -124,6 +129,26 @@ func (o Options) plan(ctx context.Context, m *graph.Model, devs []device.Device)
 		return nil, err
 	}
 	return o.layoutOf(m, devs, set)
+}
+
+// roomToMeasure tells whether measuring keeps to the memory that was allowed. Each
+// device holds the model then, and the heap may be twice what is in use before it is collected.
+func (o Options) roomToMeasure(m *graph.Model, devs []device.Device) bool {
+	if o.MaxMemory == 0 && len(o.DeviceMemory) == 0 {
+		return true
+	}
+	limits := map[string]uint64{}
+	for name, limit := range o.DeviceMemory {
+		limits[name] = limit / 2
+	}
+	pages := 0
+	for _, d := range devs {
+		pages = max(pages, profile.Pages(m, d))
+	}
+	o.MaxMemory, o.DeviceMemory = o.MaxMemory/2, limits
+	o.Replicas, o.Split, o.Chunk, o.Waves, o.Ctx = len(devs), nil, 0, 1, pages*pageSize
+	_, err := o.try(m, devs, nil, pages, true)
+	return err == nil
 }
 
 // loadReplicas brings every replica to its devices.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tritflow/graph"
+	"tritflow/stages/profile"
 )
 
 // TestMemoryPromise: a small limit leaves fewer pages, at last none, and then
@@ -147,5 +148,26 @@ func TestReplicas(t *testing.T) {
 	}
 	if err := two.Shutdown(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMeasuringKeepsThePromise: where measuring would take more than was allowed, or only
+// what is kept is asked for, the devices are not measured; with room for it they are.
+func TestMeasuringKeepsThePromise(t *testing.T) {
+	opt := Options{MaxSeqs: 3, Ctx: 100, Devices: "cpu:1,cpu:1", MaxMemory: 70 << 20, Profiles: &profile.Store{Dir: t.TempDir()}}
+	has := func(e *Engine) bool { return opt.Profiles.Has(e.model, e.devices, "f16") }
+	for i, d := range openBuiltin(t, opt).Memory().Devices {
+		if peak := d.Used.Peak; peak["kv"] > int64(d.KV) || peak["activations"] > int64(d.Activations) {
+			t.Errorf("device %d: planned %+v", i, d)
+		}
+	}
+	opt.MaxMemory = 0
+	opt.Profiles.Kept = true
+	if has(openBuiltin(t, opt)) {
+		t.Error("measured, though only what is kept was asked for")
+	}
+	opt.MaxMemory, opt.Profiles.Kept = 4<<30, false
+	if !has(openBuiltin(t, opt)) {
+		t.Error("with room for it nothing is measured")
 	}
 }

@@ -58,5 +58,6 @@ func (o Options) planOn(ctx context.Context, m *graph.Model) (l *Layout, err err
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	return o.plan(ctx, m, devs)
+	// The limits are those of an engine; here nothing else is in memory.
+	return o.plan(ctx, m, devs, func(*graph.Model, []device.Device) bool { return true })
 }

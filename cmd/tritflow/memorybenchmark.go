@@ -72,6 +72,9 @@ func (a *app) memoryBenchmark(ctx context.Context, f *memoryFlags) error {
 	if err != nil {
 		return err
 	}
+	if opt.Profiles != nil {
+		opt.Profiles.Kept = true // what measuring takes is no part of the plan
+	}
 	if f.path == "" {
 		a.noteBuiltin()
 	}

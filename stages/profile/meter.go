@@ -40,8 +40,8 @@ func (t *meter) load(ctx context.Context, m *graph.Model, d device.Device, kvTyp
 		}
 	}
 	average := float64(total) / float64(len(m.Blocks))
-	t.most = max(longPrompt, min(d.Info().Rows, m.Context/pageSize*pageSize))
-	kv := device.KV{Type: kvType, PageSize: pageSize, Pages: t.promptPages() + sequences}
+	t.most = largest(m, d)
+	kv := device.KV{Type: kvType, PageSize: pageSize, Pages: Pages(m, d)}
 	each := 1
 	if d.Info().FuseBlocks {
 		each = n
@@ -80,8 +80,18 @@ func (t *meter) rowCounts() []int {
 	return append(slices.Clone(rowCounts), t.most)
 }
 
+// largest is how many rows the largest Step has that is measured on a device.
+func largest(m *graph.Model, d device.Device) int {
+	return max(longPrompt, min(d.Info().Rows, m.Context/pageSize*pageSize))
+}
+
+// Pages is how many KV pages, of 32 positions, Measure takes on a device.
+func Pages(m *graph.Model, d device.Device) int { return pagesOf(largest(m, d)) + sequences }
+
 // promptPages are the pages of the longest prompt.
-func (t *meter) promptPages() int { return (t.most + pageSize - 1) / pageSize }
+func (t *meter) promptPages() int { return pagesOf(t.most) }
+
+func pagesOf(rows int) int { return (rows + pageSize - 1) / pageSize }
 
 // batchOf makes a batch of n rows: one prompt, or the first rows of n sequences.
 func (t *meter) batchOf(vocab, n int, prompt bool) *device.Batch {

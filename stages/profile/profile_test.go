@@ -79,7 +79,7 @@ func TestStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := Store{filepath.Join(t.TempDir(), "made", "on", "demand")}
+	store := Store{Dir: filepath.Join(t.TempDir(), "made", "on", "demand")}
 	get := func(list, kv string) *Set {
 		t.Helper()
 		devs, err := device.OpenList(list)

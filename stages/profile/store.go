@@ -21,7 +21,10 @@ const version = 3
 
 // Store keeps Sets in a directory, a file each. What is found there and cannot
 // be used is measured again.
-type Store struct{ Dir string }
+type Store struct {
+	Dir  string
+	Kept bool // engines take what is kept here and measure nothing
+}
 
 // UserStore is in the user's cache directory.
 func UserStore() (Store, error) {
@@ -29,7 +32,7 @@ func UserStore() (Store, error) {
 	if err != nil {
 		return Store{}, fmt.Errorf("profile: %w", err)
 	}
-	return Store{filepath.Join(dir, "tritflow", "profiles")}, nil
+	return Store{Dir: filepath.Join(dir, "tritflow", "profiles")}, nil
 }
 
 // Get returns the Set of these devices and this model: the stored one, or one
