@@ -55,17 +55,16 @@ func Repair(ctx context.Context, path, out string, gopt gguf.Options, opt Option
 	if same(path, out) {
 		return nil, &SameFileError{out}
 	}
+	if err := writable(out); err != nil {
+		return nil, err
+	}
 	rep := &Repaired{Done: []Done{}}
 	from, left := path, slices.Clone(asked)
+	work := &workbench{out: out}
+	defer work.clear()
 	for range rounds {
-		to := out
-		if from == out {
-			to = out + ".next" // not every system lets a file be replaced while it is read
-		}
-		before, did, err := repairOnce(ctx, from, to, gopt, opt, &left, rep.Done)
-		if err == nil && len(did) > 0 && to != out {
-			err = os.Rename(to, out)
-		}
+		to := work.next()
+		before, did, err := repairOnce(ctx, from, to, work.name(from), gopt, opt, &left, rep.Done)
 		if err != nil {
 			return nil, err
 		}
@@ -77,21 +76,27 @@ func Repair(ctx context.Context, path, out string, gopt gguf.Options, opt Option
 		if len(did) == 0 {
 			break
 		}
-		rep.Done, rep.Out, from = append(rep.Done, did...), out, out
+		rep.Done, rep.Out, from = append(rep.Done, did...), out, to
 		rep.After = nil
 		if slices.ContainsFunc(did, func(d Done) bool { return d.Cause == "i2s-layout" }) {
 			gopt = gguf.Options{} // the layout that was asked for is no more
 		}
 	}
-	if rep.Out != "" && rep.After == nil {
+	if len(left) > 0 {
+		return rep, &FixError{left[0], append(offers(rep.Before), Forced()...)}
+	}
+	if rep.Out == "" {
+		return rep, nil
+	}
+	if err := work.deliver(from); err != nil {
+		return nil, err
+	}
+	if rep.After == nil || !rep.After.OK { // whose messages have the name of what is no more
 		after, err := Path(ctx, out, gopt, opt)
 		if err != nil {
 			return nil, err
 		}
 		rep.After = after
-	}
-	if len(left) > 0 {
-		return rep, &FixError{left[0], append(offers(rep.Before), Forced()...)}
 	}
 	return rep, nil
 }
@@ -115,13 +120,15 @@ func offers(r *Report) []string {
 	return names
 }
 
-// repairOnce examines a file and writes a better one, unless there is nothing to do.
-func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Options, left *[]string, already []Done) (r *Report, did []Done, err error) {
+// repairOnce examines a file, which reports call name, and writes a better one, unless there is
+// nothing to do.
+func repairOnce(ctx context.Context, path, out, name string, gopt gguf.Options, opt Options, left *[]string, already []Done) (r *Report, did []Done, err error) {
 	p, err := open(path, gopt)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
+	p.name = name
 	if r, err = p.report(ctx, opt); err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +162,7 @@ func repairOnce(ctx context.Context, path, out string, gopt gguf.Options, opt Op
 		return r, nil, nil // a tensor is not whole; the report says so
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("repairing %s: %w", path, err)
+		return nil, nil, fmt.Errorf("repairing %s: %w", name, err)
 	}
 	return r, did, nil
 }
@@ -196,6 +203,7 @@ func (r *Report) chosen(left *[]string, already []Done) []*Fix {
 // patient is a file on the table.
 type patient struct {
 	path   string
+	name   string     // that reports have for it
 	file   *gguf.File // nil: the header is refused
 	faults []error
 	err    error // why it is refused
@@ -205,7 +213,7 @@ type patient struct {
 
 // open opens a file however damaged it is. The error is one of the system.
 func open(path string, gopt gguf.Options) (*patient, error) {
-	p := &patient{path: path}
+	p := &patient{path: path, name: path}
 	p.file, p.faults, p.err = gguf.Survey(path, gopt)
 	if errors.Is(p.err, gguf.ErrOption) {
 		return nil, p.err
@@ -242,7 +250,7 @@ func (p *patient) split() bool {
 
 func (p *patient) report(ctx context.Context, opt Options) (*Report, error) {
 	if p.file == nil {
-		r := newReport(p.path)
+		r := newReport(p.name)
 		r.header(p.err, p.raw, p.source())
 		r.finish()
 		return r, nil
@@ -253,6 +261,7 @@ func (p *patient) report(ctx context.Context, opt Options) (*Report, error) {
 	}
 	r, err := File(ctx, p.file, opt)
 	if err == nil {
+		r.File = p.name
 		r.finish()
 	}
 	return r, err
