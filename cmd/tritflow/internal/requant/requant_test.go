@@ -481,6 +481,23 @@ func TestRoundScales(t *testing.T) {
 	}
 }
 
+// TestScalesBeyondHalf: rounding that makes a scale 0 or infinite would lose the matrix.
+func TestScalesBeyondHalf(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.gguf")
+	for _, scale := range []float32{1e-9, 1e6} {
+		in := one(t, gguf.TypeI2_S, 32, 256, func(r, c int) float32 { return tern(r, c) * scale }, nil)
+		for _, to := range []gguf.Type{gguf.TypeTQ1_0, gguf.TypeQ2_0, gguf.TypeIQ1_BN, gguf.TypeF16} {
+			var re *RefusedError
+			if err := convert(t.Context(), in, out, Options{Type: to, RoundScales: true}); !errors.As(err, &re) || !strings.Contains(re.Reason, "half precision") {
+				t.Errorf("scale %v as %v: %v", scale, to, err)
+			}
+			if err := convert(t.Context(), in, out, Options{Type: to}); err != nil {
+				t.Errorf("scale %v beside %v: %v", scale, to, err)
+			}
+		}
+	}
+}
+
 // TestAbsmean compares with the rule, written down once more, in double precision.
 func TestAbsmean(t *testing.T) {
 	const rows, cols = 32, 256

@@ -107,7 +107,11 @@ func FromTrits(name string, src quantkern.TritSource, to gguf.Type, round bool) 
 		switch {
 		case holds(src.Scale):
 		case round:
-			src.Scale = quantkern.F16ToF32(quantkern.F32ToF16(src.Scale))
+			half := quantkern.F16ToF32(quantkern.F32ToF16(src.Scale))
+			if half-half != 0 || half == 0 && !zeros(src) {
+				return nil, nil, &RefusedError{name, to.String(), fmt.Sprintf("its scale %v is %v in half precision", src.Scale, half), "leave out --round-scales, or choose a type with an F32 scale (i2_s, tl1, tl2, iq2_bn)"}
+			}
+			src.Scale = half
 		default:
 			scale = Scalar(scaleName(name), src.Scale)
 			src.Scale = 1
