@@ -89,6 +89,9 @@ func plan(opt Options) ([]tensor, error) {
 		if !codec.CanEncode() {
 			return nil, &TypeError{name, "it can be read but not written: choose one of I2_S, TQ2_0, TQ1_0, TL2, Q2_0, F16"}
 		}
+		if (s.Role == graph.RoleEmbedding || s.Role == graph.RoleHead) && codec.Ternary && codec.BlockBytes == 0 {
+			return nil, &TypeError{name, "it rounds nothing, and embedding and head are no trits: choose one of F16, Q8_0, Q6_K, Q4_0 for them"}
+		}
 		if err := codec.Check(t.rows, t.cols); err != nil {
 			return nil, &TypeError{name, fmt.Sprintf("tensor %q does not fit: %v", s.Name, err)}
 		}

@@ -190,6 +190,13 @@ func TestFailures(t *testing.T) {
 			t.Errorf("%s as %s: %v", c.shape, c.typ, err)
 		}
 	}
+	for _, head := range []string{"I2_S", "I2_S_B", "I2_S_C", "TL1", "TL2"} { // which hold nothing but trits
+		opt := options(t, "tiny", "i2_s", 1)
+		opt.Head = head
+		if err := Write(t.Context(), gguf.NewWriter(io.Discard), opt); !errors.As(err, &te) {
+			t.Errorf("head as %s: %v", head, err)
+		}
+	}
 }
 
 func TestVocabulary(t *testing.T) {
