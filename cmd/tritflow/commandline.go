@@ -66,6 +66,40 @@ func noCommand(root *cobra.Command, args []string) error {
 	return usagef("there is no command %q%s; `tritflow --help` lists them", args[0], didYouMean("", root.SuggestionsFor(args[0])))
 }
 
+// strict makes the commands that the library adds refuse names that they do not know;
+// they print some help instead, and say that all went well.
+func strict(root *cobra.Command, args []string) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return unknownBelow(found, args)
+				}
+				return nil
+			}
+		case "completion":
+			c.Args = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return unknownBelow(c, args)
+				}
+				return nil
+			}
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+}
+
+// unknownBelow refuses a name that is none of the commands below one.
+func unknownBelow(c *cobra.Command, args []string) error {
+	if !c.HasParent() {
+		return noCommand(c, args)
+	}
+	return usagef("%s has no command %q; `%s --help` shows what there is", c.CommandPath(), args[len(args)-1], c.CommandPath())
+}
+
 func didYouMean(prefix string, names []string) string {
 	if len(names) == 0 {
 		return ""

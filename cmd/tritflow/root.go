@@ -51,5 +51,6 @@ func newRoot(a *app, args []string) *cobra.Command {
 		a.builtinCommand(), a.evalCommand(), a.verifyCommand(),
 		a.versionCommand(), a.manCommand(),
 	)
+	strict(root, args)
 	return root
 }
