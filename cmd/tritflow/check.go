@@ -75,6 +75,8 @@ func (a *app) checkCommand() *cobra.Command {
 	fs.StringVar(&f.trials, "trials", "auto", "run text through the network, to find what is mixed up: auto, all or off")
 	fs.BoolVar(&f.measure, "measure", false, "measure the speed by running parts of the model, instead of estimating it from the memory's bandwidth")
 	fs.BoolVar(&f.quick, "quick", false, "measure nothing and run no text (every weight is still read)")
+	atMostOne(cmd, "quick", "measure")
+	atMostOne(cmd, "quick", "trials")
 	return cmd
 }
 

@@ -37,6 +37,7 @@ func (a *app) tokenizeCommand() *cobra.Command {
 	fs.BoolVar(&f.special, "special", false, "take special tokens in the text as such (with --decode: print them)")
 	fs.BoolVar(&f.null, "null", false, "several inputs, separated by NUL bytes")
 	fs.BoolVar(&f.decode, "decode", false, "turn ids into text")
+	atMostOne(cmd, "decode", "bos")
 	return cmd
 }
 
