@@ -47,6 +47,9 @@ type change struct {
 	carried bool // scale was beside the source's weights and is what it was
 }
 
+// headName is an output projection that is not the embedding.
+const headName = "output.weight"
+
 var matrixName = regexp.MustCompile(`^blk\.[0-9]+\.[a-z0-9_]+\.weight$`)
 
 // isMatrix tells the weights of a block's projections, which are what a
@@ -59,6 +62,9 @@ func isMatrix(t *gguf.Tensor) bool {
 // (real values that are to become trits). Errors: *RefusedError, and those of reading.
 func NewPlan(ctx context.Context, f *gguf.File, opt Options) (*Plan, error) {
 	p := &Plan{from: f, opt: opt, fits: map[fitKey]*quantkern.Codec{}}
+	if _, own := f.Tensor(headName); !own && opt.Head != gguf.TypeNone {
+		return nil, &RefusedError{headName, opt.Head.String(), "the file has no head of its own: the embedding is its head", "use --embedding"}
+	}
 	err := gguf.Guard(func() error {
 		for _, t := range f.Tensors() {
 			if err := ctx.Err(); err != nil {
@@ -104,7 +110,7 @@ func (p *Plan) decide(ctx context.Context, t *gguf.Tensor) (*change, error) {
 		to = p.opt.Type
 	case t.Name == "token_embd.weight":
 		to = p.opt.Embedding
-	case t.Name == "output.weight":
+	case t.Name == headName:
 		to = p.opt.Head
 	}
 	own, err := p.ownScale(t)

@@ -498,6 +498,16 @@ func TestScalesBeyondHalf(t *testing.T) {
 	}
 }
 
+// TestHeadOfNoOwn: a type for a head that the file does not have changes nothing.
+func TestHeadOfNoOwn(t *testing.T) {
+	in := one(t, gguf.TypeI2_S, 32, 256, tern, nil)
+	var re *RefusedError
+	err := convert(t.Context(), in, filepath.Join(t.TempDir(), "out.gguf"), Options{Type: gguf.TypeTL1, Head: gguf.TypeQ8_0})
+	if !errors.As(err, &re) || re.Tensor != headName || !strings.Contains(re.Hint, "--embedding") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestAbsmean compares with the rule, written down once more, in double precision.
 func TestAbsmean(t *testing.T) {
 	const rows, cols = 32, 256
