@@ -218,15 +218,17 @@ func open(path string, gopt gguf.Options) (*patient, error) {
 	if errors.Is(p.err, gguf.ErrOption) {
 		return nil, p.err
 	}
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() { // opening a pipe waits until somebody writes
+		return p, nil //nolint:nilerr // p.err says it
+	}
 	src, err := os.Open(path)
 	if err != nil {
 		return p, nil //nolint:nilerr // p.err says it
 	}
 	p.src = src
-	if info, err := src.Stat(); err == nil && info.Mode().IsRegular() {
-		if p.raw, err = scan(src, info.Size()); err != nil {
-			p.raw = nil
-		}
+	if p.raw, err = scan(src, info.Size()); err != nil {
+		p.raw = nil
 	}
 	return p, nil
 }
