@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func (a *app) check(ctx context.Context, f *checkFlags) error {
 	report, err := f.report(ctx, a, opt)
 	done()
 	if err != nil {
-		return err
+		return badOption(err)
 	}
 	if f.json {
 		err = a.out.json(report, true)
@@ -139,6 +140,14 @@ func (a *app) check(ctx context.Context, f *checkFlags) error {
 		return err
 	}
 	return exitOf(report)
+}
+
+// badOption makes a wrong way of reading a file a wrong command line.
+func badOption(err error) error {
+	if errors.Is(err, gguf.ErrOption) {
+		return &usageError{err}
+	}
+	return err
 }
 
 // exitOf is the exit code that a report asks for.
@@ -165,7 +174,7 @@ func (a *app) checkRepair(ctx context.Context, f *checkFlags, opt check.Options,
 		if is[*check.FixError](err) || is[*check.SameFileError](err) {
 			return &usageError{err}
 		}
-		return err
+		return badOption(err)
 	}
 	last := rep.After
 	if last == nil {
