@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"tritflow/cmd/tritflow/internal/synth"
 	"tritflow/gguf"
@@ -117,13 +116,9 @@ func TestInterruptWhileAFileIsWritten(t *testing.T) {
 // appeared waits for the first file in a folder.
 func appeared(t *testing.T, dir string) {
 	t.Helper()
-	for range 60000 {
-		if len(files(t, dir)) > 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	if !comes(func() bool { return len(files(t, dir)) > 0 }) {
+		t.Fatal("the program wrote no file")
 	}
-	t.Fatal("the program wrote no file")
 }
 
 // files names what is in a folder.

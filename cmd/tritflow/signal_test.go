@@ -93,13 +93,22 @@ func (p *program) some() {
 // logged waits until the program has logged something.
 func (p *program) logged(what string) {
 	p.t.Helper()
-	for range 60000 {
-		if strings.Contains(p.stderr.String(), what) {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	if !comes(func() bool { return strings.Contains(p.stderr.String(), what) }) {
+		p.t.Fatalf("the program does not log %q; stderr: %s", what, p.stderr.String())
 	}
-	p.t.Fatalf("the program does not log %q; stderr: %s", what, p.stderr.String())
+}
+
+// slowest is how long something may take on a machine that has much else to do.
+const slowest = 4 * time.Minute
+
+// comes waits for what must come.
+func comes(ready func() bool) bool {
+	for end := time.Now().Add(slowest); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // line reads one line of output.
