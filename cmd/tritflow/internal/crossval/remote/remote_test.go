@@ -197,8 +197,14 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := "http://" + l.Addr().String()
-	l.Close()
+	defer l.Close()
+	// The port of a connection: nobody listens there, and nobody else can meanwhile.
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	closed := "http://" + conn.LocalAddr().String()
 	var unreachable *remote.UnreachableError
 	_, _, err = ask(t.Context(), t, remote.Options{Address: closed, Vocab: v}, p)
 	failure{as: &unreachable, says: "is it running", try: true}.check(t, err)
