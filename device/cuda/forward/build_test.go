@@ -42,11 +42,11 @@ func TestLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		quote := ""
-		if strings.Contains(folder, " ") {
+		quote, include := "", filepath.Join(dir, folder, "include")
+		if strings.Contains(include, " ") {
 			quote = "'"
 		}
-		want := quote + "-I" + filepath.Join(dir, folder, "include") + quote + `"`
+		want := quote + "-I" + include + quote + `"`
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)
 		}
