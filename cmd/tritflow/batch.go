@@ -140,14 +140,11 @@ func (a *app) batch(ctx context.Context, f *batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, src.Close()) }()
-	var summary *atomicfile.File
-	if f.summary != "" {
-		// Made first, so that a place that cannot be written is known before the work.
-		if summary, err = atomicfile.Create(f.summary, atomicfile.Options{Special: true}); err != nil {
-			return err
-		}
-		defer func() { err = firstError(err, summary.Abort()) }()
+	summary, err := reserve(f.summary)
+	if err != nil {
+		return err
 	}
+	defer func() { err = firstError(err, abandon(summary)) }()
 	if err := f.settle(ctx, a); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tritflow/bench"
-	"tritflow/gguf/atomicfile"
 	"tritflow/stages"
 )
 
@@ -119,14 +118,11 @@ func (a *app) bench(ctx context.Context, f *benchFlags) (err error) {
 	if err := f.settle(ctx, a); err != nil {
 		return err
 	}
-	var picture *atomicfile.File
-	if f.svg != "" {
-		// Made first, so that a place that cannot be written is known before the work.
-		if picture, err = atomicfile.Create(f.svg, atomicfile.Options{Special: true}); err != nil {
-			return err
-		}
-		defer func() { err = firstError(err, picture.Abort()) }()
+	picture, err := reserve(f.svg)
+	if err != nil {
+		return err
 	}
+	defer func() { err = firstError(err, abandon(picture)) }()
 	report, err := f.measure(ctx, a)
 	if err != nil {
 		return err

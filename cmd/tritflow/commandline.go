@@ -25,34 +25,40 @@ func arguments(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// atMostOne refuses flags that contradict each other. It comes after cmd.Args is set.
-func atMostOne(cmd *cobra.Command, names ...string) {
+// lookFirst lets a command look at its flags before it looks at its arguments. It comes after cmd.Args is set.
+func lookFirst(cmd *cobra.Command, look func(*pflag.FlagSet) error) {
 	before := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		return firstError(look(cmd.Flags()), before(cmd, args))
+	}
+}
+
+// atMostOne refuses flags that contradict each other. It comes after cmd.Args is set.
+func atMostOne(cmd *cobra.Command, names ...string) {
+	lookFirst(cmd, func(fs *pflag.FlagSet) error {
 		var given []string
 		for _, name := range names {
-			if cmd.Flags().Changed(name) {
+			if fs.Changed(name) {
 				given = append(given, "--"+name)
 			}
 		}
 		if len(given) > 1 {
 			return usagef("%s contradict each other: give one of them", strings.Join(given, " and "))
 		}
-		return before(cmd, args)
-	}
+		return nil
+	})
 }
 
 // only refuses flags that say nothing unless another is given. It comes after cmd.Args is set.
 func only(cmd *cobra.Command, with string, names ...string) {
-	before := cmd.Args
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
+	lookFirst(cmd, func(fs *pflag.FlagSet) error {
 		for _, name := range names {
-			if cmd.Flags().Changed(name) && !cmd.Flags().Changed(with) {
+			if fs.Changed(name) && !fs.Changed(with) {
 				return usagef("--%s says nothing without --%s: give both, or leave it out", name, with)
 			}
 		}
-		return before(cmd, args)
-	}
+		return nil
+	})
 }
 
 // noCommand refuses a name that is none of the commands.

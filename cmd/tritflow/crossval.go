@@ -136,14 +136,11 @@ func (a *app) crossval(ctx context.Context, f *crossvalFlags) (err error) {
 	case f.platform != "":
 		return f.machines(ctx, a, tol)
 	}
-	var page *atomicfile.File
-	if f.html != "" {
-		// Made first, so that a place that cannot be written is known before the work.
-		if page, err = atomicfile.Create(f.html, atomicfile.Options{Special: true}); err != nil {
-			return err
-		}
-		defer func() { err = firstError(err, page.Abort()) }()
+	page, err := reserve(f.html)
+	if err != nil {
+		return err
 	}
+	defer func() { err = firstError(err, abandon(page)) }()
 	dump, clean, err := f.dump(ctx, a)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tritflow/cmd/tritflow/internal/crossval"
 	"tritflow/cmd/tritflow/internal/crossval/remote"
@@ -37,8 +38,7 @@ func (f *crossvalFlags) kind() string {
 // refuseIdle refuses flags that a reference has no use for: who gave them believes
 // that something else is compared. It comes after cmd.Args is set.
 func (f *crossvalFlags) refuseIdle(cmd *cobra.Command) {
-	before := cmd.Args
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
+	lookFirst(cmd, func(fs *pflag.FlagSet) error {
 		for _, x := range []struct {
 			flags, kinds []string
 		}{
@@ -48,13 +48,13 @@ func (f *crossvalFlags) refuseIdle(cmd *cobra.Command) {
 			{[]string{"ref-api", "ref-name", "ref-top", "ref-timeout"}, []string{byServer}},
 		} {
 			for _, name := range x.flags {
-				if f.reference != "" && cmd.Flags().Changed(name) && !slices.Contains(x.kinds, f.kind()) {
+				if f.reference != "" && fs.Changed(name) && !slices.Contains(x.kinds, f.kind()) {
 					return usagef("--%s says nothing where the reference is %s: leave it out", name, f.kind())
 				}
 			}
 		}
-		return before(cmd, args)
-	}
+		return nil
+	})
 }
 
 // dump opens the reference's dump, or lets the reference make one. The engine is

@@ -79,3 +79,20 @@ func absolute(path string) string {
 	}
 	return path
 }
+
+// reserve makes the file that a flag names before the work, so that a place that
+// cannot be written is known then; nil where the flag was left out.
+func reserve(path string) (*atomicfile.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	return atomicfile.Create(path, atomicfile.Options{Special: true})
+}
+
+// abandon removes what was reserved and not committed.
+func abandon(file *atomicfile.File) error {
+	if file == nil {
+		return nil
+	}
+	return file.Abort()
+}

@@ -92,9 +92,8 @@ func (a *app) run(ctx context.Context, f *runFlags) (err error) {
 	var rec *trace.Recorder
 	if f.trace != "" {
 		rec = trace.New()
-		// Made first, so that a place that cannot be written is known before the work.
 		var file *atomicfile.File
-		if file, err = atomicfile.Create(f.trace, atomicfile.Options{Special: true}); err != nil {
+		if file, err = reserve(f.trace); err != nil {
 			return err
 		}
 		defer func() { err = writeTrace(file, rec, err) }()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tritflow/device"
+	"tritflow/gguf"
 	"tritflow/graph"
 )
 
@@ -30,12 +31,10 @@ func refuseBlock(name string, b *graph.Block) error {
 		}
 	}
 	if b.Activation != graph.SiLU && b.Activation != graph.ReLU2 {
-		return &device.TensorError{Device: name, Tensor: b.Gate.Weight.Name, Type: b.Gate.Weight.Type.String(),
-			Reason: fmt.Sprintf("the GPU does not know the activation %s behind it; run this model with --devices cpu", b.Activation)}
+		return refuseTensor(name, b.Gate.Weight, fmt.Sprintf("the GPU does not know the activation %s behind it", b.Activation))
 	}
 	if dim := max(b.KeyDim, b.ValueDim); dim > mostPlaced {
-		return &device.TensorError{Device: name, Tensor: b.Q.Weight.Name, Type: b.Q.Weight.Type.String(),
-			Reason: fmt.Sprintf("the GPU takes heads of up to %d values, not of %d; run this model with --devices cpu", mostPlaced, dim)}
+		return refuseTensor(name, b.Q.Weight, fmt.Sprintf("the GPU takes heads of up to %d values, not of %d", mostPlaced, dim))
 	}
 	return nil
 }
@@ -53,8 +52,7 @@ func refuseEmbed(name string, e *graph.Embed) error {
 	if e.Scale == 0 {
 		return nil
 	}
-	return &device.TensorError{Device: name, Tensor: e.Weight.Name, Type: e.Weight.Type.String(),
-		Reason: "the GPU cannot scale an embedding; run this model with --devices cpu"}
+	return refuseTensor(name, e.Weight, "the GPU cannot scale an embedding")
 }
 
 // refuseHead refuses heads that pool, and too long rows.
@@ -66,6 +64,11 @@ func refuseHead(name string, h *graph.Head) error {
 		return refuseNorm(name, &h.Norm, tooLong(h.Out.In))
 	}
 	return nil
+}
+
+// refuseTensor refuses what a CPU can do.
+func refuseTensor(name string, t *gguf.Tensor, reason string) error {
+	return &device.TensorError{Device: name, Tensor: t.Name, Type: t.Type.String(), Reason: reason + "; run this model with --devices cpu"}
 }
 
 func refuseNorm(name string, n *graph.Norm, reason string) error {

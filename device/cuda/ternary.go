@@ -49,7 +49,7 @@ func (g *gpu) uniform(l *graph.Linear) (*quantkern.Ternary, error) {
 		return nil, nil
 	}
 	if l.In > mostNormed {
-		return nil, g.refuse(l.Weight, tooLong(l.In)+"; run this model with --devices cpu")
+		return nil, refuseTensor(g.info.Name, l.Weight, tooLong(l.In))
 	}
 	return w, nil
 }
