@@ -30,12 +30,14 @@ func aheadRig(t testing.TB, g *gpu, m *graph.Model, kv device.KV) []devtest.Part
 
 // Steps that are begun early give the answers of steps that are not, bit for bit, and when nothing happens
 // all but the last are asked for.
-func TestGPUAhead(t *testing.T) {
+func TestGPUAhead(t *testing.T) { eachKept(t, gpuAhead) }
+
+func gpuAhead(t *testing.T, typ string) {
 	g := openGPU(t).(*gpu)
 	t.Cleanup(func() { g.Close() })
 	m := gpuModel(t)
 	const most = 64
-	kv := device.KV{Type: "f16", PageSize: 32, Pages: 4 * most}
+	kv := device.KV{Type: typ, PageSize: 32, Pages: 4 * most}
 	parts := aheadRig(t, g, m, kv)
 	for _, n := range []int{1, 4, most} {
 		for _, calm := range []bool{true, false} {

@@ -13,8 +13,19 @@ import (
 
 // A row among 64 has the bits that it has alone, although other kernels compute it, and those of 3, 16 and 20 rows as well.
 func TestAloneAndAmong64(t *testing.T) {
+	eachKept(t, aloneAndAmong64)
+}
+
+// eachKept runs a test for what the tensor cores read.
+func eachKept(t *testing.T, test func(t *testing.T, kv string)) {
+	for _, kv := range []string{"f16", "q8_0"} {
+		t.Run(kv, func(t *testing.T) { test(t, kv) })
+	}
+}
+
+func aloneAndAmong64(t *testing.T, typ string) {
 	const seqs, steps, perSeq = 64, 70, 3
-	kv := device.KV{Type: "f16", PageSize: 32, Pages: seqs * perSeq}
+	kv := device.KV{Type: typ, PageSize: 32, Pages: seqs * perSeq}
 	r := newSpanRig(t, kv)
 	alone := r.parts[0]
 	among := r.parts[1] // kernel by kernel: 64 rows are too many for a span anyway

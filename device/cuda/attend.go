@@ -16,6 +16,7 @@ const (
 	keptF32
 	keptF16
 	keptQ8
+	keptBytes // q8_0, codes and scales apart and values transposed, for the tensor cores
 )
 
 func kvTypes() []string { return []string{"f16", "f32", "q8_0"} }
@@ -37,7 +38,10 @@ func (g *gpu) keeps(b *graph.Block, kv device.KV) (kept int, keys, values int64,
 	case "f32":
 		kept, block = keptF32, 4
 	case "q8_0":
-		kept, perBlock, block = keptQ8, 32, 34
+		kept, perBlock, block = keptQ8, q8Values, q8Bytes
+		if onTensorCores(b, kv.PageSize) {
+			kept = keptBytes
+		}
 		if b.KeyDim%32 != 0 || b.ValueDim%32 != 0 {
 			return 0, 0, 0, &device.KVError{Device: g.info.Name, Type: kv.Type,
 				Reason: fmt.Sprintf("heads of %d and %d values are not whole blocks of 32; f16 takes any", b.KeyDim, b.ValueDim)}
@@ -84,24 +88,13 @@ func onTensorCores(g *graph.Block, pageSize int) bool {
 	return g.KeyDim == g.ValueDim && (g.KeyDim == 64 || g.KeyDim == 128) && pageSize%16 == 0
 }
 
-// attention are the kernels for one head dimension.
-type attention struct {
-	chunks, combine, rows, decode, each, fold12, fold32 kernel
-	clusters                                            clusterKernels // without code where exact is false
-}
-
-// attention picks the kernels for heads of so many values.
-func (k *kernelSet) attention(dim int) *attention {
-	if dim == 64 {
-		return &k.attn64
-	}
-	return &k.attn128
-}
+// tensorKept tells whether the tensor cores read what is kept so.
+func tensorKept(kept int) bool { return kept == keptHalves || kept == keptBytes }
 
 // decodes tells whether a step's attention takes queries, keys and values as the projections
 // leave them: all its rows decode, and nothing stands between but the rotation.
 func (b *block) decodes(s *step) bool {
-	return s.tables.decodeAll && b.cache.kept == keptHalves && plain(&b.spec)
+	return s.tables.decodeAll && tensorKept(b.cache.kept) && plain(&b.spec)
 }
 
 // plain tells whether queries and keys are only turned.
@@ -134,9 +127,9 @@ func (g *gpu) decode(b *block, s *step, k *attention, cos, sin driver.Ptr) error
 		return g.fail("attention", err)
 	}
 	cols := spec.Heads * spec.ValueDim
-	fold := &k.fold12
+	fold := &k.folds.narrow
 	if cols > 12*normLanes {
-		fold = &k.fold32
+		fold = &k.folds.wide
 	}
 	var weight driver.Ptr
 	var eps float32
@@ -151,7 +144,7 @@ func (g *gpu) decode(b *block, s *step, k *attention, cos, sin driver.Ptr) error
 // attendApart is attention for a step of which every KV head of a row is a block's.
 func (g *gpu) attendApart(b *block, s *step, k *attention, cos, sin driver.Ptr) error {
 	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
-	return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*64*2*2*spec.KeyDim, true,
+	return g.fail("attention", k.each.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.rows}, 128, 2*k.bytes, true,
 		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.att, spec.AttnScale, &c.shape))
 }
 
@@ -170,7 +163,7 @@ func (g *gpu) attend(b *block, s *step) error {
 	if b.kNorm != nil {
 		kw, ke = b.kNorm.weight, b.kNorm.eps
 	}
-	k := g.kern.attention(spec.KeyDim)
+	k := g.kern.attention(spec.KeyDim, c.kept)
 	if b.apart(g, s) {
 		return g.attendApart(b, s, k, cos, sin)
 	}
@@ -186,7 +179,7 @@ func (g *gpu) attend(b *block, s *step) error {
 	if err != nil {
 		return g.fail("placing rows", err)
 	}
-	if c.kept != keptHalves {
+	if !tensorKept(c.kept) {
 		err := g.kern.attendAny.run(g.stream, driver.Dim{X: spec.Heads, Y: t.rows}, 128, 4*(spec.KeyDim+spec.ValueDim), true,
 			sp.queries, c.k, c.v, rows, table, sp.att, spec.AttnScale, &c.shape)
 		return g.fail("attention", err)
@@ -200,7 +193,7 @@ func (g *gpu) attend(b *block, s *step) error {
 		err := k.chunks.run(g.stream, driver.Dim{X: sp.chunks, Y: spec.KVHeads, Z: t.nFew}, 128, 0, true,
 			sp.queries, c.k, c.v, rows, table, list, sp.most, sp.total, sp.parts, group, c.pageSize, sp.chunks, spec.AttnScale)
 		if err == nil {
-			err = k.combine.run(g.stream, driver.Dim{X: ceilDiv(spec.Heads, 4), Y: t.nFew}, 128, 0, true,
+			err = k.folds.combine.run(g.stream, driver.Dim{X: ceilDiv(spec.Heads, 4), Y: t.nFew}, 128, 0, true,
 				sp.most, sp.total, sp.parts, rows, list, sp.att, spec.Heads, sp.chunks)
 		}
 		if err != nil {
@@ -208,7 +201,7 @@ func (g *gpu) attend(b *block, s *step) error {
 		}
 	}
 	if t.nTiles > 0 {
-		err := k.rows.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.nTiles, Z: ceilDiv(tileTokens*group, 64)}, 128, 2*64*2*2*spec.KeyDim, true,
+		err := k.rows.run(g.stream, driver.Dim{X: spec.KVHeads, Y: t.nTiles, Z: ceilDiv(tileTokens*group, 64)}, 128, k.rowBytes(spec.KeyDim), true,
 			sp.queries, c.k, c.v, rows, table, s.word(t.tiles), sp.att, group, c.pageSize, spec.AttnScale)
 		if err != nil {
 			return g.fail("attention", err)

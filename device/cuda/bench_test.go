@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 // BenchmarkBlock times the kernels of a transformer block as they run in a captured step: a
 // token each of several sequences with 512 positions. TRITFLOW_BENCH_MODEL names a model
-// file; "serial" is without kernels that start while the one before them ends.
+// file, TRITFLOW_BENCH_KV how keys and values are kept; "serial" is without kernels that start while the one before them ends.
 //
 //	TRITFLOW_BENCH_MODEL=2b4t.gguf go test -tags cuda -run '^$' -bench Block -benchtime 50x ./device/cuda
 func BenchmarkBlock(b *testing.B) {
@@ -25,7 +26,7 @@ func BenchmarkBlock(b *testing.B) {
 	g := openGPU(b).(*gpu)
 	defer g.Close()
 	const pageSize, positions = 32, 512
-	part, err := g.LoadBlocks(context.Background(), m.Blocks, device.KV{Type: "f16", PageSize: pageSize, Pages: slices.Max(benchRows()) * positions / pageSize})
+	part, err := g.LoadBlocks(context.Background(), m.Blocks, device.KV{Type: benchKV(), PageSize: pageSize, Pages: slices.Max(benchRows()) * positions / pageSize})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -119,6 +120,9 @@ func BenchmarkHead(b *testing.B) {
 		})
 	}
 }
+
+// benchKV is how TRITFLOW_BENCH_KV says that keys and values are kept, or f16.
+func benchKV() string { return cmp.Or(os.Getenv("TRITFLOW_BENCH_KV"), "f16") }
 
 // benchRows are the rows that TRITFLOW_BENCH_ROWS lists, or a few.
 func benchRows() []int { return benchNumbers("TRITFLOW_BENCH_ROWS", 512, 1, 4, 16, 32, 64) }

@@ -12,9 +12,9 @@ import (
 // Clusters are as large as they have to be: an H100's sizes for heads of 128 values, four to a KV head.
 func TestClusterOf(t *testing.T) {
 	g := &gpu{kern: &kernelSet{}, props: &driver.Properties{SMs: 132}}
-	g.kern.attn128.clusters = newClusterKernels()
+	g.kern.attn.init()
 	for i, most := range []int{62, 79, 94, 124, 154} {
-		g.kern.attn128.clusters[0][i].most = most
+		g.kern.attention(128, keptHalves).clusters[0][i].most = most
 	}
 	spec := &graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
 	for _, c := range []struct {
@@ -26,7 +26,7 @@ func TestClusterOf(t *testing.T) {
 		{16, 4, "4x5"}, {16, 5, "5x5"}, {16, 6, "6x4"}, {17, 6, "4x5"}, {16, 8, "4x5"}, {16, 9, "5x5"}, {16, 11, "4x5"},
 		{26, 1, "4x5"}, {26, 12, "4x5"},
 	} {
-		if got, want := g.clusterOf(spec, c.rows, c.chunks).name(128), "attn_cluster"+c.want+"_128_4"; got != want {
+		if got, want := g.clusterOf(spec, keptHalves, c.rows, c.chunks).name(128, ""), "attn_cluster"+c.want+"_128_4"; got != want {
 			t.Errorf("%d rows of %d chunks: %s, want %s", c.rows, c.chunks, got, want)
 		}
 	}

@@ -105,13 +105,13 @@ type kernelSet struct {
 	dense                                                          [len(denseRoutes)][len(denseTypes)]kernel
 	gateRows                                                       kernel
 	placeRows, attendAny                                           kernel
-	attn64, attn128                                                attention
+	attn                                                           attentions
 	largest                                                        kernel
 	screenBuild, acts12, acts32, actsWide                          kernel
 	bounds                                                         [len(boundGroups)]kernel
 	streams                                                        [mostBits - leastBits + 1][len(boundGroups)]kernel // without code where exact is false
 	screenFinish                                                   kernel
-	span64, span128, spanFew64, spanFew128                         kernel // without code where spanned is false
+	span, spanFew                                                  [2][2]kernel // [dimension][kept] as attentions; without code where spanned is false
 	spanned                                                        bool
 	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
 }
@@ -156,32 +156,42 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	for i, groups := range boundGroups {
 		all["screen"][fmt.Sprintf("screen_bounds_%d", 8*groups)] = &k.bounds[i]
 	}
-	for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-		at := func(source, name string, kn *kernel) { all[source][fmt.Sprintf("%s_%d", name, dim)] = kn }
-		at("attention", "attn_chunks", &a.chunks)
-		at("attention", "attn_combine", &a.combine)
-		at("attention", "attn_rows", &a.rows)
-		at("decode", "attn_decode", &a.decode)
-		at("decode", "attn_each", &a.each)
-		at("decode", "attn_norm12", &a.fold12)
-		at("decode", "attn_norm32", &a.fold32)
-	}
 	if k.spanned {
-		all["span"] = map[string]*kernel{"span_64": &k.span64, "span_128": &k.span128}
-		all["span_few"] = map[string]*kernel{"span_few_64": &k.spanFew64, "span_few_128": &k.spanFew128}
+		all["span"], all["span_few"] = map[string]*kernel{}, map[string]*kernel{}
+	}
+	if k.exact {
+		all["decode_cluster"], all["decode_cluster_q8"] = map[string]*kernel{}, map[string]*kernel{}
+	}
+	for i, dim := range attentionDims {
+		at := func(source, name, kept string, kn *kernel) { all[source][fmt.Sprintf("%s%s_%d", name, kept, dim)] = kn }
+		folds := &k.attn.folds[i]
+		at("attention", "attn_combine", "", &folds.combine)
+		at("decode", "attn_norm12", "", &folds.narrow)
+		at("decode", "attn_norm32", "", &folds.wide)
+		for j, kept := range keptNames {
+			a := &k.attn.of[i][j]
+			at("attention", "attn_chunks", kept, &a.chunks)
+			at("attention", "attn_rows", kept, &a.rows)
+			at("decode", "attn_decode", kept, &a.decode)
+			at("decode", "attn_each", kept, &a.each)
+			if k.spanned {
+				at("span", "span", kept, &k.span[i][j])
+				at("span_few", "span_few", kept, &k.spanFew[i][j])
+			}
+			if !k.exact {
+				continue
+			}
+			for _, list := range a.clusters {
+				for _, kn := range list {
+					all["decode_cluster"+kept][kn.name(dim, kept)] = &kn.kernel
+				}
+			}
+		}
 	}
 	if k.exact {
 		all["screen_stream"] = map[string]*kernel{}
 		for _, kn := range streamed {
 			all["screen_stream"][fmt.Sprintf("screen_stream_%d_%d", kn.bits, 8*boundGroups[kn.group])] = &k.streams[kn.bits-leastBits][kn.group]
-		}
-		all["decode_cluster"] = map[string]*kernel{}
-		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-			for _, list := range a.clusters {
-				for _, kn := range list {
-					all["decode_cluster"][kn.name(dim)] = &kn.kernel
-				}
-			}
 		}
 		all["ternary_batch"] = map[string]*kernel{}
 		for i, rows := range batchRows {
@@ -237,7 +247,7 @@ func loadKernels(c *driver.Context, p *driver.Properties) (*kernelSet, error) {
 // loadSet loads the modules; exact: with the kernels that are for 9.0 alone.
 func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, error) {
 	k := &kernelSet{spanned: exact && p.Cooperative, exact: exact}
-	k.attn64.clusters, k.attn128.clusters = newClusterKernels(), newClusterKernels()
+	k.attn.init()
 	for source, list := range k.named() {
 		m, target, err := loadModule(c, p, source)
 		if err != nil {
@@ -264,11 +274,6 @@ func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, e
 				return nil, errors.Join(err, k.unload())
 			}
 		}
-		for dim, a := range map[int]*attention{64: &k.attn64, 128: &k.attn128} {
-			if err := a.clusters.ready(dim); err != nil {
-				return nil, errors.Join(err, k.unload())
-			}
-		}
 		k.batchMost = p.SharedOptin - 6<<10
 		if err := k.wide.f.AllowShared(k.batchMost); err != nil {
 			return nil, errors.Join(err, k.unload())
@@ -279,8 +284,7 @@ func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, e
 			}
 		}
 	}
-	// Two buffers of keys and values of 64 positions.
-	if err := errors.Join(k.attn128.rows.f.AllowShared(64<<10), k.attn128.each.f.AllowShared(64<<10)); err != nil {
+	if err := k.attn.ready(exact); err != nil {
 		return nil, errors.Join(err, k.unload())
 	}
 	return k, nil

@@ -66,15 +66,13 @@ type spanRoom struct {
 func (p *blocks) span() (*span, error) {
 	g, first := p.g, p.list[0]
 	s := &first.spec
-	if !g.kern.spanned || first.cache.kept != keptHalves || p.sizes.real || p.sizes.apart {
+	if !g.kern.spanned || !tensorKept(first.cache.kept) || p.sizes.real || p.sizes.apart {
 		return nil, nil
 	}
-	sp := &span{k: &g.kern.span128, ctas: g.props.SMs}
+	i, j := kernelsOf(s.KeyDim, first.cache.kept)
+	sp := &span{k: &g.kern.span[i][j], ctas: g.props.SMs}
 	// Fragments, scores, queries, and queries, a key and a value before their rotation.
-	attention := 32<<10 + 4<<10 + 2*8*128 + 4*10*128
-	if s.KeyDim == 64 {
-		sp.k, attention = &g.kern.span64, 16<<10+4<<10+2*8*64+4*10*64
-	}
+	attention := g.kern.attn.of[i][j].bytes + 4<<10 + (2*8+4*10)*s.KeyDim
 	layers := func(b *block) []*layer { return []*layer{b.qkv, b.o, b.expand, b.down} }
 	for _, l := range layers(first) {
 		if len(l.groups) != 1 || !l.ternary {

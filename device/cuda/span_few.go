@@ -33,10 +33,8 @@ func (p *blocks) fewSpan(layers []*layer, attention int) (*fewSpan, error) {
 			return nil, nil
 		}
 	}
-	f := &fewSpan{k: &g.kern.spanFew128, ctas: g.props.SMs}
-	if s.KeyDim == 64 {
-		f.k = &g.kern.spanFew64
-	}
+	i, j := kernelsOf(s.KeyDim, p.list[0].cache.kept)
+	f := &fewSpan{k: &g.kern.spanFew[i][j], ctas: g.props.SMs}
 	info, err := f.k.f.Info()
 	if err != nil {
 		return nil, g.fail("asking about a kernel", err)

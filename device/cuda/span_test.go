@@ -102,8 +102,10 @@ func (h *hidden) fill(x []float32) error {
 // One kernel for all blocks gives the bits of a kernel for each thing, and leaves the same keys
 // and values, at any position: up to some hundreds a CTA has one chunk of attention, then several.
 // Steps of one row and of a few take turns, as they leave words to each other.
-func TestSpanGivesTheSameBits(t *testing.T) {
-	kv := device.KV{Type: "f16", PageSize: 32, Pages: 192}
+func TestSpanGivesTheSameBits(t *testing.T) { eachKept(t, spanGivesTheSameBits) }
+
+func spanGivesTheSameBits(t *testing.T, typ string) {
+	kv := device.KV{Type: typ, PageSize: 32, Pages: 192}
 	r := newSpanRig(t, kv)
 	rng := rand.New(rand.NewPCG(1, 2))
 	cases := [][]int{{0, 0}, {1, 0, 5, 2}, {63, 64, 65}}
@@ -127,13 +129,17 @@ func TestSpanGivesTheSameBits(t *testing.T) {
 		}
 	}
 	pages := func(p *blocks, b int) []byte {
-		c, s := p.list[b].cache, &p.list[b].spec
-		all := make([]byte, 2*2*kv.Pages*kv.PageSize*s.KVHeads*s.KeyDim)
+		c := p.list[b].cache
+		_, keys, values, err := r.g.keeps(&p.list[b].spec, kv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make([]byte, keys+values)
 		if err := r.g.queue.do(func() error {
-			if err := r.g.ctx.CopyOut(all[:len(all)/2], c.k); err != nil {
+			if err := r.g.ctx.CopyOut(all[:keys], c.k); err != nil {
 				return err
 			}
-			return r.g.ctx.CopyOut(all[len(all)/2:], c.v)
+			return r.g.ctx.CopyOut(all[keys:], c.v)
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +155,7 @@ func TestSpanGivesTheSameBits(t *testing.T) {
 // BenchmarkSpan times all blocks for steps of a few rows at 512 positions, both ways.
 func BenchmarkSpan(b *testing.B) {
 	const positions, pages = 512, 512 / 32
-	r := newSpanRig(b, device.KV{Type: "f16", PageSize: 32, Pages: pages * fewSpanMost})
+	r := newSpanRig(b, device.KV{Type: benchKV(), PageSize: 32, Pages: pages * fewSpanMost})
 	for rows := 1; rows <= fewSpanMost; rows++ {
 		batch := r.batch(slices.Repeat([]int{positions - 1}, rows), func(seq, page int) int { return seq*pages + page })
 		for i, p := range r.parts {

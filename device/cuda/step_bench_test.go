@@ -26,7 +26,7 @@ func BenchmarkStep(b *testing.B) {
 	const pageSize = 32
 	firsts := benchNumbers("TRITFLOW_BENCH_POSITIONS", 4096, 512-stepsEach/2)
 	each := ceilDiv(slices.Max(firsts)+stepsEach, pageSize)
-	parts, err := devtest.Load(context.Background(), m, device.KV{Type: "f16", PageSize: pageSize, Pages: slices.Max(benchRows()) * each}, g)
+	parts, err := devtest.Load(context.Background(), m, device.KV{Type: benchKV(), PageSize: pageSize, Pages: slices.Max(benchRows()) * each}, g)
 	if err != nil {
 		b.Fatal(err)
 	}

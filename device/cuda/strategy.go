@@ -99,19 +99,25 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 	if !slices.Contains(g.info.KVTypes, l.KV) {
 		return "", "", &device.KVError{Device: g.info.Name, Type: l.KV, Reason: "unknown type; this GPU has " + strings.Join(g.info.KVTypes, ", ")}
 	}
+	kept, _, _, err := g.keeps(l.Block, device.KV{Type: l.KV, PageSize: usualPage})
+	if err != nil {
+		return "", "", err
+	}
+	i, j := kernelsOf(l.In, kept)
+	k := &g.kern.attn.of[i][j]
 	switch {
-	case l.KV != "f16" || !onTensorCores(l.Block, usualPage):
+	case !tensorKept(kept):
 		return "attend_any", inPlace, nil
 	case rows > fewMost:
-		return fmt.Sprintf("attn_rows_%d", l.In), inPlace, nil
+		return k.rows.f.Name(), inPlace, nil
 	case !plain(l.Block):
-		return fmt.Sprintf("attn_chunks_%d", l.In), inPlace, nil
+		return k.chunks.f.Name(), inPlace, nil
 	case g.enough(l.Block, rows):
-		return fmt.Sprintf("attn_each_%d", l.In), inPlace, nil
-	case g.clustered(l.Block, rows):
-		return g.clusterOf(l.Block, rows, usualChunks).f.Name(), inPlace, nil
+		return k.each.f.Name(), inPlace, nil
+	case g.clustered(l.Block, kept, rows):
+		return g.clusterOf(l.Block, kept, rows, usualChunks).f.Name(), inPlace, nil
 	}
-	return fmt.Sprintf("attn_decode_%d", l.In), inPlace, nil
+	return k.decode.f.Name(), inPlace, nil
 }
 
 // usualPage stands for pages of any multiple of 16 positions, as an engine makes them, usualChunks for contexts

@@ -14,10 +14,10 @@
 // projections, float32 [rows][all heads]; the CTA whose chunk has the row's own position
 // puts its keys and values into the pages. ROWS is 1 where up to eight queries share a KV head:
 // half of the rows of a product are nobody's then.
-template <int D, int ROWS>
-__device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][32], __half (&queries)[16][D], const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+template <typename K, int ROWS>
+__device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][32], __half (&queries)[16][K::D], const float *qkv, typename K::Word *k, typename K::Word *v, const Row *rows, const int32_t *table, const float *cosines,
                                             const float *sines, float *m, float *l, float *o, int max_chunks, float scale, const Shape &a) {
-    constexpr int tiles = D / 32;
+    constexpr int D = K::D, tiles = D / 32;
     int chunk = blockIdx.x, start = chunk * CHUNK, row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     Row at = rows[row];
@@ -29,10 +29,10 @@ __device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][
     // What earlier steps left is brought before the projections are there, the row's own
     // keys and values come from them.
     Pages kv = {k, v, table + at.pages, (int)a.kvHeads, (int)blockIdx.y, (int)a.pageSize, at.pos - 1};
-    copy_part<D>(frags, kv, warp, start, part_page(kv, warp, start));
+    K::copy(frags, kv, warp, start, K::page(kv, warp, start));
     const bool own = at.pos - start < CHUNK;
     int64_t slot = 0, page = 0;
-    if (own) slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+    if (own) slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * K::each;
     const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     pdl_wait();
     for (int first = 0; first < group; first += 16) {
@@ -44,25 +44,32 @@ __device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][
         }
         if (first == 0) {
             copies_done();
-            trim_part<D>(frags, kv, warp, start);
+            K::trim(frags, kv, warp, start);
             if (own) {
                 __syncthreads();
                 const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
-                __half *to = (__half *)frags;
                 const int at_chunk = at.pos - start;
-                if (int i = threadIdx.x; i < D / 2)
-                    turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
-                         [&](int d, float x) { to[key_at<D>(at_chunk, d)] = k[page + slot * D + d] = __float2half_rn(x); });
-                for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(at_chunk, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+                if constexpr (sizeof(*k) == 1) {
+                    float *raw = (float *)exchange;
+                    if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int d, float x) { raw[d] = x; });
+                    __syncthreads();
+                    K::put(frags, at_chunk, raw, value, k + page, v + page, (int)a.pageSize, (int)slot, warp, 4);
+                } else {
+                    __half *to = (__half *)frags;
+                    if (int i = threadIdx.x; i < D / 2)
+                        turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
+                             [&](int d, float x) { to[K::key_at(at_chunk, d)] = k[page + slot * D + d] = __float2half_rn(x); });
+                    for (int d = threadIdx.x; d < D; d += blockDim.x) to[K::value_at(at_chunk, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+                }
             }
         }
         __syncthreads();
         uint32_t qf[D / 16][4];
-        load_queries<D>(qf, g < here ? queries[g] : nullptr, g + 8 < here ? queries[g + 8] : nullptr);
+        load_queries<K>(qf, g < here ? queries[g] : nullptr, g + 8 < here ? queries[g + 8] : nullptr);
         Weights w;
-        chunk_weights<D, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), scale * 1.44269504088896341f);
+        chunk_weights<K, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), scale * 1.44269504088896341f);
         float out[tiles][4];
-        chunk_values<D, tiles>(out, w, frags, tiles * warp);
+        chunk_values<K, tiles>(out, w, frags, tiles * warp);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
             int h = g + 8 * r;
@@ -119,10 +126,10 @@ __device__ __forceinline__ void attn_norm(const float *m, const float *l, const 
 // attn_each is attn_decode for many rows: a CTA goes through all chunks of a KV head of a
 // row and writes the finished heads, float32. Keys and values have two buffers each, and are
 // asked for as soon as one of these is free: half of the warps bring keys, two chunks ahead.
-template <int D, int ROWS>
-__device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][32], __half (&queries)[16][D], const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,
+template <typename K, int ROWS>
+__device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][32], __half (&queries)[16][K::D], const float *qkv, typename K::Word *k, typename K::Word *v, const Row *rows, const int32_t *table, const float *cosines,
                                           const float *sines, float *att, float scale, const Shape &a) {
-    constexpr int tiles = D / 32;
+    constexpr int D = K::D, tiles = D / 32;
     int row = blockIdx.y, group = (int)(a.heads / a.kvHeads);
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     Row at = rows[row];
@@ -135,12 +142,12 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
     const bool keys = warp < 2;
     // bring begins to copy the warp's part of a chunk, if there is such a chunk.
     auto bring = [&](int start) {
-        if (start <= at.pos) copy_part<D>(buffers + (start / CHUNK & 1) * (Frags<D>::all * 32), kv, warp, start, part_page(kv, warp, start));
+        if (start <= at.pos) K::copy(buffers + (start / CHUNK & 1) * (K::all * 32), kv, warp, start, K::page(kv, warp, start));
         copies_group();
     };
     bring(0);
     if (keys) bring(CHUNK);
-    int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * D;
+    int64_t slot = at.pos % a.pageSize, page = ((int64_t)kv.table[at.pos / a.pageSize] * a.kvHeads + kv.head) * a.pageSize * K::each;
     const float *all = qkv + (int64_t)row * (a.heads + 2 * a.kvHeads) * D;
     pdl_wait();
     const float *mine = all + (int64_t)(kv.head * group) * D;
@@ -150,31 +157,38 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
     }
     __syncthreads();
     uint32_t qf[D / 16][4];
-    load_queries<D>(qf, g < group ? queries[g] : nullptr, g + 8 < group ? queries[g + 8] : nullptr);
+    load_queries<K>(qf, g < group ? queries[g] : nullptr, g + 8 < group ? queries[g + 8] : nullptr);
     float out[tiles][4] = {}, top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
     const float factor = scale * 1.44269504088896341f;
     for (int start = 0; start <= at.pos; start += CHUNK) {
-        uint4 *frags = buffers + (start / CHUNK & 1) * (Frags<D>::all * 32);
+        uint4 *frags = buffers + (start / CHUNK & 1) * (K::all * 32);
         if (start + CHUNK > at.pos) {
             copies_done();
-            trim_part<D>(frags, kv, warp, start);
+            K::trim(frags, kv, warp, start);
             __syncthreads();
             const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
-            __half *to = (__half *)frags;
             const int in = at.pos - start;
-            if (int i = threadIdx.x; i < D / 2)
-                turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
-                     [&](int d, float x) { to[key_at<D>(in, d)] = k[page + slot * D + d] = __float2half_rn(x); });
-            for (int d = threadIdx.x; d < D; d += blockDim.x) to[value_at<D>(in, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+            if constexpr (sizeof(*k) == 1) {
+                float *raw = (float *)exchange;
+                if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int d, float x) { raw[d] = x; });
+                __syncthreads();
+                K::put(frags, in, raw, value, k + page, v + page, (int)a.pageSize, (int)slot, warp, 4);
+            } else {
+                __half *to = (__half *)frags;
+                if (int i = threadIdx.x; i < D / 2)
+                    turn(key, i, a, angle_of(cosines, sines, at.pos, i, a),
+                         [&](int d, float x) { to[K::key_at(in, d)] = k[page + slot * D + d] = __float2half_rn(x); });
+                for (int d = threadIdx.x; d < D; d += blockDim.x) to[K::value_at(in, d)] = v[page + d * a.pageSize + slot] = __float2half_rn(value[d]);
+            }
         } else if (keys) {
             copies_left<1>();
         }
         __syncthreads();
         if (!keys) bring(start + CHUNK);
         Weights w;
-        chunk_weights<D, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
+        chunk_weights<K, ROWS>(w, qf, frags, exchange, min(at.pos - start, CHUNK - 1), factor, [&] { if (!keys) copies_left<1>(); }, [&] { if (keys) bring(start + 2 * CHUNK); });
         float part[tiles][4], x[2], y[2];
-        chunk_values<D, tiles>(part, w, frags, tiles * warp);
+        chunk_values<K, tiles>(part, w, frags, tiles * warp);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
             fold_weights(top[r], w.m[r], x[r], y[r]);
@@ -197,35 +211,36 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
     }
 }
 
-// Blocks of attn_decode on a multiprocessor: with five, 16 rows of 512 positions are at work at once.
+// Blocks of attn_decode on a multiprocessor: with five, 16 rows of 512 positions are at work at once. With three of
+// attn_each, 64 rows are.
 #if __CUDA_ARCH__ >= 900
-constexpr int decodeBlocks = 5;
+constexpr int decodeBlocks = 5, eachBlocks = 3;
 #else
-constexpr int decodeBlocks = 1;
+constexpr int decodeBlocks = 1, eachBlocks = 1;
 #endif
 
-#define DECODE(D)                                                                                                                         \
+#define DECODE(K, D, suffix, ...)                                                                                                               \
     extern "C" __global__ void __launch_bounds__(128, decodeBlocks)                                                                       \
-        attn_decode_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,              \
-                        const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                     \
-        __shared__ uint4 frags[Frags<D>::all * 32];                                                                                       \
+        attn_decode##suffix(const float *qkv, K::Word *k, K::Word *v, const Row *rows, const int32_t *table, const float *cosines,        \
+                            const float *sines, float *m, float *l, float *o, int64_t max_chunks, float scale, Shape a) {                 \
+        __shared__ uint4 frags[K::all * 32];                                                                                              \
         __shared__ float4 exchange[8][32];                                                                                                \
         __shared__ __align__(16) __half queries[16][D];                                                                                   \
         if (a.heads <= 8 * a.kvHeads)                                                                                                     \
-            attn_decode<D, 1>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
+            attn_decode<K, 1>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
         else                                                                                                                              \
-            attn_decode<D, 2>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
+            attn_decode<K, 2>(frags, exchange, queries, qkv, k, v, rows, table, cosines, sines, m, l, o, (int)max_chunks, scale, a);      \
     }                                                                                                                                     \
-    extern "C" __global__ void __launch_bounds__(128)                                                                                     \
-        attn_each_##D(const float *qkv, __half *k, __half *v, const Row *rows, const int32_t *table, const float *cosines,                \
-                      const float *sines, float *att, float scale, Shape a) {                                                             \
+    extern "C" __global__ void __launch_bounds__(128 __VA_OPT__(,) __VA_ARGS__)                                                           \
+        attn_each##suffix(const float *qkv, K::Word *k, K::Word *v, const Row *rows, const int32_t *table, const float *cosines,          \
+                          const float *sines, float *att, float scale, Shape a) {                                                         \
         extern __shared__ uint4 buffers[];                                                                                                \
         __shared__ float4 exchange[8][32];                                                                                                \
         __shared__ __align__(16) __half queries[16][D];                                                                                   \
         if (a.heads <= 8 * a.kvHeads)                                                                                                     \
-            attn_each<D, 1>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
+            attn_each<K, 1>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
         else                                                                                                                              \
-            attn_each<D, 2>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
+            attn_each<K, 2>(buffers, exchange, queries, qkv, k, v, rows, table, cosines, sines, att, scale, a);                           \
     }
 
 #define FOLD(name, D, VALUES)                                                                                                                \
@@ -235,8 +250,10 @@ constexpr int decodeBlocks = 1;
         attn_norm<D, VALUES / 4>(m, l, o, rows, weights, eps, q, s, sum, (int)heads, (int)max_chunks, shape);                             \
     }
 
-DECODE(64)
-DECODE(128)
+DECODE(Halves<64>, 64, _64)
+DECODE(Halves<128>, 128, _128)
+DECODE(Bytes<64>, 64, _q8_64, eachBlocks)
+DECODE(Bytes<128>, 128, _q8_128, eachBlocks)
 FOLD(attn_norm12_64, 64, 12)
 FOLD(attn_norm12_128, 128, 12)
 FOLD(attn_norm32_64, 64, 32)

@@ -54,7 +54,7 @@ func TestEmbedded(t *testing.T) {
 	}
 	for _, e := range sources {
 		name, _, _ := strings.Cut(e.Name(), ".")
-		if slices.Contains([]string{"span", "span_few", "decode_cluster", "ternary_batch", "ternary_wide", "screen_stream"}, name) {
+		if slices.Contains([]string{"span", "span_few", "decode_cluster", "decode_cluster_q8", "ternary_batch", "ternary_wide", "screen_stream"}, name) {
 			if _, err := Images(name, 90); err != nil {
 				t.Error(err)
 			}

@@ -2,9 +2,11 @@
 #pragma once
 #include "common.cuh"
 
-// How keys and values are kept. Halves is what the tensor-core kernels read: values
-// transposed within a page, so that positions lie side by side.
-enum Kept { KEPT_HALVES, KEPT_F32, KEPT_F16, KEPT_Q8 };
+// How keys and values are kept. Halves and codes are what the tensor-core kernels read: values
+// transposed within a page, so that positions lie side by side. Codes are Q8_0, scales behind them.
+enum Kept { KEPT_HALVES, KEPT_F32, KEPT_F16, KEPT_Q8, KEPT_BYTES };
+
+__device__ __forceinline__ bool tensor_kept(int64_t kept) { return kept == KEPT_HALVES || kept == KEPT_BYTES; }
 
 // Shape is what a block says of its heads.
 struct Shape {

@@ -2,30 +2,35 @@
 // What comes between the projections and attention: QK-norm, rotary positions, and
 // keys and values into their pages. A warp does one head of one row.
 #include "kept.cuh"
+#include "q8.cuh"
 
-// put_q8 packs 32 values, one a lane, as ggml's Q8_0: a half for the scale, 32 codes. A
-// block that holds no numbers, or too large ones, becomes NaN as a whole.
+// put_q8 packs 32 values, one a lane, as ggml does: a half for the scale, 32 codes.
 __device__ __forceinline__ void put_q8(uint8_t *dst, float v) {
-    float top = fabsf(v);
-    bool bad = !(top <= 3.402823466e38f);
-    top = warp_max(bad ? 0.f : top);
-    bad = __any_sync(0xffffffffu, bad);
-    float d = __fdiv_rn(top, 127.f);
-    float inverse = d != 0.f ? __fdiv_rn(1.f, d) : 0.f;
-    __half h = __float2half_rn(d);
-    if (__hisinf(h)) bad = true;
-    float scaled = __fmul_rn(v, inverse);
-    int lane = threadIdx.x & 31;
-    dst[2 + lane] = (uint8_t)(int8_t)(bad ? 0 : (int)roundf(scaled));
-    unsigned short bits = bad ? 0x7e00 : __half_as_ushort(h);
+    const int lane = threadIdx.x & 31;
+    const Q8 c = q8_of(v);
+    dst[2 + lane] = (uint8_t)c.code;
+    const unsigned short bits = __half_as_ushort(c.scale);
     if (lane == 0) dst[0] = bits & 255, dst[1] = bits >> 8;
 }
 
+// put_bytes stores one head of one position as Bytes (chunk_bytes.cuh) reads it; transposed: values.
+__device__ __forceinline__ void put_bytes(uint8_t *part, const float *x, int64_t size, int64_t slot, int64_t dim, bool transposed) {
+    const int lane = threadIdx.x & 31;
+    __half *scales = (__half *)(part + size * dim);
+    for (int64_t i = 0; i < dim / 32; i++) {
+        const int64_t d = 32 * i + lane;
+        const Q8 c = q8_of(x[d]);
+        part[transposed ? d * size + slot : slot * dim + d] = (uint8_t)(c.code + 128);
+        if (lane == 0) scales[transposed ? i * size + slot : slot * (dim / 32) + i] = c.scale;
+    }
+}
+
 // put_row stores one head of one position, in the layout [kvHead][pageSize][dim] or, for
-// transposed halves, [kvHead][dim][pageSize].
+// values that the tensor cores read, [kvHead][dim][pageSize].
 __device__ __forceinline__ void put_row(uint8_t *pages, const float *x, const Shape &a, int64_t page, int64_t head, int64_t slot, int64_t dim, bool transposed) {
     int lane = threadIdx.x & 31;
     int64_t first = (page * a.kvHeads + head) * a.pageSize * dim;
+    if (a.kept == KEPT_BYTES) return put_bytes(pages + first / 32 * 34, x, a.pageSize, slot, dim, transposed);
     if (a.kept == KEPT_Q8) {
         uint8_t *dst = pages + (first + slot * dim) / 32 * 34;
         for (int64_t i = 0; i < dim; i += 32) put_q8(dst + i / 32 * 34, x[i + lane]);
@@ -41,7 +46,7 @@ __device__ __forceinline__ void put_row(uint8_t *pages, const float *x, const Sh
 }
 
 // place_rows: grid (heads + 2*kvHeads in warps of four a block, rows). qkv is [rows][all
-// heads]; queries go to q, as halves where kept in halves, else as float32.
+// heads]; queries go to q, as halves for the tensor cores, else as float32.
 extern "C" __global__ void __launch_bounds__(128)
     place_rows(float *qkv, const Row *rows, const int32_t *table, const float *cosines, const float *sines, const float *qNorm,
                const float *kNorm, float qEps, float kEps, void *q, uint8_t *k, uint8_t *v, Shape a) {
@@ -86,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(128)
     if (query) {
         int64_t to = (blockIdx.y * a.heads + head) * dim;
         for (int64_t i = lane; i < dim; i += 32) {
-            if (a.kept == KEPT_HALVES)
+            if (tensor_kept(a.kept))
                 ((__half *)q)[to + i] = __float2half_rn(x[i]);
             else
                 ((float *)q)[to + i] = a.kept == KEPT_F16 ? __half2float(__float2half_rn(x[i])) : x[i];
@@ -97,5 +102,5 @@ extern "C" __global__ void __launch_bounds__(128)
     if (key)
         put_row(k, x, a, page, head - a.heads, slot, a.keyDim, false);
     else
-        put_row(v, x, a, page, head - a.heads - a.kvHeads, slot, a.valueDim, a.kept == KEPT_HALVES);
+        put_row(v, x, a, page, head - a.heads - a.kvHeads, slot, a.valueDim, tensor_kept(a.kept));
 }

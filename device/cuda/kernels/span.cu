@@ -117,14 +117,14 @@ template <int D> __device__ __forceinline__ void ways(SpanShared &sh, const Span
 
 // bring_keys is the work of a warp of its own: keys and values for each unit of the CTA in each block. The memory
 // must be free.
-template <int D, typename Each> __device__ __forceinline__ void bring_keys(SpanShared &sh, const Span &a, SpanAttention<D> &m, Each each) {
+template <typename K, typename Each> __device__ __forceinline__ void bring_keys(SpanShared &sh, const Span &a, SpanAttention<K> &m, Each each) {
     uint32_t unit = 0;
 #pragma unroll 1
     for (int block = 0; block < (int)a.count; block++) {
-        const __half *k = a.blocks[block].k, *v = a.blocks[block].v;
+        const void *k = a.blocks[block].k, *v = a.blocks[block].v;
         each([&](int head, int chunk) {
             barrier_wait(&sh.keysFree, unit++ & 1);
-            bring_unit<D>(a, k, v, sh.row, head, chunk, sh.unit, &sh.keysCome, m);
+            bring_unit<K>(a, k, v, sh.row, head, chunk, sh.unit, &sh.keysCome, m);
         });
     }
 }
@@ -136,13 +136,14 @@ template <typename F> __device__ __forceinline__ void each_unit(const SpanShared
     for (int unit = blockIdx.x; unit < chunks * kvHeads; unit += gridDim.x) f(unit / chunks, unit % chunks);
 }
 
-template <int D> __device__ __forceinline__ void span(const Span &a) {
+template <typename K> __device__ __forceinline__ void span(const Span &a) {
+    constexpr int D = K::D;
     extern __shared__ uint4 shared[];
     __shared__ SpanShared sh;
     const int ctas = gridDim.x, cta = blockIdx.x, kvHeads = (int)a.shape.kvHeads;
     int8_t *codes = (int8_t *)shared;
     // Codes and attention have memory of their own: keys and values come while the CTA does other things.
-    auto &attention = *(SpanAttention<D> *)((uint8_t *)shared + a.area - sizeof(SpanAttention<D>));
+    auto &attention = *(SpanAttention<K> *)((uint8_t *)shared + a.area - sizeof(SpanAttention<K>));
     // The last CTA, which has the fewest tiles, empties rows; those before it fold.
     const bool keeper = cta == ctas - 1;
     {
@@ -173,7 +174,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
         const int warp = threadIdx.x >> 5;
         if (threadIdx.x == spanThreads) bring_weights(sh, a);
         if (warp == spanWarps + 1 && cleans) clean<D>(sh, a, keeper, firstFold);
-        if (warp == spanWarps + 2) bring_keys<D>(sh, a, attention, [&](auto f) { each_unit(sh, kvHeads, f); });
+        if (warp == spanWarps + 2) bring_keys<K>(sh, a, attention, [&](auto f) { each_unit(sh, kvHeads, f); });
         return;
     }
     for (int i = 0; i < 4; i++) {
@@ -242,7 +243,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
 
         uint32_t *parts = parts_of<D>(sh, a, block);
         each_unit(sh, kvHeads, [&](int head, int chunk) {
-            attend_chunk<D>(Whole(), a, sh.block[block & 1], sh.row, head, chunk, sh.unit, &sh.keysCome, &sh.keysFree, unit++, w.dst, parts, attention);
+            attend_chunk<K>(Whole(), a, sh.block[block & 1], sh.row, head, chunk, sh.unit, &sh.keysCome, &sh.keysFree, unit++, w.dst, parts, attention);
         });
 #pragma unroll 1
         for (int head = firstFold; head < kvHeads; head += ctas)
@@ -250,5 +251,7 @@ template <int D> __device__ __forceinline__ void span(const Span &a) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(spanAll, 1) span_64(Span a) { span<64>(a); }
-extern "C" __global__ void __launch_bounds__(spanAll, 1) span_128(Span a) { span<128>(a); }
+extern "C" __global__ void __launch_bounds__(spanAll, 1) span_64(Span a) { span<Halves<64>>(a); }
+extern "C" __global__ void __launch_bounds__(spanAll, 1) span_128(Span a) { span<Halves<128>>(a); }
+extern "C" __global__ void __launch_bounds__(spanAll, 1) span_q8_64(Span a) { span<Bytes<64>>(a); }
+extern "C" __global__ void __launch_bounds__(spanAll, 1) span_q8_128(Span a) { span<Bytes<128>>(a); }

@@ -54,7 +54,7 @@ struct SpanNorm {
 struct SpanBlock {
     SpanLayer layer[4]; // queries, keys and values; output; gate and up; down
     SpanNorm norm[4];   // of their inputs
-    __half *k, *v;
+    void *k, *v;        // pages
 };
 
 struct Span {

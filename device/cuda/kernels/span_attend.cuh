@@ -4,41 +4,31 @@
 #include "turn.cuh"
 
 // SpanAttention is the shared memory of a chunk.
-template <int D> struct SpanAttention {
-    uint4 frags[Frags<D>::all * 32];
+template <typename K> struct SpanAttention {
+    static constexpr int D = K::D;
+    uint4 frags[K::all * 32];
     __half queries[8][D];
     float raw[10 * D];         // queries of up to eight heads, key, value
     float2 exchange[2][8][32]; // scores of odd and even units
 };
 
-// key_place and value_place say where dimension d of position p of a chunk stands among the
-// fragments (chunk.cuh), in halves.
-template <int D> __device__ __forceinline__ int key_place(int p, int d) {
-    int x = 4 * (p >> 5) + (p >> 1 & 3), g = 2 * (p >> 3 & 3) + (p & 1);
-    return ((x * (D / 32) + (d >> 5)) * 32 + 4 * g + (d >> 3 & 3)) * 8 + (d & 7);
-}
-
-template <int D> __device__ __forceinline__ int value_place(int p, int d) {
-    return ((Frags<D>::keys + 2 * (d >> 3) + (p >> 5)) * 32 + 4 * (d & 7) + (p >> 3 & 3)) * 8 + (p & 7);
-}
-
 // pages_of is a KV head of a row in one block.
-__device__ __forceinline__ Pages pages_of(const Span &a, const __half *k, const __half *v, const Row &at, int head) {
+__device__ __forceinline__ Pages pages_of(const Span &a, const void *k, const void *v, const Row &at, int head) {
     return {k, v, a.table + at.pages, (int)a.shape.kvHeads, head, (int)a.shape.pageSize, at.pos - 1};
 }
 
 // bring_unit lets keys and values of earlier steps come for a chunk of a row, and what else is known before the
 // queries are; `come` says when all is there. A warp does it.
-template <int D> __device__ __forceinline__ void bring_unit(const Span &a, const __half *k, const __half *v, const Row &at, int head, int chunk, SpanUnit &u, uint64_t *come, SpanAttention<D> &m) {
+template <typename K> __device__ __forceinline__ void bring_unit(const Span &a, const void *k, const void *v, const Row &at, int head, int chunk, SpanUnit &u, uint64_t *come, SpanAttention<K> &m) {
     const int lane = threadIdx.x & 31, size = (int)a.shape.pageSize;
     const Pages kv = pages_of(a, k, v, at, head);
     const int start = chunk * CHUNK;
 #pragma unroll 1
-    for (int part = 0; part < 4; part++) copy_part<D>(m.frags, kv, part, start, part_page(kv, part, start));
-    for (int i = lane; i < D / 2; i += 32) u.by[i] = angle_of(a.cosines, a.sines, at.pos, i, a.shape);
+    for (int part = 0; part < 4; part++) K::copy(m.frags, kv, part, start, K::page(kv, part, start));
+    for (int i = lane; i < K::D / 2; i += 32) u.by[i] = angle_of(a.cosines, a.sines, at.pos, i, a.shape);
     if (lane == 0) u.own = a.table[at.pages + at.pos / size], u.slot = at.pos % size;
     copies_done();
-    for (int part = 2; part < 4; part++) trim_part<D>(m.frags, kv, part, start);
+    for (int part = 2; part < 4; part++) K::trim(m.frags, kv, part, start);
     __syncwarp();
     if (lane == 0) barrier_arrive(come);
 }
@@ -56,9 +46,10 @@ struct Whole {
 // attend_chunk computes a unit of a row, the team's number `unit`, into parts: keys and values of earlier steps `come`
 // by the phase of that number. Eight warps have a tile of scores each, and D/64 tiles of values. Keys come again when
 // the parts are told, and `free` says so: they would be in their way.
-template <int D, typename Team>
+template <typename K, typename Team>
 __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, const SpanBlock &b, const Row &at, int head, int chunk, const SpanUnit &u, uint64_t *come, uint64_t *free, uint32_t unit,
-                                             const uint32_t *qkv, uint32_t *parts, SpanAttention<D> &m) {
+                                             const uint32_t *qkv, uint32_t *parts, SpanAttention<K> &m) {
+    constexpr int D = K::D;
     const int tid = team.thread(), warp = tid >> 5, lane = tid & 31, g = lane >> 2, t = lane & 3;
     const int heads = (int)a.shape.heads, kvHeads = (int)a.shape.kvHeads, group = heads / kvHeads, p = at.pos - chunk * CHUNK; // the row's own position in the chunk
     const bool own = p < CHUNK;
@@ -75,21 +66,30 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
 #pragma unroll 1
     for (int h = tid / (D / 2); h < group; h += Team::threads / (D / 2))
         turn(m.raw + h * D, pair, a.shape, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
-    if (int i = tid - (Team::threads - D); own && i >= 0) {
+    if constexpr (sizeof(typename K::Word) == 1) {
+        if (own) {
+            const int size = (int)a.shape.pageSize;
+            const int64_t page = ((int64_t)u.own * kvHeads + head) * size * K::each;
+            float *key = m.raw + group * D;
+            if (int i = tid - (Team::threads - D); i >= 0 && i < D / 2) turn(key, pair, a.shape, by, [&](int j, float x) { key[j] = x; });
+            team.together();
+            K::put(m.frags, p, key, key + D, (uint8_t *)b.k + page, (uint8_t *)b.v + page, size, u.slot, warp, Team::threads / 32);
+        }
+    } else if (int i = tid - (Team::threads - D); own && i >= 0) {
         const int size = (int)a.shape.pageSize;
         const int64_t page = ((int64_t)u.own * kvHeads + head) * size * D;
         __half *frags = (__half *)m.frags;
-        if (i < D / 2) turn(m.raw + group * D, pair, a.shape, by, [&](int j, float x) { frags[key_place<D>(p, j)] = b.k[page + u.slot * D + j] = __float2half_rn(x); });
-        frags[value_place<D>(p, i)] = b.v[page + i * size + u.slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
+        if (i < D / 2) turn(m.raw + group * D, pair, a.shape, by, [&](int j, float x) { frags[K::key_at(p, j)] = ((__half *)b.k)[page + u.slot * D + j] = __float2half_rn(x); });
+        frags[K::value_at(p, i)] = ((__half *)b.v)[page + i * size + u.slot] = __float2half_rn(m.raw[(group + 1) * D + i]);
     }
     team.together();
     if (warp >= attending) return;
     uint32_t qf[D / 16][4];
-    load_queries<D>(qf, m.queries[min(g, group - 1)], nullptr);
+    load_queries<K>(qf, m.queries[min(g, group - 1)], nullptr);
     float2(&exchange)[8][32] = m.exchange[unit & 1];
     {
         float sc[1][4];
-        chunk_scores<D, 1>(sc, qf, m.frags, warp);
+        chunk_scores<K, 1>(sc, qf, m.frags, warp);
         exchange[warp][lane] = make_float2(sc[0][0], sc[0][1]);
     }
     team.scored();
@@ -101,10 +101,10 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
     }
     const int see = min(p, CHUNK - 1), seen[2] = {see, see};
     Weights w;
-    chunk_softmax<1>(w, sc, seen, a.scale * 1.44269504088896341f);
+    chunk_softmax<K, 1>(w, sc, seen, a.scale * 1.44269504088896341f);
     constexpr int tiles = D / 64;
     float out[tiles][4];
-    chunk_values<D, tiles>(out, w, m.frags, tiles * warp);
+    chunk_values<K, tiles>(out, w, m.frags, tiles * warp);
     if (g < group) {
         uint32_t *part = parts + ((head * group + g) * (int)a.maxChunks + chunk) * (D + partWords);
         if (warp == 0 && t == 0) tell_values(part, w.m[0], w.l[0]);

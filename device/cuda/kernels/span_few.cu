@@ -95,10 +95,11 @@ struct Half {
 };
 
 // work is what a worker does.
-template <int D> __device__ __forceinline__ void work(FewShared &sh, const SpanFew &few, uint4 *shared, int workers) {
+template <typename K> __device__ __forceinline__ void work(FewShared &sh, const SpanFew &few, uint4 *shared, int workers) {
+    constexpr int D = K::D;
     const Span &a = few.span;
     const int cta = blockIdx.x, kvHeads = (int)a.shape.kvHeads, rows = (int)few.rows;
-    auto *attention = (SpanAttention<D> *)(shared + a.area / 16); // of both halves
+    auto *attention = (SpanAttention<K> *)(shared + a.area / 16); // of both halves
     // The last CTAs, which have the fewest tiles and pieces of attention, fold.
     const int firstFold = workers - 1 - cta;
     const bool folds = firstFold < rows * kvHeads;
@@ -109,13 +110,13 @@ template <int D> __device__ __forceinline__ void work(FewShared &sh, const SpanF
             uint32_t unit = 0;
 #pragma unroll 1
             for (int block = 0; block < (int)a.count; block++) {
-                const __half *k = a.blocks[block].k, *v = a.blocks[block].v;
+                const void *k = a.blocks[block].k, *v = a.blocks[block].v;
                 bool first = true;
                 each_unit(sh, rows, kvHeads, cta + half * workers, 2 * workers, [&](int row, int head, int chunk) {
                     if (first && block > 0) barrier_wait(&sh.used[3], block + 1 & 1);
                     if (unit > 0) barrier_wait(&sh.keysFree[half], unit + 1 & 1);
                     unit++, first = false;
-                    bring_unit<D>(a, k, v, sh.row[row], head, chunk, sh.unit[half], &sh.keysCome[half], attention[half]);
+                    bring_unit<K>(a, k, v, sh.row[row], head, chunk, sh.unit[half], &sh.keysCome[half], attention[half]);
                 });
             }
         }
@@ -194,7 +195,7 @@ template <int D> __device__ __forceinline__ void work(FewShared &sh, const SpanF
 
         const int half = warp / attending;
         each_unit(sh, rows, kvHeads, cta + half * workers, 2 * workers, [&](int row, int head, int chunk) {
-            attend_chunk<D>(Half{half}, a, sh.block[block & 1], sh.row[row], head, chunk, sh.unit[half], &sh.keysCome[half], &sh.keysFree[half], unit++, w.dst + row * w.out,
+            attend_chunk<K>(Half{half}, a, sh.block[block & 1], sh.row[row], head, chunk, sh.unit[half], &sh.keysCome[half], &sh.keysFree[half], unit++, w.dst + row * w.out,
                             parts_of<D>(sh, a, block, row), attention[half]);
         });
         asm volatile("fence.proxy.async;" ::: "memory");
@@ -214,7 +215,8 @@ template <int D> __device__ __forceinline__ void work(FewShared &sh, const SpanF
     }
 }
 
-template <int D> __device__ __forceinline__ void span_few(const SpanFew &few) {
+template <typename K> __device__ __forceinline__ void span_few(const SpanFew &few) {
+    constexpr int D = K::D;
     extern __shared__ uint4 shared[];
     __shared__ FewShared sh;
     const Span &a = few.span;
@@ -242,10 +244,12 @@ template <int D> __device__ __forceinline__ void span_few(const SpanFew &few) {
             __syncthreads();
     }
     if (works)
-        work<D>(sh, few, shared, workers);
+        work<K>(sh, few, shared, workers);
     else
         normalize<D>(sh, few, (int)blockIdx.x - workers);
 }
 
-extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_64(SpanFew a) { span_few<64>(a); }
-extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_128(SpanFew a) { span_few<128>(a); }
+extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_64(SpanFew a) { span_few<Halves<64>>(a); }
+extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_128(SpanFew a) { span_few<Halves<128>>(a); }
+extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_q8_64(SpanFew a) { span_few<Bytes<64>>(a); }
+extern "C" __global__ void __launch_bounds__(fewAll, 1) span_few_q8_128(SpanFew a) { span_few<Bytes<128>>(a); }

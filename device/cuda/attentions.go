@@ -1,0 +1,79 @@
+//go:build cuda
+
+package cuda
+
+import "errors"
+
+// attention are the kernels for one head dimension, and one way to keep keys and values.
+type attention struct {
+	chunks, rows, decode, each kernel
+	clusters                   clusterKernels // without code where exact is false
+	bytes                      int            // of a chunk in shared memory
+	folds                      *foldKernels
+}
+
+// foldKernels put chunks together, for one head dimension.
+type foldKernels struct{ combine, narrow, wide kernel }
+
+// attentions are the kernels for heads of 64 and 128 values, kept as halves and as bytes.
+type attentions struct {
+	of    [2][2]attention // [dimension][kept]
+	folds [2]foldKernels
+}
+
+// attentionDims are the head dimensions that they are for; keptNames what tells in their names how keys and values are kept.
+var (
+	attentionDims = [...]int{64, 128}
+	keptNames     = [...]string{"", "_q8"}
+)
+
+func (a *attentions) init() {
+	for i, dim := range attentionDims {
+		for j := range keptNames {
+			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: halvesOf(dim), folds: &a.folds[i]}
+		}
+		a.of[i][1].bytes = bytesOfChunk(dim)
+	}
+}
+
+// ready prepares those that need much shared memory; exact: clusters too.
+func (a *attentions) ready(exact bool) error {
+	for i, dim := range attentionDims {
+		for j := range keptNames {
+			k := &a.of[i][j]
+			err := errors.Join(k.rows.f.AllowShared(k.rowBytes(dim)), k.each.f.AllowShared(2*k.bytes))
+			if err == nil && exact {
+				err = k.clusters.ready(dim, k.bytes)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// halvesOf and bytesOfChunk are the bytes of a chunk's keys and values in shared memory (Halves and Bytes of
+// kernels/chunk_halves.cuh and chunk_bytes.cuh).
+func halvesOf(dim int) int     { return 2 * 2 * positionsOfChunk * dim }
+func bytesOfChunk(dim int) int { return 2 * positionsOfChunk * dim / q8Values * q8Bytes }
+
+// kernelsOf is where the kernels for heads of so many values, kept so, stand.
+func kernelsOf(dim, kept int) (i, j int) {
+	if dim == attentionDims[1] {
+		i = 1
+	}
+	if kept == keptBytes {
+		j = 1
+	}
+	return i, j
+}
+
+// attention picks the kernels for heads of so many values, kept so.
+func (k *kernelSet) attention(dim, kept int) *attention {
+	i, j := kernelsOf(dim, kept)
+	return &k.attn.of[i][j]
+}
+
+// rowBytes is the shared memory of the kernel for many rows: two chunks, or one of bytes and what becomes of it.
+func (k *attention) rowBytes(dim int) int { return k.bytes + halvesOf(dim) }
