@@ -17,7 +17,7 @@ answers, and say pass or fail.
 Every question has one right answer, or words that must be in it, and the answer
 must end by itself. Answers are greedy. A row passes when its share reaches the
 target and, for the built-in model, is within 0.5 % of what the trainer's own
-forward pass counted (the card). The set is in the program; ` + "`tritflow builtin --card`" + `
+forward pass counted (the card), or one answer off. The set is in the program; ` + "`tritflow builtin --card`" + `
 and docs/builtin.md say how the model was made.
 
 --only asks the groups whose names contain one of the words; --most asks some of

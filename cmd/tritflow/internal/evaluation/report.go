@@ -3,7 +3,6 @@ package evaluation
 import (
 	"fmt"
 	"io"
-	"math"
 	"regexp"
 	"text/tabwriter"
 
@@ -41,8 +40,12 @@ type Wrong struct {
 }
 
 // Tolerance is how far a row may be from the card's: rounding flips, because
-// keys and values are kept in half precision and sums have another order.
+// keys and values are kept in half precision and sums have another order. One
+// answer is always allowed.
 const Tolerance = 0.005
+
+// Margin is how many answers a row may have more or fewer than the card's.
+func (r *Row) Margin() int { return max(1, int(Tolerance*float64(r.Of))) }
 
 func newRow(g *builtin.Group, of int) *Row {
 	return &Row{Name: g.Name, Of: of, Target: g.Target, Wrong: []Wrong{}}
@@ -81,7 +84,7 @@ func (r *Row) judge(c *builtin.Card) {
 	for _, row := range c.Rows {
 		if row.Name == r.Name && row.Of == r.Of {
 			r.Card = &row.Right
-			r.Pass = r.Pass && math.Abs(float64(r.Right-row.Right)) <= Tolerance*float64(r.Of)
+			r.Pass = r.Pass && max(r.Right-row.Right, row.Right-r.Right) <= r.Margin()
 		}
 	}
 }

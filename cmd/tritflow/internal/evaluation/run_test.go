@@ -126,7 +126,7 @@ func TestCancel(t *testing.T) {
 
 // TestJudge: a row passes at its target and near the card, on either side of it.
 func TestJudge(t *testing.T) {
-	c := &builtin.Card{Rows: []builtin.CardRow{{Name: "a", Right: 190, Of: 200, Target: .9}}}
+	c := &builtin.Card{Rows: []builtin.CardRow{{Name: "a", Right: 190, Of: 200, Target: .9}, {Name: "a", Right: 90, Of: 100, Target: .9}}}
 	for _, x := range []struct {
 		right, of int
 		card      *builtin.Card
@@ -135,7 +135,8 @@ func TestJudge(t *testing.T) {
 		{190, 200, c, true}, {189, 200, c, true}, {191, 200, c, true},
 		{188, 200, c, false}, {192, 200, c, false},
 		{180, 200, nil, true}, {179, 200, nil, false},
-		{90, 100, c, true}, // not the card's questions
+		{91, 100, c, true}, {92, 100, c, false}, // one answer is always allowed
+		{60, 65, c, true}, // not the card's questions
 	} {
 		r := Row{Name: "a", Right: x.right, Of: x.of, Target: .9}
 		if r.judge(x.card); r.Pass != x.pass {

@@ -47,7 +47,7 @@ func (m *model) accuracy(ctx context.Context) ([]Check, error) {
 		}
 		limit := fmt.Sprintf("at least %.0f %%", 100*row.Target)
 		if row.Card != nil {
-			limit += fmt.Sprintf(", %d within 0.5 %%", *row.Card)
+			limit += fmt.Sprintf(", %d give or take %d", *row.Card, row.Margin())
 		}
 		checks = append(checks, Check{Name: row.Name, Value: fmt.Sprintf("%d of %d", row.Right, row.Of), Limit: limit})
 	}
