@@ -44,6 +44,7 @@ type Info struct {
 	Tier       string   // kernel tier: "generic", "avx2", "avx512", "sm_90"
 	Workers    int      // worker threads; 0 where that means nothing
 	Memory     uint64   // bytes that may be planned with; 0 unknown
+	Pool       string   // what it is that has this memory, for devices that take from the same; "": nobody else does
 	Rows       int      // rows that a Step should carry for this device to work at full speed, where there are so many; 0 = no wish
 	BlockCost  uint64   // what a block costs besides reading its weights, as the bytes read in that time
 	Driver     uint64   // host memory that its driver takes in this process, once for all devices of the kind

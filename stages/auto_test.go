@@ -29,6 +29,7 @@ type acceleratorKind struct {
 	open    map[string]error // by argument
 	load    map[string]error
 	memory  uint64
+	pool    string
 	copies  uint64 // what it says that its copies take, beside the weights
 	rows    int
 	kv      []string // nil: as the CPU
@@ -38,7 +39,7 @@ type acceleratorKind struct {
 
 func (a *accelerator) Info() device.Info {
 	i := a.Device.Info()
-	i.Name, i.Kind, i.Memory, i.Rows = "acc:"+a.arg, "acc", a.kind.memory, a.kind.rows
+	i.Name, i.Kind, i.Memory, i.Rows, i.Pool = "acc:"+a.arg, "acc", a.kind.memory, a.kind.rows, a.kind.pool
 	if a.kind.kv != nil {
 		i.KVTypes = a.kind.kv
 	}

@@ -236,7 +236,7 @@ func (l *Layout) count(o Options) error {
 				l.Memory.Program += info.Driver
 			}
 			c := DeviceMemory{
-				Device: info.Name, Weights: part.WeightBytes, KV: part.KVBytes, Limit: o.limitOf(info), host: info.HostMemory,
+				Device: info.Name, Weights: part.WeightBytes, KV: part.KVBytes, Limit: o.limitOf(info), host: info.HostMemory, pool: info.Pool, has: info.Memory,
 			}
 			if estimator, ok := d.(device.Estimator); ok && !part.Idle() {
 				f, err := estimator.Estimate(l.part(part), l.sizes())

@@ -31,6 +31,8 @@ type DeviceMemory struct {
 	Limit       uint64       `json:"limit"`       // 0 = none known
 	Used        device.Usage `json:"used"`        // the device's ledger beside it
 	host        bool
+	pool        string // of devices that take from the same memory, ...
+	has         uint64 // ... and how much it has; 0 = unknown
 }
 
 // Total is everything together.
@@ -57,7 +59,7 @@ func (m *Memory) total() {
 
 // MemoryError: what was asked does not fit the memory that was allowed.
 type MemoryError struct {
-	What   string // "the host's memory", or a device
+	What   string // "the host's memory", a device, or what several devices take from
 	Needed uint64 // by Memory, which has the pages of all sequences, or of one where less was allowed than there is
 	Limit  uint64
 	Memory Memory // the plan of that
@@ -66,7 +68,7 @@ type MemoryError struct {
 func (e *MemoryError) Error() string {
 	var weights, kv, activations uint64
 	for _, d := range e.Memory.Devices {
-		if d.Device == e.What || d.host && e.What == hostMemory {
+		if d.Device == e.What || d.pool == e.What || d.host && e.What == hostMemory {
 			weights += d.Weights + d.Copies
 			kv += d.KV
 			activations += d.Activations
@@ -99,5 +101,30 @@ func (m *Memory) check() *MemoryError {
 	if m.Limit > 0 && m.Host > m.Limit {
 		return &MemoryError{hostMemory, m.Host, m.Limit, *m}
 	}
+	for i := range m.Devices {
+		if pool := m.Devices[i].pool; pool != "" {
+			if needed, has := m.together(pool); has > 0 && needed > has {
+				return &MemoryError{pool, needed, has, *m}
+			}
+		}
+	}
 	return nil
+}
+
+// together is what the devices of a pool take, and what it has.
+func (m *Memory) together(pool string) (needed, has uint64) {
+	for i := range m.Devices {
+		d := &m.Devices[i]
+		if d.pool != pool {
+			continue
+		}
+		needed += d.Total()
+		if has == 0 || d.has > 0 && d.has < has {
+			has = d.has
+		}
+	}
+	if pool == hostMemory {
+		needed = m.Host
+	}
+	return needed, has
 }

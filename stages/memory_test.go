@@ -100,6 +100,31 @@ func TestMemoryErrorTellsForHowMany(t *testing.T) {
 	}
 }
 
+// TestMemoryOfOnePool: devices that take from the same memory must fit it together.
+func TestMemoryOfOnePool(t *testing.T) {
+	const memory, copies = 160 << 20, 100 << 20
+	for _, c := range []struct {
+		devices, pool string
+		fits          bool
+	}{{"acc:0,acc:1", "", true}, {"acc:0", "the memory of GPU 0", true}, {"acc:0,acc:1", "the memory of GPU 0", false}} {
+		withAccelerators(t, &acceleratorKind{memory: memory, copies: copies, pool: c.pool})
+		e, err := Open(t.Context(), "", Options{Devices: c.devices, Ctx: 256, MaxSeqs: 4})
+		if err == nil {
+			e.Close()
+		}
+		if c.fits {
+			if err != nil {
+				t.Errorf("%s of %q: %v", c.devices, c.pool, err)
+			}
+			continue
+		}
+		me, ok := errors.AsType[*MemoryError](err)
+		if !ok || me.What != c.pool || me.Limit != memory || me.Needed < 2*copies || !strings.Contains(err.Error(), c.pool) {
+			t.Errorf("%s of %q: %v", c.devices, c.pool, err)
+		}
+	}
+}
+
 // TestMemoryOfHugeSteps: a plan is for the rows that there can be, however many a Step may
 // carry, and its sums do not overflow.
 func TestMemoryOfHugeSteps(t *testing.T) {

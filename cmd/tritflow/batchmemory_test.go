@@ -17,7 +17,7 @@ const narrowMemory = 64 << 20
 
 func (n narrow) Info() device.Info {
 	i := n.Device.Info()
-	i.Name, i.Memory = "narrow:0", narrowMemory
+	i.Name, i.Memory, i.Pool = "narrow:0", narrowMemory, ""
 	return i
 }
 

@@ -70,7 +70,7 @@ func NewDevice(name string, p *driver.Properties) (device.Device, error) {
 		screenMode: device.ScreenAuto,
 		info: device.Info{
 			Name: name, Kind: kind, Model: p.Name, Tier: fmt.Sprintf("sm_%d", p.Capability()),
-			Memory: uint64(p.Memory), BlockCost: blockCost, FuseBlocks: true, Ahead: true, Rows: stepRows, KVTypes: kvTypes(),
+			Memory: uint64(p.Memory), Pool: fmt.Sprintf("the memory of GPU %d", p.Ordinal), BlockCost: blockCost, FuseBlocks: true, Ahead: true, Rows: stepRows, KVTypes: kvTypes(),
 			Features: features(p), Driver: driverBytes,
 		},
 	}
