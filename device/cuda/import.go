@@ -146,7 +146,8 @@ func (m *marked) pass(g *gpu) error {
 	return errors.Join(g.stream.Wait(m.event), m.event.Destroy())
 }
 
-// peers lets this GPU reach the memory of another one directly, where the machine can.
+// peers lets this GPU reach the memory of another one directly, where the machine can: else the driver copies through
+// the host.
 func (g *gpu) peers(other *gpu) error {
 	if g.reached[other.props.Ordinal] || g.props.Ordinal == other.props.Ordinal {
 		return nil
@@ -155,7 +156,7 @@ func (g *gpu) peers(other *gpu) error {
 	if err == nil && can {
 		err = g.ctx.EnablePeer(other.ctx)
 	}
-	if err != nil {
+	if driver.Lost(err) {
 		return g.fail("reaching another GPU", err)
 	}
 	g.reached[other.props.Ordinal] = true
