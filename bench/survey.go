@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tritflow/device"
+	"tritflow/device/cpu/memory"
 )
 
 // SurveyCPU describes the machine's processor as a device. Where within is above 0 it is
@@ -25,7 +26,7 @@ func surveyCPU(ctx context.Context, within time.Duration, size int) (device.Foun
 		return device.Found{}, err
 	}
 	f := device.Found{
-		Name: "cpu", Kind: info.Kind, Model: info.Model, Memory: info.Memory, Free: freeMemory(),
+		Name: "cpu", Kind: info.Kind, Model: info.Model, Memory: info.Memory, Free: memory.Free(),
 		Units: info.Workers, Capability: info.Tier,
 	}
 	if within <= 0 {

@@ -18,7 +18,8 @@ import (
 const devicesHelp = `Show every device of this machine that a model could run on, and what it can do:
 memory, the speed of reading and copying it, int8 operations (a product and its
 addition are two), the driver, and why a device cannot be used. --quick leaves the
-measuring out.
+measuring out. The CPU's memory is the machine's, or less where control groups limit
+it (containers, slices of systemd).
 
 --json prints one object, figures that are not known or not measured being 0:
 

@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"tritflow/device"
+	"tritflow/device/cpu/memory"
 	"tritflow/device/cpu/topology"
 	"tritflow/quantkern"
 )
@@ -75,7 +76,7 @@ func describe(name, tier string, workers int) device.Info {
 		HostMemory: true,
 		Pool:       "the host's memory",
 		KVTypes:    quantkern.KVTypes(),
-		Memory:     totalMemory(),
+		Memory:     memory.Total(),
 	}
 	if info.Model == "" {
 		info.Model = runtime.GOARCH
