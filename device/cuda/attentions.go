@@ -2,7 +2,10 @@
 
 package cuda
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // attention are the kernels for one head dimension, and one way to keep keys and values.
 type attention struct {
@@ -33,6 +36,42 @@ func (a *attentions) init() {
 			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: halvesOf(dim), folds: &a.folds[i]}
 		}
 		a.of[i][1].bytes = bytesOfChunk(dim)
+	}
+}
+
+// nameAttention lists the kernels of attention and of all blocks together.
+func (k *kernelSet) nameAttention(all map[string]map[string]*kernel) {
+	if k.spanned {
+		all["span"], all["span_few"] = map[string]*kernel{}, map[string]*kernel{}
+	}
+	if k.exact {
+		all["decode_cluster"], all["decode_cluster_q8"] = map[string]*kernel{}, map[string]*kernel{}
+	}
+	for i, dim := range attentionDims {
+		at := func(source, name, kept string, kn *kernel) { all[source][fmt.Sprintf("%s%s_%d", name, kept, dim)] = kn }
+		folds := &k.attn.folds[i]
+		at("attention", "attn_combine", "", &folds.combine)
+		at("decode", "attn_norm12", "", &folds.narrow)
+		at("decode", "attn_norm32", "", &folds.wide)
+		for j, kept := range keptNames {
+			a := &k.attn.of[i][j]
+			at("attention", "attn_chunks", kept, &a.chunks)
+			at("attention", "attn_rows", kept, &a.rows)
+			at("decode", "attn_decode", kept, &a.decode)
+			at("decode", "attn_each", kept, &a.each)
+			if k.spanned {
+				at("span", "span", kept, &k.span[i][j])
+				at("span_few", "span_few", kept, &k.spanFew[i][j])
+			}
+			if !k.exact {
+				continue
+			}
+			for _, list := range a.clusters {
+				for _, kn := range list {
+					all["decode_cluster"+kept][kn.name(dim, kept)] = &kn.kernel
+				}
+			}
+		}
 	}
 }
 

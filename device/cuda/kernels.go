@@ -156,38 +156,7 @@ func (k *kernelSet) named() map[string]map[string]*kernel {
 	for i, groups := range boundGroups {
 		all["screen"][fmt.Sprintf("screen_bounds_%d", 8*groups)] = &k.bounds[i]
 	}
-	if k.spanned {
-		all["span"], all["span_few"] = map[string]*kernel{}, map[string]*kernel{}
-	}
-	if k.exact {
-		all["decode_cluster"], all["decode_cluster_q8"] = map[string]*kernel{}, map[string]*kernel{}
-	}
-	for i, dim := range attentionDims {
-		at := func(source, name, kept string, kn *kernel) { all[source][fmt.Sprintf("%s%s_%d", name, kept, dim)] = kn }
-		folds := &k.attn.folds[i]
-		at("attention", "attn_combine", "", &folds.combine)
-		at("decode", "attn_norm12", "", &folds.narrow)
-		at("decode", "attn_norm32", "", &folds.wide)
-		for j, kept := range keptNames {
-			a := &k.attn.of[i][j]
-			at("attention", "attn_chunks", kept, &a.chunks)
-			at("attention", "attn_rows", kept, &a.rows)
-			at("decode", "attn_decode", kept, &a.decode)
-			at("decode", "attn_each", kept, &a.each)
-			if k.spanned {
-				at("span", "span", kept, &k.span[i][j])
-				at("span_few", "span_few", kept, &k.spanFew[i][j])
-			}
-			if !k.exact {
-				continue
-			}
-			for _, list := range a.clusters {
-				for _, kn := range list {
-					all["decode_cluster"+kept][kn.name(dim, kept)] = &kn.kernel
-				}
-			}
-		}
-	}
+	k.nameAttention(all)
 	if k.exact {
 		all["screen_stream"] = map[string]*kernel{}
 		for _, kn := range streamed {

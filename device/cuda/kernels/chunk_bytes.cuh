@@ -32,6 +32,7 @@ __device__ __forceinline__ uint32_t scaled(__half2 codes, __half2 scale) {
 template <int DIM> struct Bytes {
     using Word = uint8_t;
     static constexpr int each = DIM + DIM / 16;
+    static constexpr bool rounds = true;
     static constexpr int D = DIM, keyParts = D / 64, keyMmas = 4;
     static constexpr int keyCodes = CHUNK * D / 512, codes = 2 * keyCodes, blocks = D / 32, scales = CHUNK * blocks; // fragments; scales of keys
     static constexpr int all = codes + 4 * scales / 512, bytes = all * 512;

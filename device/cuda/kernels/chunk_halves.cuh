@@ -123,6 +123,7 @@ template <int D> __device__ __forceinline__ void trim_part(uint4 *frags, const P
 template <int DIM> struct Halves : HalfFragments<DIM> {
     using Word = __half;               // of pages
     static constexpr int each = DIM; // such words of a position, scales included
+    static constexpr bool rounds = false; // a position is put into pages and a chunk by put, a block of values at a time
     using HalfFragments<DIM>::D;
     using HalfFragments<DIM>::keys;
     static __device__ __forceinline__ int first(int x, int t) { return 32 * (x >> 2) + 8 * t + 2 * (x & 3); }

@@ -49,7 +49,7 @@ __device__ __forceinline__ void attn_decode(uint4 *frags, float4 (&exchange)[8][
                 __syncthreads();
                 const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
                 const int at_chunk = at.pos - start;
-                if constexpr (sizeof(*k) == 1) {
+                if constexpr (K::rounds) {
                     float *raw = (float *)exchange;
                     if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int d, float x) { raw[d] = x; });
                     __syncthreads();
@@ -168,7 +168,7 @@ __device__ __forceinline__ void attn_each(uint4 *buffers, float4 (&exchange)[8][
             __syncthreads();
             const float *key = all + (a.heads + kv.head) * D, *value = key + a.kvHeads * D;
             const int in = at.pos - start;
-            if constexpr (sizeof(*k) == 1) {
+            if constexpr (K::rounds) {
                 float *raw = (float *)exchange;
                 if (int i = threadIdx.x; i < D / 2) turn(key, i, a, angle_of(cosines, sines, at.pos, i, a), [&](int d, float x) { raw[d] = x; });
                 __syncthreads();

@@ -152,7 +152,7 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
                 }
                 if (last) {
                     const int in = at.pos - start;
-                    if constexpr (sizeof(*c.k) == 1) {
+                    if constexpr (K::rounds) {
                         float *raw = (float *)room.exchange;
                         if (head_at == 0) pair.put(key, by, [&](int d, float x) { raw[d] = x; });
                         if (int d = threadIdx.x; d < D) raw[D + d] = value;

@@ -66,7 +66,7 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
 #pragma unroll 1
     for (int h = tid / (D / 2); h < group; h += Team::threads / (D / 2))
         turn(m.raw + h * D, pair, a.shape, by, [&](int j, float x) { m.queries[h][j] = __float2half_rn(x); });
-    if constexpr (sizeof(typename K::Word) == 1) {
+    if constexpr (K::rounds) {
         if (own) {
             const int size = (int)a.shape.pageSize;
             const int64_t page = ((int64_t)u.own * kvHeads + head) * size * K::each;
