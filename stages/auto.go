@@ -81,5 +81,5 @@ func (e *Engine) placeSomewhere(ctx context.Context, opt Options) (specs [][]spe
 
 // elsewhere tells whether other devices may do what these could not.
 func elsewhere(err error) bool {
-	return device.Elsewhere(err) || tooLarge(err)
+	return device.Elsewhere(err) || TooLarge(err)
 }

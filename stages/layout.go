@@ -57,10 +57,10 @@ func (o Options) layoutOf(m *graph.Model, devs []device.Device, set *profile.Set
 	// then as many pages as there is room for.
 	most, least := o.most(), ceilDiv(o.Ctx, pageSize)
 	l, err := o.try(m, devs, set, most, true)
-	if err == nil || !tooLarge(err) || o.MaxMemory == 0 && len(o.DeviceMemory) == 0 {
+	if err == nil || !TooLarge(err) || o.MaxMemory == 0 && len(o.DeviceMemory) == 0 {
 		return l, err
 	}
-	if l, err := o.try(m, devs, set, most, false); err == nil || !tooLarge(err) {
+	if l, err := o.try(m, devs, set, most, false); err == nil || !TooLarge(err) {
 		return l, err
 	}
 	best, err := o.try(m, devs, set, least, false)
@@ -78,7 +78,9 @@ func (o Options) layoutOf(m *graph.Model, devs []device.Device, set *profile.Set
 	return best, nil
 }
 
-func tooLarge(err error) bool {
+// TooLarge tells whether an error says that a plan does not fit the memory: fewer sequences, positions or a smaller KV
+// type may.
+func TooLarge(err error) bool {
 	if errors.As(err, new(*MemoryError)) {
 		return true
 	}

@@ -11,7 +11,6 @@ import (
 	"tritflow/cmd/tritflow/internal/batch/input"
 	"tritflow/cmd/tritflow/internal/batch/openai"
 	"tritflow/gguf/atomicfile"
-	"tritflow/graph"
 	"tritflow/stages"
 	"tritflow/stages/sample"
 )
@@ -237,8 +236,7 @@ func (f *batchFlags) loadFor(ctx context.Context, a *app) (*stages.Engine, error
 	}
 	for f.seqs = usual; ; f.seqs /= 2 {
 		e, err := f.load(ctx, a, nil)
-		tooLarge := is[*graph.MemoryError](err) || is[*stages.MemoryError](err)
-		if !tooLarge || f.seqs == 1 {
+		if !stages.TooLarge(err) || f.seqs == 1 {
 			return e, err
 		}
 		a.log.Info().Int("requests", f.seqs/2).Msg("the memory is too small for more requests at once; shorter ones (--ctx) or a smaller cache (--kv) would leave room")
