@@ -143,8 +143,14 @@ func (r *attendRig) value(values bool, page, head, slot, d int) float64 {
 	return float64(int(all[at])-128) * float64(quantkern.F16ToF32(binary.LittleEndian.Uint16(all[size*dim+2*scale:])))
 }
 
-// near compares with attention in float64 over what lies in the pages, and what the projections say of the rows themselves.
+// near compares with attention in float64 over what lies in the pages, and what the projections say of the rows themselves:
+// some rows, which are enough. All values must be such as these inputs can give.
 func (r *attendRig) near(got []float32) error {
+	for i, v := range got {
+		if v != v || v > 100 || v < -100 {
+			return fmt.Errorf("value %d is %v", i, v)
+		}
+	}
 	s, t := &r.b.spec, r.s.tables
 	queries, keys, values := widths(s)
 	dim, group := s.KeyDim, s.Heads/s.KVHeads
@@ -162,7 +168,7 @@ func (r *attendRig) near(got []float32) error {
 		pos, pages := int(w[1]), t.words[t.pages+int(w[3]):]
 		x := r.qkv[row*(queries+keys+values):]
 		if pos > 600 || row%3 == 2 {
-			continue // some are enough
+			continue
 		}
 		for _, head := range []int{0, s.KVHeads - 1} {
 			own := turned(x[queries+head*dim:], pos)

@@ -103,12 +103,14 @@ func (s *suite) pages(t *testing.T) {
 			{Type: kv.Type, PageSize: 64, Pages: 1},
 		} {
 			// Sixteens are for the tensor cores of a device that has some, other pages may be summed in another
-			// order: then one differently rounded activation moves all logits of a ternary model.
+			// order: with codes in them one activation of a ternary model is then rounded the other way, which
+			// moves all logits.
 			bound := float32(0)
 			if kv.PageSize%16 != 0 {
-				if bound = s.bound; bound > 0 && model == Ternary {
-					continue
-				}
+				bound = s.bound
+			}
+			if bound > 0 && model == Ternary && kv.Type == "q8_0" {
+				continue
 			}
 			r := s.rig(t, model, kv)
 			pages := make([]int32, kv.Pages)
