@@ -55,6 +55,9 @@ type Info struct {
 	Features   []string // instruction sets or capabilities that matter for speed, for people
 }
 
+// HostPool is the Pool of devices whose memory is the host's.
+const HostPool = "the host's memory"
+
 // KV says how the keys and values of each block are kept: in pages of PageSize
 // positions, numbered 0..Pages-1. Page numbers are handed out by the
 // scheduler; the same number means the same positions of the same sequence in

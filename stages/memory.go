@@ -89,7 +89,7 @@ func (e *MemoryError) Error() string {
 		e.What, size(e.Needed), whom, size(weights), size(kv), size(activations), size(program), size(e.Limit))
 }
 
-const hostMemory = "the host's memory"
+const hostMemory = device.HostPool
 
 // check says what does not fit.
 func (m *Memory) check() *MemoryError {

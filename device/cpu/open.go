@@ -74,7 +74,7 @@ func describe(name, tier string, workers int) device.Info {
 		Workers:    workers,
 		BlockCost:  256 << 10, // about 10 µs: norms, attention and hand-overs at a short context
 		HostMemory: true,
-		Pool:       "the host's memory",
+		Pool:       device.HostPool,
 		KVTypes:    quantkern.KVTypes(),
 		Memory:     memory.Total(),
 	}

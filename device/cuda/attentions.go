@@ -11,6 +11,7 @@ import (
 type attention struct {
 	chunks, rows, decode, each kernel
 	clusters                   clusterKernels // without code where exact is false
+	span, fewSpan              kernel         // for all blocks together; without code where spanned is false
 	bytes                      int            // of a chunk in shared memory
 	folds                      *foldKernels
 }
@@ -32,10 +33,9 @@ var (
 
 func (a *attentions) init() {
 	for i, dim := range attentionDims {
-		for j := range keptNames {
-			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: halvesOf(dim), folds: &a.folds[i]}
+		for j, bytes := range [...]int{halvesOf(dim), bytesOfChunk(dim)} {
+			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: bytes, folds: &a.folds[i]}
 		}
-		a.of[i][1].bytes = bytesOfChunk(dim)
 	}
 }
 
@@ -60,8 +60,8 @@ func (k *kernelSet) nameAttention(all map[string]map[string]*kernel) {
 			at("decode", "attn_decode", kept, &a.decode)
 			at("decode", "attn_each", kept, &a.each)
 			if k.spanned {
-				at("span", "span", kept, &k.span[i][j])
-				at("span_few", "span_few", kept, &k.spanFew[i][j])
+				at("span", "span", kept, &a.span)
+				at("span_few", "span_few", kept, &a.fewSpan)
 			}
 			if !k.exact {
 				continue
@@ -97,20 +97,15 @@ func (a *attentions) ready(exact bool) error {
 func halvesOf(dim int) int     { return 2 * 2 * positionsOfChunk * dim }
 func bytesOfChunk(dim int) int { return 2 * positionsOfChunk * dim / q8Values * q8Bytes }
 
-// kernelsOf is where the kernels for heads of so many values, kept so, stand.
-func kernelsOf(dim, kept int) (i, j int) {
+// attention picks the kernels for heads of so many values, kept so.
+func (k *kernelSet) attention(dim, kept int) *attention {
+	i, j := 0, 0
 	if dim == attentionDims[1] {
 		i = 1
 	}
 	if kept == keptBytes {
 		j = 1
 	}
-	return i, j
-}
-
-// attention picks the kernels for heads of so many values, kept so.
-func (k *kernelSet) attention(dim, kept int) *attention {
-	i, j := kernelsOf(dim, kept)
 	return &k.attn.of[i][j]
 }
 

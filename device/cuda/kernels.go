@@ -111,7 +111,6 @@ type kernelSet struct {
 	bounds                                                         [len(boundGroups)]kernel
 	streams                                                        [mostBits - leastBits + 1][len(boundGroups)]kernel // without code where exact is false
 	screenFinish                                                   kernel
-	span, spanFew                                                  [2][2]kernel // [dimension][kept] as attentions; without code where spanned is false
 	spanned                                                        bool
 	exact                                                          bool // the card has the capability that cubins for 9.0 alone are for
 }

@@ -69,10 +69,10 @@ func (p *blocks) span() (*span, error) {
 	if !g.kern.spanned || !tensorKept(first.cache.kept) || p.sizes.real || p.sizes.apart {
 		return nil, nil
 	}
-	i, j := kernelsOf(s.KeyDim, first.cache.kept)
-	sp := &span{k: &g.kern.span[i][j], ctas: g.props.SMs}
+	k := g.kern.attention(s.KeyDim, first.cache.kept)
+	sp := &span{k: &k.span, ctas: g.props.SMs}
 	// Fragments, scores, queries, and queries, a key and a value before their rotation.
-	attention := g.kern.attn.of[i][j].bytes + 4<<10 + (2*8+4*10)*s.KeyDim
+	attention := k.bytes + 4<<10 + (2*8+4*10)*s.KeyDim
 	layers := func(b *block) []*layer { return []*layer{b.qkv, b.o, b.expand, b.down} }
 	for _, l := range layers(first) {
 		if len(l.groups) != 1 || !l.ternary {

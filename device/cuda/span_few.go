@@ -33,8 +33,7 @@ func (p *blocks) fewSpan(layers []*layer, attention int) (*fewSpan, error) {
 			return nil, nil
 		}
 	}
-	i, j := kernelsOf(s.KeyDim, p.list[0].cache.kept)
-	f := &fewSpan{k: &g.kern.spanFew[i][j], ctas: g.props.SMs}
+	f := &fewSpan{k: &g.kern.attention(s.KeyDim, p.list[0].cache.kept).fewSpan, ctas: g.props.SMs}
 	info, err := f.k.f.Info()
 	if err != nil {
 		return nil, g.fail("asking about a kernel", err)

@@ -103,8 +103,7 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 	if err != nil {
 		return "", "", err
 	}
-	i, j := kernelsOf(l.In, kept)
-	k := &g.kern.attn.of[i][j]
+	k := g.kern.attention(l.In, kept)
 	switch {
 	case !tensorKept(kept):
 		return "attend_any", inPlace, nil

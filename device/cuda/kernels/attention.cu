@@ -78,8 +78,8 @@ __device__ __forceinline__ void attn_combine(const float *m, const float *l, con
 template <typename K>
 __device__ __forceinline__ void attn_rows(const __half *q, const void *k, const void *v, const Row *rows, const int32_t *table,
                                           const Tile *tiles, float *att, int group, int page_size, float scale) {
-    constexpr int D = K::D, step = 4;                     // tiles of eight dimensions at a time
-    constexpr bool spread = K::rounds;                     // chunks come as codes
+    constexpr int D = K::D, step = 4;  // tiles of eight dimensions at a time
+    constexpr bool spread = K::rounds; // chunks come as codes
     using F = std::conditional_t<spread, Spread<D>, Halves<D>>;
     extern __shared__ uint4 buffers[];
     Tile tile = tiles[gridDim.y - 1 - blockIdx.y]; // late tokens see most: begin with them

@@ -113,11 +113,7 @@ template <int D> __device__ __forceinline__ void trim_part(uint4 *frags, const P
     int keep = kv.last + 1 - (start + part_first(part)); // of the eight
     if (part < 2 || keep <= 0 || keep >= 8) return;
     uint4 *dst = frags + (HalfFragments<D>::keys + (part & 1)) * 32 + (threadIdx.x & 31);
-    for (int n = 0; n < D / 8; n++) {
-        uint32_t *w = (uint32_t *)(dst + 2 * n * 32);
-#pragma unroll
-        for (int i = 0; i < 4; i++) w[i] &= 2 * i + 1 < keep ? 0xffffffffu : 2 * i < keep ? 0xffffu : 0u;
-    }
+    for (int n = 0; n < D / 8; n++) trim_eight(dst[2 * n * 32], keep);
 }
 
 template <int DIM> struct Halves : HalfFragments<DIM> {
