@@ -154,7 +154,7 @@ func (p *blocks) parts(g *gpu, s *step) map[string]func(b *block) error {
 		"output": func(b *block) error {
 			return g.mul(b.o, input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}, sum)
 		},
-		"gate": func(b *block) error { return g.gate(b, sp, x, n) },
+		"gate": func(b *block) error { return g.gate(b, s) },
 		"down": func(b *block) error { return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum) },
 		"norm": func(b *block) error { _, err := g.feed(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, true); return err },
 		"subnorm": func(b *block) error {

@@ -36,3 +36,25 @@ func TestClusterOf(t *testing.T) {
 		}
 	}
 }
+
+// Memory is left unused only where that was measured to help.
+func TestAside(t *testing.T) {
+	spec := graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	normed, short := spec, spec
+	normed.QNorm, short.KeyDim = &graph.Norm{}, 64
+	for _, c := range []struct {
+		spec          *graph.Block
+		kept, rows    int
+		decodes       bool
+		output, gates int
+	}{
+		{&spec, keptHalves, 7, true, 0, 0}, {&spec, keptHalves, 8, true, asideOutput, 0}, {&spec, keptHalves, 16, true, asideOutput, asideGates},
+		{&spec, keptHalves, 16, false, 0, 0}, {&spec, keptBytes, 16, true, 0, 0}, {&normed, keptHalves, 16, true, 0, 0}, {&short, keptHalves, 16, true, 0, 0},
+	} {
+		b := &block{spec: *c.spec, cache: cache{kept: c.kept}}
+		s := &step{tables: &tables{rows: c.rows, decodeAll: c.decodes}}
+		if o, g := b.aside(s, asideFrom, asideOutput), b.aside(s, asideGatesFrom, asideGates); o != c.output || g != c.gates {
+			t.Errorf("%+v: %d and %d bytes aside", c, o, g)
+		}
+	}
+}

@@ -18,6 +18,7 @@ type kernel struct {
 	dependent bool // the GPU can start it before the kernel before it has ended
 	together  bool // the driver sees to it that all blocks run at the same time: they wait for each other, and others do so too
 	cluster   int  // blocks of a cluster, 0: none
+	spares    bool // it may take shared memory that it does not use
 }
 
 // out are the words of the structure Out of kernels/ternary.cuh.
@@ -241,6 +242,12 @@ func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, e
 			if err := k.streams[kn.bits-leastBits][kn.group].f.AllowShared(streamRing); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
+		}
+		for _, kn := range []*kernel{&k.short8, &k.short16, &k.four16} {
+			if err := kn.f.AllowShared(max(asideOutput, asideGates)); err != nil {
+				return nil, errors.Join(err, k.unload())
+			}
+			kn.spares = true
 		}
 		k.batchMost = p.SharedOptin - 6<<10
 		if err := k.wide.f.AllowShared(k.batchMost); err != nil {

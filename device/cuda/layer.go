@@ -104,6 +104,7 @@ type result struct {
 	bad      driver.Ptr // of the residual stream
 	stage    int        // as in note_bad of kernels/common.cuh
 	act      int
+	aside    int // bytes of shared memory that are left unused, where the kernel can (block.aside)
 }
 
 // input is activations in the forms that layers read.
@@ -204,7 +205,11 @@ func (g *gpu) mulTernary(t *ternary, in input, to result) error {
 		return g.fail("multiplying", w.k.run(g.stream, grid, 128, 0, true,
 			t.weights, in.q, in.s, in.sum, in.rows, t.chunks, t.tiles, to.epilogue, &o))
 	}
-	return g.fail("multiplying", w.k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, w.tiles)}, 256, 0, true,
+	aside := 0
+	if w.k.spares {
+		aside = to.aside
+	}
+	return g.fail("multiplying", w.k.run(g.stream, driver.Dim{X: ceilDiv(t.tiles, w.tiles)}, 256, aside, true,
 		t.weights, in.q, in.s, in.sum, in.rows, t.chunks, to.epilogue, &o))
 }
 
