@@ -34,10 +34,14 @@ func (e *ParamError) Error() string {
 	return fmt.Sprintf("sample: %s = %v: %s", e.Param, e.Value, e.Reason)
 }
 
+// mostPenalty bounds penalties: with much larger ones logits would not stay finite.
+const mostPenalty = 1e6
+
 // Validate refuses values outside their range, NaN and infinities with a
 // *ParamError. TopP 0 is accepted only with Temperature 0, where nothing is
 // drawn.
 func (p Params) Validate() error {
+	subtracted := fmt.Sprintf("must be between -%g and %[1]g (0 = off)", float64(mostPenalty))
 	for _, c := range []struct {
 		name   string
 		value  float64
@@ -49,9 +53,10 @@ func (p Params) Validate() error {
 		{"TypicalP", float64(p.TypicalP), p.TypicalP >= 0 && p.TypicalP <= 1, "must be between 0 and 1 (0 or 1 = off)"},
 		{"TopP", float64(p.TopP), p.TopP > 0 && p.TopP <= 1 || p.TopP == 0 && p.Temperature == 0, "must be greater than 0 and at most 1 (1 = off)"},
 		{"MinP", float64(p.MinP), p.MinP >= 0 && p.MinP <= 1, "must be between 0 (off) and 1"},
-		{"Repeat", float64(p.Repeat), p.Repeat >= 0, "must be greater than 0 (1 = off)"},
-		{"Frequency", float64(p.Frequency), true, "must be a finite number (0 = off)"},
-		{"Presence", float64(p.Presence), true, "must be a finite number (0 = off)"},
+		{"Repeat", float64(p.Repeat), p.Repeat == 0 || p.Repeat >= 1/float32(mostPenalty) && p.Repeat <= mostPenalty,
+			fmt.Sprintf("must be between %g and %g (1 = off)", 1/float64(mostPenalty), float64(mostPenalty))},
+		{"Frequency", float64(p.Frequency), math.Abs(float64(p.Frequency)) <= mostPenalty, subtracted},
+		{"Presence", float64(p.Presence), math.Abs(float64(p.Presence)) <= mostPenalty, subtracted},
 		{"LastN", float64(p.LastN), p.LastN >= 0, "must be 0 (the last 64 tokens) or greater"},
 	} {
 		if !c.ok || math.IsNaN(c.value) || math.IsInf(c.value, 0) {
