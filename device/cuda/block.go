@@ -110,19 +110,20 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 	if err := g.attend(b, s); err != nil {
 		return err
 	}
-	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage, aside: b.aside(s, asideFrom, asideOutput)}
+	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage}
+	out := sum
+	out.aside = b.aside(g, s, asideFrom, asideOutput)
 	if b.folds(g, s) {
 		in := input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}
-		if err := g.mul(b.o, in, sum); err != nil {
+		if err := g.mul(b.o, in, out); err != nil {
 			return err
 		}
-	} else if err := g.enter(b.o, sp, sp.att, spec.Heads*spec.ValueDim, n, b.attnSub, true, sum); err != nil {
+	} else if err := g.enter(b.o, sp, sp.att, spec.Heads*spec.ValueDim, n, b.attnSub, true, out); err != nil {
 		return err
 	}
 	if err := g.gate(b, s); err != nil {
 		return err
 	}
-	sum.aside = 0
 	return g.enter(b.down, sp, sp.gate, spec.FFN, n, b.ffnSub, true, sum)
 }
 
@@ -142,11 +143,11 @@ func (g *gpu) enter(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, 
 }
 
 // aside is shared memory that blocks of the output layer, or of gate and up, take from so many rows on and do not use: beside the
-// blocks of attention of a few rows a multiprocessor has no room for one of the former then, or beside one of these for two of the
+// clusters of attention a multiprocessor has no room for one of the former then, or beside one of these for two of the
 // latter. They come early all the same, but not where most is to be done already, nor several to one place. Measured for 8, 12 and 16
 // rows with keys and values of 128 halves (BenchmarkStep).
-func (b *block) aside(s *step, from, bytes int) int {
-	if s.tables.rows < from || b.cache.kept != keptHalves || b.spec.KeyDim != 128 || !b.decodes(s) {
+func (b *block) aside(g *gpu, s *step, from, bytes int) int {
+	if s.tables.rows < from || b.cache.kept != keptHalves || b.spec.KeyDim != 128 || b.cluster(g, s) == nil {
 		return 0
 	}
 	return bytes
@@ -162,7 +163,7 @@ func (g *gpu) gate(b *block, s *step) error {
 	sp, x, n := &s.space, s.h.values(), s.tables.rows
 	hidden, ffn, act := b.spec.Hidden, b.spec.FFN, int(b.spec.Activation)
 	if b.product {
-		return g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act, aside: b.aside(s, asideGatesFrom, asideGates)})
+		return g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act, aside: b.aside(g, s, asideGatesFrom, asideGates)})
 	}
 	if err := g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.both, ld: 2 * ffn}); err != nil {
 		return err

@@ -9,13 +9,19 @@ import (
 	"tritflow/graph"
 )
 
-// Clusters are as large as they have to be: an H100's sizes for heads of 128 values, four to a KV head.
-func TestClusterOf(t *testing.T) {
-	g := &gpu{kern: &kernelSet{}, props: &driver.Properties{SMs: 132}}
+// clusteredGPU has the sizes of an H100 for heads of 128 values, four to a KV head.
+func clusteredGPU() *gpu {
+	g := &gpu{kern: &kernelSet{exact: true}, props: &driver.Properties{SMs: 132}}
 	g.kern.attn.init()
 	for i, most := range []int{62, 79, 94, 124, 154} {
 		g.kern.attention(128, keptHalves).clusters[0][i].most = most
 	}
+	return g
+}
+
+// Clusters are as large as they have to be.
+func TestClusterOf(t *testing.T) {
+	g := clusteredGPU()
 	spec := &graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
 	for _, c := range []struct {
 		rows, chunks int
@@ -39,7 +45,7 @@ func TestClusterOf(t *testing.T) {
 
 // Memory is left unused only where that was measured to help.
 func TestAside(t *testing.T) {
-	spec := graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	gp, spec := clusteredGPU(), graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
 	normed, short := spec, spec
 	normed.QNorm, short.KeyDim = &graph.Norm{}, 64
 	for _, c := range []struct {
@@ -53,7 +59,7 @@ func TestAside(t *testing.T) {
 	} {
 		b := &block{spec: *c.spec, cache: cache{kept: c.kept}}
 		s := &step{tables: &tables{rows: c.rows, decodeAll: c.decodes}}
-		if o, g := b.aside(s, asideFrom, asideOutput), b.aside(s, asideGatesFrom, asideGates); o != c.output || g != c.gates {
+		if o, g := b.aside(gp, s, asideFrom, asideOutput), b.aside(gp, s, asideGatesFrom, asideGates); o != c.output || g != c.gates {
 			t.Errorf("%+v: %d and %d bytes aside", c, o, g)
 		}
 	}

@@ -41,7 +41,7 @@ const mostPenalty = 1e6
 // *ParamError. TopP 0 is accepted only with Temperature 0, where nothing is
 // drawn.
 func (p Params) Validate() error {
-	subtracted := fmt.Sprintf("must be between -%g and %[1]g (0 = off)", float64(mostPenalty))
+	const subtracted = "must be between -1e6 and 1e6 (0 = off)"
 	for _, c := range []struct {
 		name   string
 		value  float64
@@ -53,8 +53,7 @@ func (p Params) Validate() error {
 		{"TypicalP", float64(p.TypicalP), p.TypicalP >= 0 && p.TypicalP <= 1, "must be between 0 and 1 (0 or 1 = off)"},
 		{"TopP", float64(p.TopP), p.TopP > 0 && p.TopP <= 1 || p.TopP == 0 && p.Temperature == 0, "must be greater than 0 and at most 1 (1 = off)"},
 		{"MinP", float64(p.MinP), p.MinP >= 0 && p.MinP <= 1, "must be between 0 (off) and 1"},
-		{"Repeat", float64(p.Repeat), p.Repeat == 0 || p.Repeat >= 1/float32(mostPenalty) && p.Repeat <= mostPenalty,
-			fmt.Sprintf("must be between %g and %g (1 = off)", 1/float64(mostPenalty), float64(mostPenalty))},
+		{"Repeat", float64(p.Repeat), p.Repeat == 0 || p.Repeat >= 1/mostPenalty && p.Repeat <= mostPenalty, "must be between 1e-6 and 1e6 (1 = off)"},
 		{"Frequency", float64(p.Frequency), math.Abs(float64(p.Frequency)) <= mostPenalty, subtracted},
 		{"Presence", float64(p.Presence), math.Abs(float64(p.Presence)) <= mostPenalty, subtracted},
 		{"LastN", float64(p.LastN), p.LastN >= 0, "must be 0 (the last 64 tokens) or greater"},

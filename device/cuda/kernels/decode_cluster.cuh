@@ -214,3 +214,17 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
                                                    const float *cosines, const float *sines, float *att, float scale, Shape a) {            \
         decode<K<D>, HEADS, N>({qkv, k, v, rows, table, cosines, sines, att, scale}, a);                                                    \
     }
+
+#define CLUSTER_DIMS(N, BLOCKS, HEADS, K, suffix) CLUSTER(N, BLOCKS, 64, HEADS, K, suffix) CLUSTER(N, BLOCKS, 128, HEADS, K, suffix)
+
+// CLUSTERS are those of clusterShapes (clusters.go), for one way to keep keys and values.
+#define CLUSTERS(K, suffix)              \
+    CLUSTER_DIMS(8, 4, 4, K, suffix)     \
+    CLUSTER_DIMS(6, 4, 4, K, suffix)     \
+    CLUSTER_DIMS(5, 4, 4, K, suffix)     \
+    CLUSTER_DIMS(5, 5, 4, K, suffix)     \
+    CLUSTER_DIMS(4, 5, 4, K, suffix)     \
+    CLUSTER_DIMS(8, 4, 16, K, suffix)    \
+    CLUSTER_DIMS(6, 4, 16, K, suffix)    \
+    CLUSTER_DIMS(5, 4, 16, K, suffix)    \
+    CLUSTER_DIMS(4, 4, 16, K, suffix)
