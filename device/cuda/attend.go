@@ -101,16 +101,17 @@ func (b *block) decodes(s *step) bool {
 func plain(g *graph.Block) bool { return g.QNorm == nil && g.KNorm == nil }
 
 // apart tells whether every KV head of a row is a block's work, all positions of it: where
-// there are as many as the GPU can have at work. (Else chunks of positions are.)
+// there are as many as the GPU can have at work, and more than clusters are for. (Else chunks of positions are.)
 func (b *block) apart(g *gpu, s *step) bool {
-	return b.decodes(s) && g.enough(&b.spec, s.tables.rows)
+	return b.decodes(s) && g.enough(&b.spec, s.tables.rows) && !g.clustered(&b.spec, b.cache.kept, s.tables.rows)
 }
 
+// enough tells whether there is a KV head of a row for every multiprocessor.
 func (g *gpu) enough(spec *graph.Block, rows int) bool {
 	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
-// eachFrom is from how many blocks on a multiprocessor apart pays (BenchmarkBlock).
+// eachFrom is from how many blocks on a multiprocessor they need not be shared by many (BenchmarkBlock).
 const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.

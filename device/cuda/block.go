@@ -104,7 +104,8 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 	stage := 1 + spec.Index
 	x := s.h.values()
 
-	if err := g.enter(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, follows, result{dst: sp.qkv, ld: queries + keys + values}); err != nil {
+	to := result{dst: sp.qkv, ld: queries + keys + values, aside: b.aside(g, s, asideInner)}
+	if err := g.enter(b.qkv, sp, x, spec.Hidden, n, b.attnNorm, follows, to); err != nil {
 		return err
 	}
 	if err := g.attend(b, s); err != nil {
@@ -112,7 +113,7 @@ func (g *gpu) forward(b *block, s *step, follows bool) error {
 	}
 	sum := result{dst: x, ld: spec.Hidden, epilogue: residual, bad: s.h.bad(), stage: stage}
 	out := sum
-	out.aside = b.aside(g, s, asideFrom, asideOutput)
+	out.aside = b.aside(g, s, asideOutput)
 	if b.folds(g, s) {
 		in := input{rows: n, cols: spec.Heads * spec.ValueDim, q: sp.q, s: sp.s, sum: sp.sum}
 		if err := g.mul(b.o, in, out); err != nil {
@@ -142,28 +143,37 @@ func (g *gpu) enter(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, 
 	return g.mul(l, in, to)
 }
 
-// aside is shared memory that blocks of the output layer, or of gate and up, take from so many rows on and do not use: beside the
-// clusters of attention a multiprocessor has no room for one of the former then, or beside one of these for two of the
-// latter. They come early all the same, but not where most is to be done already, nor several to one place. Measured for 8, 12 and 16
-// rows with keys and values of 128 halves (BenchmarkStep).
-func (b *block) aside(g *gpu, s *step, from, bytes int) int {
-	if s.tables.rows < from || b.cache.kept != keptHalves || b.spec.KeyDim != 128 || b.cluster(g, s) == nil {
+// aside is shared memory that blocks of a layer take and do not use where attention is by clusters: beside these a multiprocessor has
+// no room for one of the output layer then, or beside one of gate and up, or of Q, K and V, for two of them. They come early all
+// the same, but not where most is to be done already, nor several to one place.
+func (b *block) aside(g *gpu, s *step, bytes int) int {
+	if !b.spaced() || b.cluster(g, s) == nil {
 		return 0
 	}
 	return bytes
 }
 
-const (
-	asideFrom, asideOutput     = 8, 100 << 10
-	asideGatesFrom, asideGates = 16, 80 << 10
-)
+// attendRoom is the shared memory of a block of attention: so much that no more than three are on a multiprocessor, where two and
+// a half would be if all had as many.
+func (b *block) attendRoom(g *gpu, k *clusterKernel, rows int) int {
+	if b.spaced() && 2*rows*b.spec.KVHeads*k.n <= 5*g.props.SMs {
+		return max(k.shared, asideAttention)
+	}
+	return k.shared
+}
+
+// spaced tells for which heads aside and attendRoom were measured (BenchmarkStep, 5 to 52 rows).
+func (b *block) spaced() bool { return b.spec.KeyDim == 128 }
+
+// Shared memory of a block of attention, of the output layer, and of Q, K, V or gate and up.
+const asideAttention, asideOutput, asideInner = 60 << 10, 100 << 10, 80 << 10
 
 // gate computes the feed-forward layer's inner values from the residual stream.
 func (g *gpu) gate(b *block, s *step) error {
 	sp, x, n := &s.space, s.h.values(), s.tables.rows
 	hidden, ffn, act := b.spec.Hidden, b.spec.FFN, int(b.spec.Activation)
 	if b.product {
-		return g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act, aside: b.aside(g, s, asideGatesFrom, asideGates)})
+		return g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.gate, ld: ffn, epilogue: gated, act: act, aside: b.aside(g, s, asideInner)})
 	}
 	if err := g.enter(b.expand, sp, x, hidden, n, b.ffnNorm, true, result{dst: sp.both, ld: 2 * ffn}); err != nil {
 		return err

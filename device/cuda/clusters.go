@@ -11,9 +11,10 @@ import (
 )
 
 // cluster is the kernel where the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
-// few rows, where blocks can write to each other. Else (nil) one kernel is for chunks and another one folds them.
+// no more rows than those clusters have room for that are at work at once, where blocks can write to each other. Else (nil) a
+// block has all chunks (block.apart), or one kernel is for chunks and another one folds them.
 func (b *block) cluster(g *gpu, s *step) *clusterKernel {
-	if !b.decodes(s) || b.apart(g, s) || !g.clustered(&b.spec, b.cache.kept, s.tables.rows) {
+	if !b.decodes(s) || !g.clustered(&b.spec, b.cache.kept, s.tables.rows) {
 		return nil
 	}
 	return g.clusterOf(&b.spec, b.cache.kept, s.tables.rows, ceilDiv(s.tables.longest, positionsOfChunk))
@@ -25,7 +26,7 @@ func (g *gpu) clustered(spec *graph.Block, kept, rows int) bool {
 		return false
 	}
 	list := g.kern.attention(spec.KeyDim, kept).clusters[clusterClass(group)]
-	return rows*spec.KVHeads <= list[len(list)-1].most
+	return list[len(list)-1].fits(rows * spec.KVHeads)
 }
 
 // clusterHeads are how many heads share a KV head at most: a class of kernels for each.
@@ -34,9 +35,12 @@ var clusterHeads = [...]int{4, 16}
 // clusterShapes are the kernels of each class: blocks of a cluster, the largest first, and how many blocks may be on a
 // multiprocessor.
 var clusterShapes = [len(clusterHeads)][]struct{ n, blocks int }{
-	{{8, 4}, {6, 4}, {5, 4}, {5, 5}, {4, 5}},
+	{{8, 4}, {6, 4}, {5, 4}, {5, 5}, {4, 5}, {3, 4}, {2, 4}},
 	{{8, 4}, {6, 4}, {5, 4}, {4, 4}},
 }
+
+// leastOfFew are the blocks of the smallest clusters where few KV heads of rows are at work; smaller ones are for many.
+const leastOfFew = 4
 
 // clusterClass is the class for so many heads that share a KV head.
 func clusterClass(group int) int {
@@ -74,7 +78,7 @@ func (c clusterKernels) ready(dim, chunk int) error {
 		for _, k := range list {
 			k.cluster = k.n
 			k.shared = chunk + k.room(dim)
-			err := k.f.AllowShared(k.shared)
+			err := k.f.AllowShared(max(k.shared, asideAttention))
 			if err == nil {
 				k.most, err = k.f.MostClusters(driver.Config{Grid: driver.Dim{X: k.n}, Block: driver.Dim{X: 128}, Shared: k.shared, Cluster: driver.Dim{X: k.n}})
 			}
@@ -99,18 +103,33 @@ func (k *clusterKernel) room(dim int) int {
 	return turns*(8+k.n*k.heads*(8+4*slice)) + max(2048*ceilDiv(k.heads, 8), 2*k.heads*dim)
 }
 
-// clusterOf is the kernel for so many rows of up to so many chunks of positions: of those whose clusters are all at work at once (but
-// one in 64, which does no harm) the one with the smallest that goes through the chunks in the fewest turns. More than three blocks
-// a multiprocessor are one turn's: in a second one they would wait for the memory together. Five at a time on a multiprocessor
-// are for where there are three and more: fewer would crowd on some (BenchmarkStep).
+// fits tells whether all but one in 64 of so many clusters are at work at once: that one does no harm.
+func (k *clusterKernel) fits(pairs int) bool { return 64*pairs <= 65*k.most }
+
+// clusterOf is the kernel for so many rows of up to so many chunks of positions: of those whose clusters are all at work at once
+// the one with the smallest that goes through the chunks in the fewest turns. More than three and a half blocks
+// a multiprocessor are one turn's: in a second one they would wait for the memory together, and where the smallest clusters
+// of four are so many the largest of the smaller ones that are fewer do it. Five at a time on a multiprocessor
+// are for where there are more than three: fewer would crowd on some (BenchmarkStep).
 func (g *gpu) clusterOf(spec *graph.Block, kept, rows, chunks int) *clusterKernel {
 	list := g.kern.attention(spec.KeyDim, kept).clusters[clusterClass(spec.Heads/spec.KVHeads)]
 	pairs := rows * spec.KVHeads
-	best := list[len(list)-1]
+	sixths := func(k *clusterKernel) int { return 6 * pairs * k.n / g.props.SMs } // of a block on a multiprocessor
+	at := len(list) - 1
+	for at > 0 && list[at].n < leastOfFew {
+		at--
+	}
+	for at+1 < len(list) && (sixths(list[at]) >= mostSixths || !list[at].fits(pairs)) {
+		at++
+	}
+	best := list[at]
+	if best.n < leastOfFew {
+		return best
+	}
 	turns := ceilDiv(chunks, best.n)
-	for _, k := range slices.Backward(list[:len(list)-1]) {
-		t, sixths := ceilDiv(chunks, k.n), 6*pairs*k.n/g.props.SMs // of a block on a multiprocessor
-		if t >= turns || pairs > k.most*65/64 || t > 1 && sixths >= 21 || k.blocks > 4 && sixths < 18 {
+	for _, k := range slices.Backward(list[:at]) {
+		t := ceilDiv(chunks, k.n)
+		if t >= turns || !k.fits(pairs) || t > 1 && sixths(k) >= mostSixths || k.blocks > 4 && sixths(k) < 19 {
 			continue
 		}
 		best, turns = k, t
@@ -118,9 +137,12 @@ func (g *gpu) clusterOf(spec *graph.Block, kept, rows, chunks int) *clusterKerne
 	return best
 }
 
+// mostSixths is how many sixths of a block on a multiprocessor are too many for a second turn.
+const mostSixths = 21
+
 // attendClusters is attention for a step whose KV heads of a row are a cluster's each.
 func (g *gpu) attendClusters(b *block, s *step, k *clusterKernel, cos, sin driver.Ptr) error {
 	spec, sp, t, c := &b.spec, &s.space, s.tables, &b.cache
-	return g.fail("attention", k.run(g.stream, driver.Dim{X: k.n, Y: spec.KVHeads, Z: t.rows}, 128, k.shared, true,
+	return g.fail("attention", k.run(g.stream, driver.Dim{X: k.n, Y: spec.KVHeads, Z: t.rows}, 128, b.attendRoom(g, k, t.rows), true,
 		sp.qkv, c.k, c.v, s.at, s.word(t.pages), cos, sin, sp.att, spec.AttnScale, &c.shape))
 }

@@ -13,8 +13,10 @@ import (
 func clusteredGPU() *gpu {
 	g := &gpu{kern: &kernelSet{exact: true}, props: &driver.Properties{SMs: 132}}
 	g.kern.attn.init()
-	for i, most := range []int{62, 79, 94, 124, 154} {
-		g.kern.attention(128, keptHalves).clusters[0][i].most = most
+	for i, most := range []int{62, 79, 94, 124, 154, 171, 262} {
+		for _, kept := range []int{keptHalves, keptBytes} {
+			g.kern.attention(128, kept).clusters[0][i].most = most
+		}
 	}
 	return g
 }
@@ -29,8 +31,8 @@ func TestClusterOf(t *testing.T) {
 	}{
 		{5, 1, "4x5"}, {5, 4, "4x5"}, {5, 5, "5x4"}, {5, 8, "8x4"}, {5, 9, "5x4"}, {5, 20, "8x4"},
 		{12, 8, "8x4"}, {12, 9, "5x4"}, {12, 12, "6x4"}, {13, 8, "4x5"},
-		{16, 4, "4x5"}, {16, 5, "5x5"}, {16, 6, "6x4"}, {17, 6, "4x5"}, {16, 8, "4x5"}, {16, 9, "5x5"}, {16, 11, "4x5"},
-		{26, 1, "4x5"}, {26, 12, "4x5"},
+		{16, 4, "4x5"}, {16, 5, "5x4"}, {16, 6, "6x4"}, {17, 6, "4x5"}, {16, 8, "4x5"}, {16, 9, "5x4"}, {18, 5, "5x5"}, {16, 11, "4x5"},
+		{23, 1, "4x5"}, {23, 12, "4x5"}, {24, 4, "3x4"}, {26, 12, "3x4"}, {30, 12, "3x4"}, {31, 8, "2x4"}, {53, 8, "2x4"},
 	} {
 		if got, want := g.clusterOf(spec, keptHalves, c.rows, c.chunks).name(128, ""), "attn_cluster"+c.want+"_128_4"; got != want {
 			t.Errorf("%d rows of %d chunks: %s, want %s", c.rows, c.chunks, got, want)
@@ -45,22 +47,44 @@ func TestClusterOf(t *testing.T) {
 
 // Memory is left unused only where that was measured to help.
 func TestAside(t *testing.T) {
-	gp, spec := clusteredGPU(), graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	g, spec := clusteredGPU(), graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
 	normed, short := spec, spec
 	normed.QNorm, short.KeyDim = &graph.Norm{}, 64
 	for _, c := range []struct {
-		spec          *graph.Block
-		kept, rows    int
-		decodes       bool
-		output, gates int
+		spec    *graph.Block
+		kept    int
+		rows    int
+		decodes bool
+		want    int
 	}{
-		{&spec, keptHalves, 7, true, 0, 0}, {&spec, keptHalves, 8, true, asideOutput, 0}, {&spec, keptHalves, 16, true, asideOutput, asideGates},
-		{&spec, keptHalves, 16, false, 0, 0}, {&spec, keptBytes, 16, true, 0, 0}, {&normed, keptHalves, 16, true, 0, 0}, {&short, keptHalves, 16, true, 0, 0},
+		{&spec, keptHalves, 5, true, asideInner}, {&spec, keptHalves, 16, true, asideInner}, {&spec, keptBytes, 16, true, asideInner},
+		{&spec, keptHalves, 53, true, asideInner}, {&spec, keptHalves, 54, true, 0}, {&spec, keptHalves, 16, false, 0}, {&normed, keptHalves, 16, true, 0}, {&short, keptHalves, 16, true, 0},
 	} {
 		b := &block{spec: *c.spec, cache: cache{kept: c.kept}}
 		s := &step{tables: &tables{rows: c.rows, decodeAll: c.decodes}}
-		if o, g := b.aside(gp, s, asideFrom, asideOutput), b.aside(gp, s, asideGatesFrom, asideGates); o != c.output || g != c.gates {
-			t.Errorf("%+v: %d and %d bytes aside", c, o, g)
+		if got := b.aside(g, s, asideInner); got != c.want {
+			t.Errorf("%+v: %d bytes aside", c, got)
+		}
+	}
+}
+
+// Blocks of attention stand three to a multiprocessor where that is enough.
+func TestAttendRoom(t *testing.T) {
+	g := clusteredGPU()
+	spec := graph.Block{Heads: 20, KVHeads: 5, KeyDim: 128, ValueDim: 128}
+	short := spec
+	short.KeyDim = 64
+	for _, c := range []struct {
+		spec            *graph.Block
+		rows, n, shared int
+		want            int
+	}{
+		{&spec, 16, 4, 20 << 10, asideAttention}, {&spec, 17, 4, 20 << 10, 20 << 10}, {&spec, 8, 8, 20 << 10, asideAttention},
+		{&spec, 8, 8, 70 << 10, 70 << 10}, {&spec, 32, 2, 20 << 10, asideAttention}, {&short, 8, 8, 20 << 10, 20 << 10},
+	} {
+		b, k := &block{spec: *c.spec}, &clusterKernel{n: c.n, shared: c.shared}
+		if got := b.attendRoom(g, k, c.rows); got != c.want {
+			t.Errorf("%d rows, clusters of %d: %d bytes, want %d", c.rows, c.n, got, c.want)
 		}
 	}
 }

@@ -243,8 +243,8 @@ func loadSet(c *driver.Context, p *driver.Properties, exact bool) (*kernelSet, e
 				return nil, errors.Join(err, k.unload())
 			}
 		}
-		for _, kn := range []*kernel{&k.short8, &k.short16, &k.four16} {
-			if err := kn.f.AllowShared(max(asideOutput, asideGates)); err != nil {
+		for _, kn := range []*kernel{&k.short8, &k.short16, &k.two8, &k.two16, &k.four8, &k.four16} {
+			if err := kn.f.AllowShared(max(asideOutput, asideInner)); err != nil {
 				return nil, errors.Join(err, k.unload())
 			}
 			kn.spares = true

@@ -111,10 +111,10 @@ func (g *gpu) attentionKernel(l device.Layer, rows int) (kernel, access string, 
 		return k.rows.f.Name(), inPlace, nil
 	case !plain(l.Block):
 		return k.chunks.f.Name(), inPlace, nil
-	case g.enough(l.Block, rows):
-		return k.each.f.Name(), inPlace, nil
 	case g.clustered(l.Block, kept, rows):
 		return g.clusterOf(l.Block, kept, rows, usualChunks).f.Name(), inPlace, nil
+	case g.enough(l.Block, rows):
+		return k.each.f.Name(), inPlace, nil
 	}
 	return k.decode.f.Name(), inPlace, nil
 }

@@ -82,7 +82,7 @@ func TestStrategy(t *testing.T) {
 		rows  int
 		want  string
 	}{
-		{&spec, 4, "attn_cluster8x4_128_4"}, {&spec, 16, "attn_cluster4x5_128_4"}, {&spec, 26, "attn_cluster4x5_128_4"}, {&spec, 27, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
+		{&spec, 4, "attn_cluster8x4_128_4"}, {&spec, 16, "attn_cluster4x5_128_4"}, {&spec, 26, "attn_cluster3x4_128_4"}, {&spec, 64, "attn_each_128"}, {&spec, 512, "attn_rows_128"},
 		{&normed, 4, "attn_chunks_128"}, {&normed, 64, "attn_chunks_128"}, {&odd, 4, "attend_any"}, {&crowd, 4, "attn_decode_128"},
 	} {
 		s, err := g.Strategy(device.Layer{Kind: "attention", In: 128, KV: "f16", Block: c.block}, c.rows)

@@ -224,6 +224,8 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
     CLUSTER_DIMS(5, 4, 4, K, suffix)     \
     CLUSTER_DIMS(5, 5, 4, K, suffix)     \
     CLUSTER_DIMS(4, 5, 4, K, suffix)     \
+    CLUSTER_DIMS(3, 4, 4, K, suffix)     \
+    CLUSTER_DIMS(2, 4, 4, K, suffix)     \
     CLUSTER_DIMS(8, 4, 16, K, suffix)    \
     CLUSTER_DIMS(6, 4, 16, K, suffix)    \
     CLUSTER_DIMS(5, 4, 16, K, suffix)    \
