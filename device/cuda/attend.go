@@ -111,7 +111,7 @@ func (g *gpu) enough(spec *graph.Block, rows int) bool {
 	return spec.Heads/spec.KVHeads <= 16 && rows*spec.KVHeads >= eachFrom*g.props.SMs
 }
 
-// eachFrom is from how many blocks on a multiprocessor they need not be shared by many (BenchmarkBlock).
+// eachFrom is from how many blocks on a multiprocessor apart pays where clusters are no choice (BenchmarkBlock).
 const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.

@@ -115,12 +115,9 @@ func (g *gpu) clusterOf(spec *graph.Block, kept, rows, chunks int) *clusterKerne
 	list := g.kern.attention(spec.KeyDim, kept).clusters[clusterClass(spec.Heads/spec.KVHeads)]
 	pairs := rows * spec.KVHeads
 	sixths := func(k *clusterKernel) int { return 6 * pairs * k.n / g.props.SMs } // of a block on a multiprocessor
-	at := len(list) - 1
-	for at > 0 && list[at].n < leastOfFew {
-		at--
-	}
-	for at+1 < len(list) && (sixths(list[at]) >= mostSixths || !list[at].fits(pairs)) {
-		at++
+	at := slices.IndexFunc(list, func(k *clusterKernel) bool { return k.n <= leastOfFew && k.fits(pairs) && sixths(k) < mostSixths })
+	if at < 0 {
+		at = len(list) - 1
 	}
 	best := list[at]
 	if best.n < leastOfFew {

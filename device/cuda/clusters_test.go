@@ -9,11 +9,12 @@ import (
 	"tritflow/graph"
 )
 
-// clusteredGPU has the sizes of an H100 for heads of 128 values, four to a KV head.
+// clusteredGPU has the sizes of an H100 for heads of 128 values, four to a KV head; clusters of three and two are as many as
+// its multiprocessors have places for.
 func clusteredGPU() *gpu {
 	g := &gpu{kern: &kernelSet{exact: true}, props: &driver.Properties{SMs: 132}}
 	g.kern.attn.init()
-	for i, most := range []int{62, 79, 94, 124, 154, 171, 262} {
+	for i, most := range []int{62, 79, 94, 124, 154, 176, 264} {
 		for _, kept := range []int{keptHalves, keptBytes} {
 			g.kern.attention(128, kept).clusters[0][i].most = most
 		}
