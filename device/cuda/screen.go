@@ -25,6 +25,7 @@ type screen struct {
 	bytes  int64
 	more   int // bits that passes read beyond the fewest, because many rows were left
 	passes int // that this holds for
+	left   int // rows that passes left of late on average, times leftOver
 }
 
 const (
@@ -41,8 +42,8 @@ const (
 	// boundBlocks is how many blocks of kernels/screen.cu read the copy; those of screen_stream.cu
 	// have streamRing bytes for the ring and activations.
 	boundBlocks, streamRing = 264, 208 << 10
-	// bitsAgain is after how many passes fewer bits are tried again.
-	bitsAgain = 256
+	// bitsAgain is after how many passes fewer bits are tried again; leftOver over how many passes is averaged what they leave.
+	bitsAgain, leftOver = 256, 32
 	// finishBlocks is how many blocks compute what is left, mostParts how many of a row.
 	finishBlocks, mostParts, finishThreads = 264, 128, 256
 	// mostHeld is up to how many values of a row these keep in shared memory.
@@ -236,14 +237,22 @@ func (s *screen) bits(g *gpu, n, most int) int {
 	return min(fewestBits(n, most)+s.more, mostBits)
 }
 
-// learn takes note of a pass: it should have read one bit more where that takes less time than the exact
-// products, of which a fiftieth of the rows takes as long, or where rows were left to the whole head.
+// learn takes note of a pass: the next ones should read one bit more where that takes less time than the exact
+// products that passes have of late, of which a fiftieth of the rows takes as long. One pass with many does not tell: six bits
+// mostly leave few of one row. One row that is left to the whole head does.
 func (s *screen) learn(bits, exact int, failed bool) {
-	if s.passes--; s.passes <= 0 {
-		s.more = 0
+	if s.passes--; s.passes <= 0 && s.more > 0 {
+		s.more, s.left = 0, 0
 	}
-	if bits < mostBits && (failed || 50*exact > s.d.rows) {
-		s.more, s.passes = min(s.more+1, mostBits-leastBits), bitsAgain
+	if bits == mostBits {
+		return
+	}
+	if failed {
+		exact = s.d.rows
+	}
+	s.left += exact - s.left/leftOver
+	if 50*s.left > leftOver*s.d.rows {
+		s.more, s.passes, s.left = min(s.more+1, mostBits-leastBits), bitsAgain, 0
 	}
 }
 

@@ -236,7 +236,7 @@ func (p *head) checkRow(codes *screenCodes, coefs [][4]float32, w, x []float32, 
 	return nil
 }
 
-// TestScreenBits: a pass that leaves many rows makes the next ones read more bits, for a while.
+// TestScreenBits: passes that leave many rows on average make the next ones read more bits, for a while.
 func TestScreenBits(t *testing.T) {
 	g := &gpu{kern: &kernelSet{exact: true}}
 	s := &screen{d: &tensor{rows: 1000}}
@@ -254,12 +254,27 @@ func TestScreenBits(t *testing.T) {
 	check(16, 1, 7)
 	check(17, 1, 8)
 	check(1, 2, 8)
-	s.learn(6, 20, false)
+	for i := range 1000 {
+		exact := 10 // a hundredth
+		if i%32 == 0 {
+			exact = 200
+		}
+		s.learn(6, exact, false)
+	}
 	check(1, 1, 6)
-	s.learn(6, 21, false)
+	for n := 0; s.bits(g, 1, 1) == 6; n++ {
+		if n > 3*leftOver {
+			t.Fatal("a thirtieth of the rows left by each pass, and still six bits")
+		}
+		s.learn(6, 33, false)
+	}
 	check(1, 1, 7)
 	check(9, 1, 8)
-	s.learn(7, 1, true)
+	for range bitsAgain / 2 {
+		s.learn(7, 1, false)
+	}
+	check(1, 1, 7)
+	s.learn(7, 1, true) // the whole head once
 	check(1, 1, 8)
 	for range bitsAgain - 1 {
 		s.learn(8, 999, true)
@@ -267,6 +282,8 @@ func TestScreenBits(t *testing.T) {
 	check(1, 1, 8)
 	s.learn(8, 999, true)
 	check(1, 1, 6)
+	s.learn(6, 1000, true)
+	check(1, 1, 7)
 	g.kern.exact = false
 	if got := s.bits(g, 1, 1); got != mostBits {
 		t.Errorf("%d bits on a card without kernels for fewer", got)

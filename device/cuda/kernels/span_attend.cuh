@@ -115,55 +115,71 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
     if (lane == 0) barrier_arrive(free);
 }
 
-__device__ __forceinline__ uint2 peek2(const uint32_t *p) {
-    uint2 v;
-    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
-    return v;
+// again reads a word that is not there yet, again2 two, without a branch.
+__device__ __forceinline__ void again(uint32_t &v, const uint32_t *p) {
+    asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, %0, 0xffffffff;\n@p ld.relaxed.gpu.global.u32 %0, [%1];\n}" : "+r"(v) : "l"(p) : "memory");
 }
 
-__device__ __forceinline__ bool any_empty(uint2 v) { return v.x == empty || v.y == empty; }
+__device__ __forceinline__ void again2(uint32_t &v, uint32_t &w, const uint32_t *p) {
+    asm volatile("{\n.reg .pred p;\n.reg .u32 m;\nmax.u32 m, %0, %1;\nsetp.eq.u32 p, m, 0xffffffff;\n@p ld.relaxed.gpu.global.v2.u32 {%0,%1}, [%2];\n}" : "+r"(v), "+r"(w) : "l"(p) : "memory");
+}
 
-// fold_slice folds the chunks of 64 dimensions of query head h, by a warp: of the parts of the head into att.
+constexpr int sliceDims = 32; // of a head that a warp folds: one a lane
+
+// fold_slice folds the chunks of sliceDims dimensions of query head h, by a warp: of the parts of the head into att.
 template <int D> __device__ __forceinline__ void fold_slice(int h, int slice, int chunks, const uint32_t *part, uint32_t *att) {
     const uint32_t full = 0xffffffffu;
-    constexpr int words = D + partWords, each = 8;
-    const int lane = fresh_thread() & 31, d = 64 * slice + 2 * lane;
-    float top = -INFINITY, sum = 0, x = 0, y = 0;
+    constexpr int words = D + partWords, each = 16;
+    const int lane = fresh_thread() & 31, d = sliceDims * slice + lane;
+    float top = -INFINITY, sum = 0, x = 0;
 #pragma unroll 1
     for (int first = 0; first < chunks; first += each, part += each * words) {
         const int n = min(each, chunks - first);
         // A lane looks for maximum and sum of a chunk, all for the values of all.
-        uint2 ml = make_uint2(0xff800000u, 0), v[each];
-        const uint32_t *mine = part + lane * words, *values = part + partWords + d;
-        if (lane < n) ml = peek2(mine);
+        const uint32_t *values = part + partWords + d;
+        uint32_t v[each], most = lane < n ? empty : 0xff800000u, l = 0, late;
 #pragma unroll
-        for (int k = 0; k < each; k++) v[k] = k < n ? peek2(values + k * words) : make_uint2(0, 0);
+        for (int k = 0; k < each; k++) v[k] = k < n ? empty : 0;
         Patience patience;
-        for (bool all = false; !all; patience.lose()) {
-            all = true;
-            if (any_empty(ml)) ml = peek2(mine), all = false;
+        do {
+            patience.lose();
+            again2(most, l, part + lane * words);
+            late = max(most, l);
 #pragma unroll
-            for (int k = 0; k < each; k++)
-                if (any_empty(v[k])) v[k] = peek2(values + k * words), all = false;
-        }
+            for (int k = 0; k < each; k++) again(v[k], values + k * words);
+#pragma unroll
+            for (int k = 0; k < each; k += 2) late = __vimax3_u32(late, v[k], v[k + 1]);
+        } while (late == empty);
         __syncwarp();
+        // The running maximum of all chunks at once.
+        float run = __uint_as_float(most), a, b;
+#pragma unroll
+        for (int by = 1; by < each; by *= 2) {
+            const float below = __shfl_up_sync(full, run, by);
+            if (lane >= by) run = fmaxf(run, below);
+        }
+        run = fmaxf(run, top);
+        float before = __shfl_up_sync(full, run, 1);
+        if (lane == 0) before = top;
+        fold_weights(before, __uint_as_float(most), a, b);
+        top = __shfl_sync(full, run, each - 1);
 #pragma unroll
         for (int k = 0; k < each; k++) {
-            float fa, fb;
-            fold_weights(top, __uint_as_float(__shfl_sync(full, ml.x, k)), fa, fb);
-            const float l = __uint_as_float(__shfl_sync(full, ml.y, k));
-            if (k < n) sum = fold(sum, l, fa, fb), x = fold(x, __uint_as_float(v[k].x), fa, fb), y = fold(y, __uint_as_float(v[k].y), fa, fb);
+            if (k >= n) break;
+            const float ak = __shfl_sync(full, a, k), bk = __shfl_sync(full, b, k), lk = __uint_as_float(__shfl_sync(full, l, k));
+            sum = fold(sum, lk, ak, bk), x = fold(x, __uint_as_float(v[k]), ak, bk);
         }
     }
-    tell_values(att + h * D + d, __fdiv_rn(x, sum), __fdiv_rn(y, sum));
+    tell_value(att + h * D + d, __fdiv_rn(x, sum));
 }
 
-// fold_head folds the query heads of one KV head, each warp a slice.
-template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int chunks, const uint32_t *parts, uint32_t *att) {
-    constexpr int slices = D / 64;
-    const int warp = fresh_thread() >> 5, group = (int)a.shape.heads / (int)a.shape.kvHeads;
-    if (warp < group * slices) {
-        const int h = head * group + warp / slices;
-        fold_slice<D>(h, warp % slices, chunks, parts + h * (int)a.maxChunks * (D + partWords), att);
+// fold_head folds the query heads of one KV head: every by-th slice, from the first on.
+template <int D> __device__ __forceinline__ void fold_head(const Span &a, int head, int first, int by, int chunks, const uint32_t *parts, uint32_t *att) {
+    constexpr int slices = D / sliceDims;
+    const int group = (int)a.shape.heads / (int)a.shape.kvHeads;
+#pragma unroll 1
+    for (int i = first; i < group * slices; i += by) {
+        const int h = head * group + i / slices;
+        fold_slice<D>(h, i % slices, chunks, parts + h * (int)a.maxChunks * (D + partWords), att);
     }
 }

@@ -27,5 +27,8 @@ __device__ __forceinline__ int4 share_of(const Way &w, int warp) {
     return make_int4(min(all, first + each) - first, tile, first - tile * w.chunks, first);
 }
 
-constexpr int pieceChunks = 10, underWay = 2; // of weights: what is asked for at a time, and how often at once
-static_assert(underWay <= mostPieces);
+// Pieces are of weights: how much is asked for at a time, and how often at once.
+template <int CHUNKS, int OFTEN> struct Pieces {
+    static constexpr int chunks = CHUNKS, often = OFTEN;
+    static_assert(often <= mostPieces);
+};

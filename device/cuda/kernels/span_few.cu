@@ -4,12 +4,13 @@
 #include "span_few_mul.cuh"
 #include "span_few_norm.cuh"
 
+using pieces = Pieces<8, 4>;
 constexpr int scaling = spanWarps - spanTiles - 1; // the warp that lets scales come; those behind it finish a tile each
 
 // bring_weights is the work of one thread: all tiles of all blocks. Those of the down layer come when attention is over.
 __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int workers) {
     uint32_t asked = 0, come = 0;
-    auto next = [&] { barrier_wait(&sh.piece[come % underWay], come / underWay & 1), come++; };
+    auto next = [&] { barrier_wait(&sh.piece[come % pieces::often], come / pieces::often & 1), come++; };
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3;
@@ -24,10 +25,10 @@ __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int 
 #pragma unroll 1
         for (int m = 0; m < w.n; m++) {
 #pragma unroll 1
-            for (int c = 0; c < w.chunks; c += pieceChunks) {
-                if (asked - come == underWay) next();
-                uint64_t *bar = &sh.piece[asked++ % underWay];
-                const uint32_t bytes = (uint32_t)min(pieceChunks, w.chunks - c) * 512;
+            for (int c = 0; c < w.chunks; c += pieces::chunks) {
+                if (asked - come == pieces::often) next();
+                uint64_t *bar = &sh.piece[asked++ % pieces::often];
+                const uint32_t bytes = (uint32_t)min(pieces::chunks, w.chunks - c) * 512;
                 barrier_expect(bar, bytes);
                 bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * workers) * w.chunks + c) * 32, bytes, bar);
             }
@@ -201,16 +202,11 @@ template <typename K> __device__ __forceinline__ void work(FewShared &sh, const 
         asm volatile("fence.proxy.async;" ::: "memory");
         __syncwarp();
         if (lane == 0) barrier_arrive(&sh.attended);
-        if (half == 0) continue;
 #pragma unroll 1
         for (int fold = firstFold; fold < rows * kvHeads; fold += workers) {
-            const int row = fold / kvHeads, group = (int)a.shape.heads / kvHeads;
-#pragma unroll 1
-            for (int i = warp - attending; i < group * (D / 64); i += attending) {
-                const int h = fold % kvHeads * group + i / (D / 64);
-                fold_slice<D>(h, i % (D / 64), sh.row[row].pos / CHUNK + 1, parts_of<D>(sh, a, block, row) + h * (int)a.maxChunks * (D + partWords),
-                              (uint32_t *)sh.way[1].src + row * sh.way[1].cols);
-            }
+            const int row = fold / kvHeads;
+            // Those of the second half are free first.
+            fold_head<D>(a, fold % kvHeads, spanWarps - 1 - warp, spanWarps, sh.row[row].pos / CHUNK + 1, parts_of<D>(sh, a, block, row), (uint32_t *)sh.way[1].src + row * sh.way[1].cols);
         }
     }
 }
@@ -226,7 +222,7 @@ template <typename K> __device__ __forceinline__ void span_few(const SpanFew &fe
     __syncthreads();
     if (tid == 0) {
         for (int i = 0; i < 4; i++) barrier_init(&sh.arrived[i]), barrier_init(&sh.used[i]);
-        for (int i = 0; i < underWay; i++) barrier_init(&sh.piece[i]);
+        for (int i = 0; i < pieces::often; i++) barrier_init(&sh.piece[i]);
         for (int i = 0; i < 2; i++) barrier_init(&sh.keysFree[i], attending), barrier_init(&sh.keysCome[i]);
         barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.attended, spanWarps);
         asm volatile("fence.proxy.async;" ::: "memory");
