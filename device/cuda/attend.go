@@ -103,7 +103,7 @@ func plain(g *graph.Block) bool { return g.QNorm == nil && g.KNorm == nil }
 // apart tells whether every KV head of a row is a block's work, all positions of it: where
 // there are as many as the GPU can have at work, and more than clusters are for. (Else chunks of positions are.)
 func (b *block) apart(g *gpu, s *step) bool {
-	return b.decodes(s) && g.enough(&b.spec, s.tables.rows) && !g.clustered(&b.spec, b.cache.kept, s.tables.rows)
+	return b.decodes(s) && g.enough(&b.spec, s.tables.rows) && !b.clustered(g, s)
 }
 
 // enough tells whether there is a KV head of a row for every multiprocessor.
@@ -116,7 +116,7 @@ const eachFrom = 1
 
 // folds tells whether a step's attention ends with the quantized input of the output layer.
 func (b *block) folds(g *gpu, s *step) bool {
-	return b.decodes(s) && !b.apart(g, s) && b.cluster(g, s) == nil && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
+	return b.decodes(s) && !b.apart(g, s) && !b.clustered(g, s) && !b.o.real && b.spec.Heads*b.spec.ValueDim <= mostNarrow
 }
 
 // decode is attention for a step that folds.

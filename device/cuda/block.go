@@ -147,7 +147,7 @@ func (g *gpu) enter(l *layer, sp *space, x driver.Ptr, cols, rows int, n *norm, 
 // no room for one of the output layer then, or beside one of gate and up, or of Q, K and V, for two of them. They come early all
 // the same, but not where most is to be done already, nor several to one place.
 func (b *block) aside(g *gpu, s *step, bytes int) int {
-	if !b.spaced() || b.cluster(g, s) == nil {
+	if !b.spaced() || !b.clustered(g, s) {
 		return 0
 	}
 	return bytes

@@ -10,11 +10,16 @@ import (
 	"tritflow/graph"
 )
 
-// cluster is the kernel where the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
-// no more rows than those clusters have room for that are at work at once, where blocks can write to each other. Else (nil) a
+// clustered tells whether the blocks of a cluster share the chunks of a KV head of a row and fold them themselves:
+// no more rows than those clusters have room for that are at work at once, where blocks can write to each other. Else a
 // block has all chunks (block.apart), or one kernel is for chunks and another one folds them.
+func (b *block) clustered(g *gpu, s *step) bool {
+	return b.decodes(s) && g.clustered(&b.spec, b.cache.kept, s.tables.rows)
+}
+
+// cluster is the kernel for that; nil where they do not.
 func (b *block) cluster(g *gpu, s *step) *clusterKernel {
-	if !b.decodes(s) || !g.clustered(&b.spec, b.cache.kept, s.tables.rows) {
+	if !b.clustered(g, s) {
 		return nil
 	}
 	return g.clusterOf(&b.spec, b.cache.kept, s.tables.rows, ceilDiv(s.tables.longest, positionsOfChunk))

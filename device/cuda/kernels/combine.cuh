@@ -20,6 +20,23 @@ __device__ __forceinline__ float fold(float x, float chunk, float a, float b) {
     return __fmaf_rn(chunk, b, __fmul_rn(x, a));
 }
 
+// fold_factors is fold_weights for the chunks of N lanes at once, which follow each other: no sum is involved in a
+// running maximum. Whole warps call it.
+template <int N> __device__ __forceinline__ void fold_factors(int lane, float &top, float chunk_top, float &a, float &b) {
+    const uint32_t all = 0xffffffffu;
+    float run = chunk_top;
+#pragma unroll
+    for (int d = 1; d < N; d *= 2) {
+        float below = __shfl_up_sync(all, run, d);
+        if (lane >= d) run = fmaxf(run, below);
+    }
+    run = fmaxf(run, top);
+    float before = __shfl_up_sync(all, run, 1);
+    if (lane == 0) before = top;
+    fold_weights(before, chunk_top, a, b);
+    top = __shfl_sync(all, run, N - 1);
+}
+
 // load_values reads a lane's two or four values.
 template <int N> __device__ __forceinline__ void load_values(float (&v)[N], const float *from) {
     if constexpr (N == 4) {
@@ -54,19 +71,8 @@ __device__ __forceinline__ void combine_head(const float *m, const float *l, con
         int n = min(32, chunks - first);
         float mine = lane < n ? m[first + lane] : -INFINITY;
         float part = lane < n ? l[first + lane] : 0;
-        // The running maximum of all chunks at once: no sum is involved.
-        float run = mine;
-#pragma unroll
-        for (int d = 1; d < 32; d *= 2) {
-            float below = __shfl_up_sync(all, run, d);
-            if (lane >= d) run = fmaxf(run, below);
-        }
-        run = fmaxf(run, top);
-        float before = __shfl_up_sync(all, run, 1);
-        if (lane == 0) before = top;
         float a, b;
-        fold_weights(before, mine, a, b);
-        top = __shfl_sync(all, run, 31);
+        fold_factors<32>(lane, top, mine, a, b);
         auto add = [&](int i, const float (&v)[N]) {
             float ai = __shfl_sync(all, a, i), bi = __shfl_sync(all, b, i);
             sum = fold(sum, __shfl_sync(all, part, i), ai, bi);

@@ -9,31 +9,19 @@ __device__ __forceinline__ void load_block(SpanBlock &to, const SpanBlock *from)
     if (threadIdx.x < sizeof(SpanBlock) / 8) ((uint64_t *)&to)[threadIdx.x] = ((const uint64_t *)from)[threadIdx.x];
 }
 
-using pieces = Pieces<10, 2>;
+using WeightPieces = Pieces<10, 2>;
 constexpr int scaling = spanWarps - maxFinishers / 32 - 1; // the warp that lets scales come
 
 // bring_weights is the work of one thread: all tiles of all blocks.
 __device__ __forceinline__ void bring_weights(SpanShared &sh, const Span &a) {
     uint32_t asked = 0, come = 0;
-    auto next = [&] { barrier_wait(&sh.piece[come % pieces::often], come / pieces::often & 1), come++; };
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3;
         const Way &w = sh.way[layer];
         const uint4 *from = a.blocks[block].layer[layer].weights;
         if (block > 0) barrier_wait(&sh.used[layer], block + 1 & 1);
-#pragma unroll 1
-        for (int m = 0; m < w.n; m++) {
-#pragma unroll 1
-            for (int c = 0; c < w.chunks; c += pieces::chunks) {
-                if (asked - come == pieces::often) next();
-                uint64_t *bar = &sh.piece[asked++ % pieces::often];
-                const uint32_t bytes = (uint32_t)min(pieces::chunks, w.chunks - c) * 512;
-                barrier_expect(bar, bytes);
-                bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * gridDim.x) * w.chunks + c) * 32, bytes, bar);
-            }
-        }
-        while (come != asked) next();
+        WeightPieces::bring(sh, w, from, gridDim.x, asked, come);
         barrier_arrive(&sh.arrived[layer]);
     }
 }
@@ -156,7 +144,7 @@ template <typename K> __device__ __forceinline__ void span(const Span &a) {
             for (int i = 0; i < 4; i++) {
                 barrier_init(&sh.arrived[i]), barrier_init(&sh.used[i]);
             }
-            for (int i = 0; i < pieces::often; i++) barrier_init(&sh.piece[i]);
+            for (int i = 0; i < WeightPieces::often; i++) barrier_init(&sh.piece[i]);
             barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.keysFree, attending), barrier_init(&sh.keysCome);
             asm volatile("fence.proxy.async;" ::: "memory");
             ways<D>(sh, a, shared + a.area / 16);

@@ -117,11 +117,11 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
 
 // again reads a word that is not there yet, again2 two, without a branch.
 __device__ __forceinline__ void again(uint32_t &v, const uint32_t *p) {
-    asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, %0, 0xffffffff;\n@p ld.relaxed.gpu.global.u32 %0, [%1];\n}" : "+r"(v) : "l"(p) : "memory");
+    asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, %0, %2;\n@p ld.relaxed.gpu.global.u32 %0, [%1];\n}" : "+r"(v) : "l"(p), "n"(empty) : "memory");
 }
 
 __device__ __forceinline__ void again2(uint32_t &v, uint32_t &w, const uint32_t *p) {
-    asm volatile("{\n.reg .pred p;\n.reg .u32 m;\nmax.u32 m, %0, %1;\nsetp.eq.u32 p, m, 0xffffffff;\n@p ld.relaxed.gpu.global.v2.u32 {%0,%1}, [%2];\n}" : "+r"(v), "+r"(w) : "l"(p) : "memory");
+    asm volatile("{\n.reg .pred p;\n.reg .u32 m;\nmax.u32 m, %0, %1;\nsetp.eq.u32 p, m, %3;\n@p ld.relaxed.gpu.global.v2.u32 {%0,%1}, [%2];\n}" : "+r"(v), "+r"(w) : "l"(p), "n"(empty) : "memory");
 }
 
 constexpr int sliceDims = 32; // of a head that a warp folds: one a lane
@@ -151,18 +151,8 @@ template <int D> __device__ __forceinline__ void fold_slice(int h, int slice, in
             for (int k = 0; k < each; k += 2) late = __vimax3_u32(late, v[k], v[k + 1]);
         } while (late == empty);
         __syncwarp();
-        // The running maximum of all chunks at once.
-        float run = __uint_as_float(most), a, b;
-#pragma unroll
-        for (int by = 1; by < each; by *= 2) {
-            const float below = __shfl_up_sync(full, run, by);
-            if (lane >= by) run = fmaxf(run, below);
-        }
-        run = fmaxf(run, top);
-        float before = __shfl_up_sync(full, run, 1);
-        if (lane == 0) before = top;
-        fold_weights(before, __uint_as_float(most), a, b);
-        top = __shfl_sync(full, run, each - 1);
+        float a, b;
+        fold_factors<each>(lane, top, __uint_as_float(most), a, b);
 #pragma unroll
         for (int k = 0; k < each; k++) {
             if (k >= n) break;

@@ -27,8 +27,25 @@ __device__ __forceinline__ int4 share_of(const Way &w, int warp) {
     return make_int4(min(all, first + each) - first, tile, first - tile * w.chunks, first);
 }
 
-// Pieces are of weights: how much is asked for at a time, and how often at once.
+// Pieces are of weights, for the thread that lets them come: how many chunks it asks for at a time, and how often at once.
 template <int CHUNKS, int OFTEN> struct Pieces {
-    static constexpr int chunks = CHUNKS, often = OFTEN;
+    static constexpr int often = OFTEN;
     static_assert(often <= mostPieces);
+
+    // bring lets a CTA's tiles of a layer come, every by-th from its first one on, and waits for them. asked and come count pieces.
+    template <typename Shared, typename By> static __device__ __forceinline__ void bring(Shared &sh, const Way &w, const uint4 *from, By by, uint32_t &asked, uint32_t &come) {
+        auto next = [&] { barrier_wait(&sh.piece[come % often], come / often & 1), come++; };
+#pragma unroll 1
+        for (int m = 0; m < w.n; m++) {
+#pragma unroll 1
+            for (int c = 0; c < w.chunks; c += CHUNKS) {
+                if (asked - come == often) next();
+                uint64_t *bar = &sh.piece[asked++ % often];
+                const uint32_t bytes = (uint32_t)min(CHUNKS, w.chunks - c) * 512;
+                barrier_expect(bar, bytes);
+                bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * by) * w.chunks + c) * 32, bytes, bar);
+            }
+        }
+        while (come != asked) next();
+    }
 };

@@ -4,13 +4,12 @@
 #include "span_few_mul.cuh"
 #include "span_few_norm.cuh"
 
-using pieces = Pieces<8, 4>;
+using WeightPieces = Pieces<8, 4>;
 constexpr int scaling = spanWarps - spanTiles - 1; // the warp that lets scales come; those behind it finish a tile each
 
 // bring_weights is the work of one thread: all tiles of all blocks. Those of the down layer come when attention is over.
 __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int workers) {
     uint32_t asked = 0, come = 0;
-    auto next = [&] { barrier_wait(&sh.piece[come % pieces::often], come / pieces::often & 1), come++; };
 #pragma unroll 1
     for (int step = 0; step < 4 * (int)a.count; step++) {
         const int block = step >> 2, layer = step & 3;
@@ -22,18 +21,7 @@ __device__ __forceinline__ void bring_weights(FewShared &sh, const Span &a, int 
         } else if (block > 0) {
             barrier_wait(&sh.used[layer], block + 1 & 1);
         }
-#pragma unroll 1
-        for (int m = 0; m < w.n; m++) {
-#pragma unroll 1
-            for (int c = 0; c < w.chunks; c += pieces::chunks) {
-                if (asked - come == pieces::often) next();
-                uint64_t *bar = &sh.piece[asked++ % pieces::often];
-                const uint32_t bytes = (uint32_t)min(pieces::chunks, w.chunks - c) * 512;
-                barrier_expect(bar, bytes);
-                bulk_copy(w.weights + (m * w.chunks + c) * 32, from + ((int64_t)(w.first + m * workers) * w.chunks + c) * 32, bytes, bar);
-            }
-        }
-        while (come != asked) next();
+        WeightPieces::bring(sh, w, from, workers, asked, come);
         barrier_arrive(&sh.arrived[layer]);
     }
 }
@@ -222,7 +210,7 @@ template <typename K> __device__ __forceinline__ void span_few(const SpanFew &fe
     __syncthreads();
     if (tid == 0) {
         for (int i = 0; i < 4; i++) barrier_init(&sh.arrived[i]), barrier_init(&sh.used[i]);
-        for (int i = 0; i < pieces::often; i++) barrier_init(&sh.piece[i]);
+        for (int i = 0; i < WeightPieces::often; i++) barrier_init(&sh.piece[i]);
         for (int i = 0; i < 2; i++) barrier_init(&sh.keysFree[i], attending), barrier_init(&sh.keysCome[i]);
         barrier_init(&sh.posted), barrier_init(&sh.cleaned), barrier_init(&sh.attended, spanWarps);
         asm volatile("fence.proxy.async;" ::: "memory");
