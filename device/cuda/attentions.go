@@ -13,6 +13,7 @@ type attention struct {
 	clusters                   clusterKernels // without code where exact is false
 	span, fewSpan              kernel         // for all blocks together; without code where spanned is false
 	bytes                      int            // of a chunk in shared memory
+	own                        int            // of a position that is rounded there
 	folds                      *foldKernels
 }
 
@@ -33,8 +34,8 @@ var (
 
 func (a *attentions) init() {
 	for i, dim := range attentionDims {
-		for j, bytes := range [...]int{halvesOf(dim), bytesOfChunk(dim)} {
-			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: bytes, folds: &a.folds[i]}
+		for j, kept := range [...]struct{ bytes, own int }{{halvesOf(dim), 0}, {bytesOfChunk(dim), 2 * 4 * dim}} {
+			a.of[i][j] = attention{clusters: newClusterKernels(), bytes: kept.bytes, own: kept.own, folds: &a.folds[i]}
 		}
 	}
 }
@@ -82,7 +83,7 @@ func (a *attentions) ready(exact bool) error {
 			k := &a.of[i][j]
 			err := errors.Join(k.rows.f.AllowShared(k.rowBytes(dim)), k.each.f.AllowShared(2*k.bytes))
 			if err == nil && exact {
-				err = k.clusters.ready(dim, k.bytes)
+				err = k.clusters.ready(dim, k.bytes+k.own)
 			}
 			if err != nil {
 				return err

@@ -77,7 +77,7 @@ func newClusterKernels() (c clusterKernels) {
 	return c
 }
 
-// ready prepares the kernels for heads of so many values, of which a chunk takes so many bytes.
+// ready prepares the kernels for heads of so many values, of which a chunk and a row's own position take so many bytes.
 func (c clusterKernels) ready(dim, chunk int) error {
 	for _, list := range c {
 		for _, k := range list {
@@ -99,7 +99,7 @@ func (k *clusterKernel) name(dim int, kept string) string {
 	return fmt.Sprintf("attn_cluster%dx%d%s_%d_%d", k.n, k.blocks, kept, dim, k.heads)
 }
 
-// room is the shared memory behind that of a chunk.
+// room is the shared memory behind that of a chunk, without that for a row's own position.
 func (k *clusterKernel) room(dim int) int {
 	turns, slice := 4, 2*ceilDiv(dim, 2*k.n)
 	if k.heads > clusterHeads[0] {

@@ -140,7 +140,10 @@ template <int DIM> struct Bytes {
     static __device__ __forceinline__ void put(uint4 *frags, int in, const float *key, const float *value, uint8_t *k, uint8_t *v, int size, int slot, int warp, int warps) {
         const int lane = threadIdx.x & 31;
         uint8_t *bytes = (uint8_t *)frags;
-        for (int b = warp; b < 2 * blocks; b += warps) {
+#pragma unroll
+        for (int i = 0; i < (2 * blocks + warps - 1) / warps; i++) {
+            const int b = warp + i * warps;
+            if (b >= 2 * blocks) break;
             const int block = b % blocks, d = 32 * block + lane;
             const Q8 c = q8_of((b < blocks ? key : value)[d]);
             const uint8_t code = (uint8_t)(c.code + 128);

@@ -13,7 +13,8 @@
 #include "ptx_int.cuh"
 #include "turn.cuh"
 
-// Room is a block's shared memory behind that of a chunk. HEADS at most share a KV head.
+// Room is a block's shared memory behind that of a chunk; behind it a key and a value have room where they are rounded. HEADS at most share
+// a KV head.
 template <int D, int HEADS, int N> struct Room {
     static constexpr int rows = HEADS > 8 ? 2 : 1, slice = (D + 2 * N - 1) / (2 * N) * 2; // slice: dimensions that a block folds at most
     static constexpr int turns = HEADS > 4 ? 2 : 4;                                       // of a round: until others may be overwritten
@@ -55,6 +56,7 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
     constexpr int ROWS = R::rows, TURNS = R::turns, tiles = D / 32, each = (HEADS * R::slice + 127) / 128; // each thread folds so many values
     extern __shared__ uint4 frags[];
     R &room = *(R *)(frags + K::all * 32);
+    float *const raw = (float *)(&room + 1); // the row's own key and value, where they are rounded
     const int rank = cluster_rank(), row = blockIdx.z, group = (int)(a.heads / a.kvHeads);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const bool keys = warp < 2; // what the warp brings
@@ -99,10 +101,10 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
     float value = 0;
     if (rank < chunks) {
         const float *mine = all + (int64_t)(kv.head * group) * D;
-        float2 raw[HEADS / apart];
+        float2 query[HEADS / apart];
 #pragma unroll
         for (int i = 0; i < HEADS / apart; i++)
-            if (int h = i * apart + head_at; h < group) raw[i] = pair.of(mine + h * D);
+            if (int h = i * apart + head_at; h < group) query[i] = pair.of(mine + h * D);
         if (own) {
             const float *from = all + (a.heads + kv.head) * D;
             if (head_at == 0) key = pair.of(from);
@@ -110,7 +112,11 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
         }
 #pragma unroll
         for (int i = 0; i < HEADS / apart; i++)
-            if (int h = i * apart + head_at; h < group) pair.put(raw[i], by, [&](int j, float x) { room.queries[h][j] = __float2half_rn(x); });
+            if (int h = i * apart + head_at; h < group) pair.put(query[i], by, [&](int j, float x) { room.queries[h][j] = __float2half_rn(x); });
+        if (K::rounds && own) {
+            if (head_at == 0) pair.put(key, by, [&](int d, float x) { raw[d] = x; });
+            if (int d = threadIdx.x; d < D) raw[D + d] = value;
+        }
     }
     uint32_t qf[D / 16][4];
     float top[each], sum[each], out[each];
@@ -146,25 +152,18 @@ template <typename K, int HEADS, int N> __device__ __forceinline__ void decode(c
                     K::trim(frags, kv, warp, start);
                 }
                 __syncthreads();
-                if (chunk < N) {
-                    load_queries<K>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
-                    __syncthreads();
-                }
+                if (chunk < N) load_queries<K>(qf, g < group ? room.queries[g] : nullptr, ROWS == 2 && g + 8 < group ? room.queries[8 * (ROWS - 1) + g] : nullptr);
                 if (last) {
                     const int in = at.pos - start;
                     if constexpr (K::rounds) {
-                        float *raw = (float *)room.exchange;
-                        if (head_at == 0) pair.put(key, by, [&](int d, float x) { raw[d] = x; });
-                        if (int d = threadIdx.x; d < D) raw[D + d] = value;
-                        __syncthreads();
                         K::put(frags, in, raw, raw + D, c.k + own_page, c.v + own_page, (int)a.pageSize, (int)slot, warp, 4);
                     } else {
                         __half *to = (__half *)frags;
                         if (head_at == 0) pair.put(key, by, [&](int d, float x) { to[K::key_at(in, d)] = c.k[own_page + slot * D + d] = __float2half_rn(x); });
                         if (int d = threadIdx.x; d < D) to[K::value_at(in, d)] = c.v[own_page + d * a.pageSize + slot] = __float2half_rn(value);
                     }
-                    __syncthreads();
                 }
+                if (chunk < N || last) __syncthreads();
                 // Values are waited for when the scores have been computed; the next keys are asked for then, the next values when these have been used.
                 Weights w;
                 chunk_weights<K, ROWS>(

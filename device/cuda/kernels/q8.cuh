@@ -15,7 +15,7 @@ struct Q8 {
 __device__ __forceinline__ Q8 q8_of(float v) {
     float top = fabsf(v);
     bool bad = !(top <= 3.402823466e38f);
-    top = warp_max(bad ? 0.f : top);
+    top = __uint_as_float(__reduce_max_sync(0xffffffffu, bad ? 0 : __float_as_uint(top))); // the bits order like magnitudes
     bad = __any_sync(0xffffffffu, bad);
     float d = __fdiv_rn(top, 127.f);
     float inverse = d != 0.f ? __fdiv_rn(1.f, d) : 0.f;
