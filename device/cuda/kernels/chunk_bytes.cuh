@@ -137,7 +137,7 @@ template <int DIM> struct Bytes {
 
     // put rounds a position's key and value, float32 [D] each, a block a warp, and puts them into pages and a chunk.
     // k and v are where the KV head's part of the page begins.
-    static __device__ __forceinline__ void put(uint4 *frags, int in, const float *key, const float *value, uint8_t *k, uint8_t *v, int size, int slot, int warp, int warps) {
+    template <typename Key> static __device__ __forceinline__ void put(uint4 *frags, int in, Key key, const float *value, uint8_t *k, uint8_t *v, int size, int slot, int warp, int warps) {
         const int lane = threadIdx.x & 31;
         uint8_t *bytes = (uint8_t *)frags;
 #pragma unroll
@@ -145,7 +145,7 @@ template <int DIM> struct Bytes {
             const int b = warp + i * warps;
             if (b >= 2 * blocks) break;
             const int block = b % blocks, d = 32 * block + lane;
-            const Q8 c = q8_of((b < blocks ? key : value)[d]);
+            const Q8 c = q8_of(b < blocks ? key[d] : value[d]);
             const uint8_t code = (uint8_t)(c.code + 128);
             if (b < blocks) {
                 const int j = in >> 3 & 1, r = in >> 1 & 3, g = 2 * (in >> 4) + (in & 1);

@@ -33,6 +33,20 @@ template <typename K> __device__ __forceinline__ void bring_unit(const Span &a, 
     if (lane == 0) barrier_arrive(come);
 }
 
+// Turned is a head of which each value is rotated when it is asked for.
+struct Turned {
+    const float *x;
+    const Shape &shape;
+    const Angle *by;
+
+    __device__ __forceinline__ float operator[](int d) const {
+        const int half = (int)shape.dims / 2, i = shape.kind == 1 && d < 2 * half ? d < half ? d : d - half : d / 2;
+        float v;
+        turn(x, i, shape, by[i], [&](int j, float to) { if (j == d) v = to; });
+        return v;
+    }
+};
+
 constexpr int attending = 8; // warps that compute a chunk
 
 // Whole is a team of all threads of a CTA that attend to a chunk together.
@@ -70,10 +84,10 @@ __device__ __forceinline__ void attend_chunk(const Team team, const Span &a, con
         if (own) {
             const int size = (int)a.shape.pageSize;
             const int64_t page = ((int64_t)u.own * kvHeads + head) * size * K::each;
-            float *key = m.raw + group * D;
-            if (int i = tid - (Team::threads - D); i >= 0 && i < D / 2) turn(key, pair, a.shape, by, [&](int j, float x) { key[j] = x; });
-            team.together();
-            K::put(m.frags, p, key, key + D, (uint8_t *)b.k + page, (uint8_t *)b.v + page, size, u.slot, warp, Team::threads / 32);
+            constexpr int warps = Team::threads / 32;
+            const float *key = m.raw + group * D;
+            // By the last warps first: the others have queries to turn.
+            K::put(m.frags, p, Turned{key, a.shape, u.by}, key + D, (uint8_t *)b.k + page, (uint8_t *)b.v + page, size, u.slot, warps - 1 - warp, warps);
         }
     } else if (int i = tid - (Team::threads - D); own && i >= 0) {
         const int size = (int)a.shape.pageSize;
