@@ -1,7 +1,7 @@
 // Package memory says how many bytes of the host's memory this process may take: those of
 // the machine, or fewer where its control group or one above that has a limit (containers,
-// slices of systemd), beyond which the kernel kills. Only Linux tells; elsewhere nothing is
-// known, and neither is what cannot be read.
+// slices of systemd), beyond which the kernel kills, or takes memory back and lets processes
+// wait. Only Linux tells; elsewhere nothing is known, and neither is what cannot be read.
 package memory
 
 import (
@@ -60,16 +60,17 @@ func (g group) free() uint64 {
 
 // version is what a version of control groups calls things.
 type version struct {
-	controller   string // that has the limits, in /proc/self/cgroup
-	filesystem   string
-	limit, usage string
-	files        []string // of memory.stat: pages of files, mapped models among them, which the kernel takes back
+	controller string // that has the limits, in /proc/self/cgroup
+	filesystem string
+	limits     []string
+	usage      string
+	files      []string // of memory.stat: pages of files, mapped models among them, which the kernel takes back
 }
 
 // A hybrid system mounts both, and one of them counts memory.
 var versions = []version{
-	{"", "cgroup2", "memory.max", "memory.current", []string{"inactive_file", "active_file"}},
-	{"memory", "cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", []string{"total_inactive_file", "total_active_file"}},
+	{"", "cgroup2", []string{"memory.max", "memory.high"}, "memory.current", []string{"inactive_file", "active_file"}},
+	{"memory", "cgroup", []string{"memory.limit_in_bytes"}, "memory.usage_in_bytes", []string{"total_inactive_file", "total_active_file"}},
 }
 
 // groups are the process's group and all above it, as far as they are visible.
@@ -85,7 +86,10 @@ func groups(root fs.FS) []group {
 
 func (v *version) group(root fs.FS, dir string) group {
 	stat := read(root, dir+"/memory.stat")
-	g := group{limit: number(read(root, dir+"/"+v.limit)), usage: number(read(root, dir+"/"+v.usage))}
+	g := group{usage: number(read(root, dir+"/"+v.usage))}
+	for _, name := range v.limits {
+		g.limit = smaller(g.limit, number(read(root, dir+"/"+name)))
+	}
 	// Version 1 tells the least limit of all above, of those too that a container does not see.
 	g.limit = smaller(g.limit, value(stat, "hierarchical_memory_limit"))
 	for _, key := range v.files {

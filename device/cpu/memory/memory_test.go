@@ -81,6 +81,16 @@ func TestLimits(t *testing.T) {
 		{"v2, more is reclaimable than used", tree(
 			self("0::/a\n", unified), v2("a/", "1048576", "4096", "active_file 8192\ninactive_file 8192\n"),
 		), mib, mib},
+		{"v2, where the kernel slows down comes first", tree(
+			self("0::/a/b\n", unified), v2("a/b/", "4194304", "1048576", ""), map[string]string{"sys/fs/cgroup/a/b/memory.high": "2097152\n"},
+		), 2 * mib, mib},
+		{"v2, where an ancestor is slowed down", tree(
+			self("0::/a/b\n", unified), v2("a/b/", "4194304", "0", ""), v2("a/", "max", "1048576", ""),
+			map[string]string{"sys/fs/cgroup/a/b/memory.high": "max\n", "sys/fs/cgroup/a/memory.high": "3145728\n"},
+		), 3 * mib, 2 * mib},
+		{"v2, where the kernel kills comes first", tree(
+			self("0::/a\n", unified), v2("a/", "2097152", "1048576", ""), map[string]string{"sys/fs/cgroup/a/memory.high": "3145728\n"},
+		), 2 * mib, mib},
 		{"v2, a group beside the process's", tree(
 			self("0::/a/b\n", unified), v2("a/bc/", "4096", "0", ""), v2("b/", "4096", "0", ""), v2("a/b/c/", "4096", "0", ""),
 		), 8 * mib, 4 * mib},
