@@ -135,8 +135,8 @@ template <int DIM> struct Bytes {
         trim_eight(*(uint4 *)(value_scales(frags) + (blocks / 2 * (part & 1) + (lane >> 3)) * CHUNK + 8 * (lane & 7)), keep);
     }
 
-    // put rounds a position's key and value, float32 [D] each, a block a warp, and puts them into pages and a chunk.
-    // k and v are where the KV head's part of the page begins.
+    // put rounds a position's key and value, D values of float32 each, a block a warp, and puts them into pages and a chunk.
+    // Key is what gives value d as key[d]; k and v are where the KV head's part of the page begins.
     template <typename Key> static __device__ __forceinline__ void put(uint4 *frags, int in, Key key, const float *value, uint8_t *k, uint8_t *v, int size, int slot, int warp, int warps) {
         const int lane = threadIdx.x & 31;
         uint8_t *bytes = (uint8_t *)frags;

@@ -33,20 +33,6 @@ template <typename K> __device__ __forceinline__ void bring_unit(const Span &a, 
     if (lane == 0) barrier_arrive(come);
 }
 
-// Turned is a head of which each value is rotated when it is asked for.
-struct Turned {
-    const float *x;
-    const Shape &shape;
-    const Angle *by;
-
-    __device__ __forceinline__ float operator[](int d) const {
-        const int half = (int)shape.dims / 2, i = shape.kind == 1 && d < 2 * half ? d < half ? d : d - half : d / 2;
-        float v;
-        turn(x, i, shape, by[i], [&](int j, float to) { if (j == d) v = to; });
-        return v;
-    }
-};
-
 constexpr int attending = 8; // warps that compute a chunk
 
 // Whole is a team of all threads of a CTA that attend to a chunk together.

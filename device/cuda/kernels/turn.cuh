@@ -1,4 +1,4 @@
-// The rotation of one pair of values of a head, for kernels that place a row themselves.
+// The rotation of a head's values, by pairs or one by one, for kernels that place a row themselves.
 #pragma once
 #include "kept.cuh"
 
@@ -39,3 +39,17 @@ template <typename Put> __device__ __forceinline__ void turn(const float *x, int
     const Pair pair(i, a);
     pair.put(pair.of(x), by, put);
 }
+
+// Turned is a head of which each value is rotated when it is asked for; by are the angles of its pairs.
+struct Turned {
+    const float *x;
+    const Shape &shape;
+    const Angle *by;
+
+    __device__ __forceinline__ float operator[](int d) const {
+        const int half = (int)shape.dims / 2, i = shape.kind == 1 && d < 2 * half ? d < half ? d : d - half : d / 2;
+        float v;
+        turn(x, i, shape, by[i], [&](int j, float to) { if (j == d) v = to; });
+        return v;
+    }
+};
